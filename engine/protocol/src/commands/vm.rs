@@ -1,0 +1,212 @@
+//! Commands for the VM as a whole.
+
+use crate::{
+    Access, Capabilities, EventKind, Gpa, Identity,
+    commands::{CommandId, Vm},
+    table::{commands, number, right},
+};
+
+commands! {
+    /// A command for the VM as a whole, served in the order of arrival.
+    VmCall, VmReply, VmId, VmHandler in Vm:
+
+    /// Which protocol is spoken, and what the hardware helps with.
+    GetVersion {} -> Version = "get-version" [2 2 2 2] _;
+
+    /// Whether a command is known and allowed.
+    CheckCommand {
+        /// Which.
+        command: CommandId,
+    } -> () = "check-command" [3 3 3 4] _;
+
+    /// Whether an event is known and allowed.
+    CheckEvent {
+        /// Which.
+        event: EventKind,
+    } -> () = "check-event" [4 4 4 6] _;
+
+    /// How many vCPUs there are.
+    GetGuestInfo {} -> u32 = "get-guest-info" [5 5 5 8] Machine;
+
+    /// Pauses a vCPU; it raises a `pause` event then.
+    PauseVcpu {
+        /// Which.
+        vcpu: u32,
+        /// Answer only when it has left the guest.
+        wait: bool,
+    } -> () = "pause-vcpu" [7 7 7 16] Control;
+
+    /// Switches an event of the VM on or off.
+    ControlVmEvents {
+        /// `unhook` or `create-vcpu`.
+        event: EventKind,
+        /// On.
+        enable: bool,
+    } -> () = "control-vm-events" [8 8 8 10] _;
+
+    /// Reads guest-physical memory, without the breakpoints placed through Oriel.
+    ReadPhysical {
+        /// From where.
+        gpa: Gpa,
+        /// How many bytes, at most [`BULK_MAX`].
+        length: u32,
+    } -> Vec<u8> = "read-physical" [17 17 17 12] MemoryRead;
+
+    /// Writes guest-physical memory, all of it or nothing.
+    WritePhysical {
+        /// To where.
+        gpa: Gpa,
+        /// What, at most [`BULK_MAX`] bytes.
+        bytes: Vec<u8>,
+    } -> () = "write-physical" [18 18 18 14] MemoryWrite;
+
+    /// Which accesses this judge lets through, page by page.
+    GetPageAccess {
+        /// The view, 0 where there is one only.
+        view: u16,
+        /// An address in each page.
+        gpas: Vec<Gpa>,
+    } -> Vec<Access> = "get-page-access" [20 20 _ _] PageAccess;
+
+    /// Says which accesses this judge lets through without an event.
+    SetPageAccess {
+        /// The view, 0 where there is one only.
+        view: u16,
+        /// A page each.
+        entries: Vec<PageRule>,
+    } -> () = "set-page-access" [21 21 21 20] PageAccess;
+
+    /// A token with which a tool in another VM maps this one's memory.
+    GetMapToken {} -> [u64; 4] = "get-map-token" [22 22 22 _] _;
+
+    /// Switches sub-page protection on or off.
+    ControlSpp {
+        /// On.
+        enable: bool,
+    } -> () = "control-spp" [24 24 24 _] _;
+
+    /// Which 128-byte parts of pages can be written.
+    GetPageWriteBitmap {
+        /// The view.
+        view: u16,
+        /// An address in each page.
+        gpas: Vec<Gpa>,
+    } -> Vec<u32> = "get-page-write-bitmap" [25 25 _ _] _;
+
+    /// Says which 128-byte parts of pages can be written: bit n is part n.
+    SetPageWriteBitmap {
+        /// The view.
+        view: u16,
+        /// Page and bitmap.
+        entries: Vec<(Gpa, u32)>,
+    } -> () = "set-page-write-bitmap" [26 26 26 _] _;
+
+    /// Whether commands are answered at all.
+    ControlCommandResponse {
+        /// On.
+        enable: bool,
+        /// From this command on, not from the next.
+        now: bool,
+        /// Report errors of unanswered commands as events.
+        report_errors: bool,
+    } -> () = "control-cmd-response" [27 27 27 _] _;
+
+    /// The first frame number behind guest memory.
+    GetMaxGfn {} -> u64 = "get-max-gfn" [_ 29 29 _] Machine;
+
+    /// Whether a page's violations raise #VE or an exit.
+    SetPageSve {
+        /// The view.
+        view: u16,
+        /// Suppress #VE.
+        suppress: bool,
+        /// The page.
+        gpa: Gpa,
+    } -> () = "set-page-sve" [_ _ 30 _] _;
+
+    /// A frame number that nothing uses.
+    GetNextAvailableGfn {} -> u64 = "get-next-available-gfn" [_ _ 31 _] _;
+
+    /// Where a frame lies in the host's mapping, and how many follow it.
+    QueryPhysical {
+        /// The frame.
+        gfn: u64,
+    } -> (u64, u64) = "query-physical" [_ _ 39 _] _;
+
+    /// Makes a view.
+    CreateView {} -> u16 = "create-ept-view" [_ _ 43 _] _;
+
+    /// Destroys a view.
+    DestroyView {
+        /// Which.
+        view: u16,
+    } -> () = "destroy-ept-view" [_ _ 44 _] _;
+
+    /// Whether what a tool armed is undone when it goes.
+    ControlCleanup {
+        /// Undo it.
+        enable: bool,
+    } -> () = "control-cleanup" [_ _ _ 18] _;
+
+    /// Which VM this is.
+    GetIdentity {} -> Identity = "get-identity" [_ _ _ _] Machine;
+
+    /// What the machine can do.
+    GetCapabilities {} -> Capabilities = "get-capabilities" [_ _ _ _] Machine;
+
+    /// Reads one little-endian word of guest-physical memory.
+    ReadWord {
+        /// From where.
+        gpa: Gpa,
+        /// 1, 2, 4 or 8 bytes.
+        size: u8,
+    } -> u64 = "read-word" [_ _ _ _] MemoryWords;
+
+    /// Removes one of this judge's breakpoints.
+    ClearBreakpoint {
+        /// The judge's own name for it.
+        tag: u64,
+    } -> () = "clear-breakpoint" [_ _ _ _] Intercept;
+
+    /// The tags of this judge's breakpoints, in order.
+    ListBreakpoints {} -> Vec<u64> = "list-breakpoints" [_ _ _ _] Intercept;
+
+    /// Holds every vCPU but the one whose event is being judged.
+    PauseOthers {} -> () = "pause-others" [_ _ _ _] Control;
+
+    /// Ends this judge's pauses.
+    Resume {} -> () = "resume" [_ _ _ _] Control;
+}
+
+/// The most bytes that one command reads or writes.
+pub const BULK_MAX: u32 = 65_536;
+
+/// The answer to [`GetVersion`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Version {
+    /// 1 in every dialect.
+    pub version: u32,
+    /// The largest message payload in bytes (v12 only).
+    pub max_message: u32,
+    /// Sub-page protection.
+    pub spp: bool,
+    /// VMFUNC.
+    pub vmfunc: bool,
+    /// EPTP switching.
+    pub eptp: bool,
+    /// #VE.
+    pub ve: bool,
+    /// Single-step.
+    pub singlestep: bool,
+}
+
+/// One entry of [`SetPageAccess`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageRule {
+    /// An address in the page.
+    pub gpa: Gpa,
+    /// What goes through without an event; all three ends the trap.
+    pub allowed: Access,
+    /// Comes back with the event.
+    pub tag: u64,
+}
