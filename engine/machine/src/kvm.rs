@@ -1,0 +1,1 @@
+//! A VM in this process, on a stock kernel.
