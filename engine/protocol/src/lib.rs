@@ -11,6 +11,8 @@
 //! |---|---|
 //! | [`commands`] | what a judge may ask for: VM, vCPU and service commands |
 //! | [`events`] | what a vCPU reports |
+//! | [`filter`] | which events a judge wants to see |
+//! | [`case`] | an event as one judge sees it |
 //! | [`verdict`] | how a judge answers |
 //! | [`grant`] | who may do what: masks over both tables, and the rights of policies |
 //! | [`refusal`] | the one way to say no |
@@ -22,9 +24,11 @@
 mod table;
 
 pub mod capability;
+pub mod case;
 pub mod commands;
 pub mod dialect;
 pub mod events;
+pub mod filter;
 pub mod grant;
 pub mod identity;
 pub mod page;
@@ -34,9 +38,11 @@ pub mod verdict;
 pub mod x86;
 
 pub use capability::{Capabilities, Capability, Support};
+pub use case::Case;
 pub use commands::{CommandId, Handle, Request, ServiceCall, VcpuCall, VmCall};
 pub use dialect::{Dialect, Numbers};
 pub use events::{Event, EventData, EventKind, Moment};
+pub use filter::{Filter, Observation, Only, Rings, Scope};
 pub use grant::{CommandSet, EventSet, Grant, Right};
 pub use identity::{Arch, Identity};
 pub use page::{Access, Gpa, Gva};
