@@ -217,6 +217,29 @@ pub enum ShutdownCause {
     Halted,
 }
 
+impl Table {
+    /// Its word in WIT and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Idtr => "idtr",
+            Self::Gdtr => "gdtr",
+            Self::Ldtr => "ldtr",
+            Self::Tr => "tr",
+        }
+    }
+}
+
+impl ShutdownCause {
+    /// Its word in WIT and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TripleFault => "triple-fault",
+            Self::Request => "request",
+            Self::Halted => "halted",
+        }
+    }
+}
+
 /// Something that a vCPU did, as its machine reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {

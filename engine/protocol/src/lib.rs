@@ -28,6 +28,7 @@ pub mod case;
 pub mod commands;
 pub mod dialect;
 pub mod events;
+pub mod field;
 pub mod filter;
 pub mod grant;
 pub mod identity;

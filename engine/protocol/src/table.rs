@@ -114,7 +114,7 @@ macro_rules! events {
     )*) => {
         $(
             $(#[$row_doc])*
-            #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
             pub struct $row { $( $(#[$field_doc])* pub $field: $type, )* }
 
             impl From<$row> for EventData {
@@ -128,8 +128,7 @@ macro_rules! events {
         pub enum EventKind { $( $row, )* }
 
         /// What happened.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-        #[serde(untagged)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[expect(missing_docs, reason = "a variant is documented by its type")]
         pub enum EventData { $( $row($row), )* }
 
@@ -162,6 +161,12 @@ macro_rules! events {
             /// Which kind it is.
             pub const fn kind(&self) -> EventKind {
                 match self { $( Self::$row(_) => EventKind::$row, )* }
+            }
+            /// Name and value of each field, in the table's order.
+            pub fn fields(&self) -> Vec<(&'static str, $crate::field::Field)> {
+                match self { $(
+                    Self::$row($row { $($field),* }) => vec![$( (stringify!($field), (*$field).into()) ),*],
+                )* }
             }
         }
     };
