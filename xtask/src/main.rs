@@ -1,2 +1,101 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: what is done to the repository, one command for each thing.
+//!
+//! Reads what was typed and hands it to the module of that name. Depends on no other crate of
+//! the workspace, so that it builds in seconds and works while they do not.
+
+mod apt;
+mod bindings;
+mod cache;
+mod child;
+mod ci;
+mod demo;
+mod plugins;
+mod setup;
+mod step;
+mod suite;
+mod toolchain;
+mod workspace;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// What is done to the repository.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what is missing here: the Wasm toolchain above all.
+    Setup {
+        /// And what only `ci` needs.
+        #[arg(long)]
+        ci: bool,
+    },
+    /// Build every policy into target/plugins/NAME.wasm.
+    Plugins {
+        /// Build and check, but write nothing there.
+        #[arg(long)]
+        check: bool,
+        /// Build the policies of another workspace, into its own target directory.
+        #[arg(long, value_name = "CARGO_TOML")]
+        manifest_path: Option<PathBuf>,
+    },
+    /// Generate the SDK's bindings from wit/.
+    Bindings {
+        /// Fail if the committed ones differ; write nothing.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build everything and run `oriel demo`; without arguments, the unprotected one after it.
+    Demo {
+        /// Passed on to `oriel demo`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Build everything and run all tests.
+    Test {
+        /// Passed on to `cargo test`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// All that must hold before a change is taken: format, lints, docs, licences, tests.
+    Ci,
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse().command) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one command; the answer is the exit status.
+fn run(command: Command) -> Result<u8> {
+    match command {
+        Command::Setup { ci: false } => done(setup::run()),
+        Command::Setup { ci: true } => done(setup::run_for_ci()),
+        Command::Plugins {
+            check,
+            manifest_path,
+        } => done(plugins::run(check, manifest_path.as_deref())),
+        Command::Bindings { check } => done(bindings::run(check)),
+        Command::Demo { args } => demo::run(&args),
+        Command::Test { args } => suite::run(&args),
+        Command::Ci => ci::run(),
+    }
+}
+
+fn done(result: Result<()>) -> Result<u8> {
+    result.map(|()| 0)
+}

@@ -1,0 +1,86 @@
+//! Installs what this machine lacks. Says one line for each step; does nothing twice.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+
+use crate::apt;
+use crate::cache::Cache;
+use crate::child;
+use crate::toolchain::Toolchain;
+
+/// Programs that are needed, and the Debian packages that have them.
+const PROGRAMS: [(&str, &str); 1] = [("cc", "gcc libc6-dev")];
+
+/// The release of cargo-deny that `deny.toml` is written for.
+const CARGO_DENY: &str = "0.20.2";
+
+/// Installs what building, running and testing need.
+pub(crate) fn run() -> Result<()> {
+    say("programs", programs)?;
+    say("Wasm toolchain", Toolchain::set_up)
+}
+
+/// And what only `ci` needs.
+pub(crate) fn run_for_ci() -> Result<()> {
+    run()?;
+    say("cargo-deny", cargo_deny)
+}
+
+/// Where `cargo-deny` is once it is set up.
+pub(crate) fn cargo_deny_program(cache: &Cache) -> PathBuf {
+    cargo_deny_folder(cache).join("bin/cargo-deny")
+}
+
+fn cargo_deny_folder(cache: &Cache) -> PathBuf {
+    cache.join(format!("tools/cargo-deny-{CARGO_DENY}"))
+}
+
+fn say(name: &str, step: impl FnOnce() -> Result<String>) -> Result<()> {
+    let outcome = step().with_context(|| format!("setting up: {name}"))?;
+    eprintln!("setup: {name}: {outcome}");
+    Ok(())
+}
+
+fn programs() -> Result<String> {
+    let missing: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| child::find(program).is_none())
+        .flat_map(|(_, packages)| packages.split(' '))
+        .collect();
+    if missing.is_empty() {
+        return Ok("already there".into());
+    }
+    if !apt::is_here() {
+        bail!("install what Debian calls {}", missing.join(" "));
+    }
+    apt::install(&missing)?;
+    Ok(format!("installed {}", missing.join(" ")))
+}
+
+fn cargo_deny() -> Result<String> {
+    let cache = Cache::open()?;
+    let _lock = cache.lock()?;
+    if cargo_deny_program(&cache).exists() {
+        return Ok(format!("already there ({CARGO_DENY})"));
+    }
+    eprintln!("setup: compiling cargo-deny {CARGO_DENY}: some minutes, once");
+    let place = cargo_deny_folder(&cache);
+    cache.make(&place, install_cargo_deny)?;
+    Ok(format!("made ({})", place.display()))
+}
+
+fn install_cargo_deny(at: &Path) -> Result<()> {
+    let work = at.join("work");
+    let mut cargo = child::cargo();
+    cargo
+        .args(["install", "--locked", "--quiet", "cargo-deny"])
+        .args(["--version", CARGO_DENY, "--root"])
+        .arg(at)
+        .env("CARGO_TARGET_DIR", &work)
+        .stdin(Stdio::null());
+    child::run(&mut cargo)?;
+    fs::remove_dir_all(work).context("removing what cargo-deny was compiled in")
+}
