@@ -1,1 +1,108 @@
-//! Placeholder.
+//! What the author of an Oriel policy uses.
+//!
+//! A policy is a type. It says how an instance begins ([`Policy`]), which kinds of event it
+//! judges ([`Judge`], once for each kind), and what it asks of the engine while it does so: one
+//! trait a right ([`Alert`], [`Store`], [`MemoryRead`], …). [`export!`] makes a WebAssembly
+//! component of it:
+//!
+//! ```
+//! use oriel_sdk::{
+//!     Alert, Config, Failure, Host, Judge, Moment, Place, Policy, Severity, Store, hex, msr,
+//! };
+//!
+//! /// The register that says where system calls enter the kernel is set once.
+//! struct Once;
+//!
+//! impl Policy for Once {
+//!     fn init(_: &mut Config, _: Place, _: &mut impl Host) -> Result<Self, Failure> {
+//!         Ok(Once)
+//!     }
+//! }
+//!
+//! impl Judge<msr::Write> for Once {
+//!     fn filters(&self) -> Vec<msr::Filter> {
+//!         vec![msr::Filter::one(0xC000_0082)]
+//!     }
+//!
+//!     fn judge(
+//!         &mut self,
+//!         _: &Moment,
+//!         write: msr::Write,
+//!         host: &mut (impl Alert + Store),
+//!     ) -> msr::Verdict {
+//!         match host.compare_and_swap_number("lstar", None, write.new) {
+//!             Ok(None) => msr::Verdict::Continue,
+//!             Ok(Some(first)) if first == write.new => msr::Verdict::Continue,
+//!             Ok(Some(_)) | Err(_) => {
+//!                 let message = "LSTAR changed";
+//!                 // Whether or not somebody hears of it, the answer is no.
+//!                 let _ = host.alert(Severity::High, message, &[("value", &hex(write.new))]);
+//!                 msr::Verdict::Deny
+//!             }
+//!         }
+//!     }
+//! }
+//!
+//! oriel_sdk::export!(Once: msr);
+//! # fn main() {}
+//! ```
+//!
+//! What the component *exports* is what it hears; what it *imports* is what it may do. Both are
+//! read from the binary, so `export!` names the kinds, and a right is imported by nothing but
+//! the use of one of its functions. The policy above imports `alert`, `store` and `log` (which the
+//! panic hook writes to), and nothing else.
+//!
+//! The same code runs natively against [`testing::MockEngine`]: see [`testing`].
+//!
+//! Where to start: [`Policy`] and [`Judge`]; the kinds of event are the lower-case modules
+//! ([`msr`], [`page`], [`breakpoint`], …), the rights are the traits that [`Host`] lists.
+
+#[doc(hidden)]
+pub mod bindings;
+mod config;
+mod engine;
+#[doc(hidden)]
+pub mod export;
+mod hex;
+mod judge;
+mod kinds;
+mod moment;
+mod notices;
+pub mod observe;
+mod panic;
+mod policy;
+mod rights;
+pub mod state;
+pub mod testing;
+mod tick;
+pub mod verdict;
+
+#[doc(hidden)]
+pub use wit_bindgen::rt;
+
+pub use config::{Config, ConfigError, FromSetting, Setting};
+pub use engine::Engine;
+pub use hex::{Hex, hex};
+pub use judge::{Event, Judge};
+pub use kinds::{
+    breakpoint, cpuid, cr, descriptor, hypercall, mmio, msr, msr_read, page, pio, reset, shutdown,
+    singlestep, trap, xsetbv,
+};
+pub use moment::{
+    Access, CpuidLeaf, Decision, EventKind, Exception, Moment, Refusal, Rings, Scope, Verdicts,
+};
+pub use notices::{CreateVcpu, Pause, Unhook};
+pub use observe::Observe;
+pub use policy::{Failure, Place, Policy};
+pub use rights::{
+    Alert, Arch, BreakpointPlace, Capability, Control, GeneralRegisters, Host, Inject, Intercept,
+    Level, Log, Machine, MachineInfo, MemoryRange, MemoryRead, MemoryWords, MemoryWrite, Metrics,
+    PageAccess, Register, RegistersRead, RegistersWrite, Severity, Store, Support,
+};
+pub use state::State;
+pub use tick::Tick;
+
+/// The code in the guide is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/writing-a-policy.md")]
+struct Guide;

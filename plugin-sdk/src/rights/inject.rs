@@ -1,0 +1,20 @@
+//! Raising exceptions in the guest.
+
+use crate::bindings::rights::oriel::introspection::inject as wit;
+use crate::{Engine, Exception, Refusal};
+
+/// The right to raise exceptions, at the next entry of a vCPU.
+pub trait Inject {
+    /// Raises an exception.
+    ///
+    /// # Errors
+    /// Denied; `not-found`, if there is no such vCPU; `invalid`, if there is no such exception;
+    /// `busy`, if another one waits already.
+    fn inject(&mut self, vcpu: u32, exception: Exception) -> Result<(), Refusal>;
+}
+
+impl Inject for Engine {
+    fn inject(&mut self, vcpu: u32, exception: Exception) -> Result<(), Refusal> {
+        wit::raise(vcpu, exception)
+    }
+}

@@ -1,0 +1,34 @@
+//! What is being watched, and what it can do.
+
+use crate::bindings::rights::oriel::introspection::machine as wit;
+use crate::{Engine, Refusal};
+
+/// What is being watched.
+pub use wit::Info as MachineInfo;
+/// Architectures, capabilities, and how far one is supported.
+pub use wit::{Arch, Capability, Support};
+
+/// The right to know what is being watched.
+pub trait Machine {
+    /// Which VM it is.
+    ///
+    /// # Errors
+    /// Denied.
+    fn machine_info(&mut self) -> Result<MachineInfo, Refusal>;
+
+    /// What the machine can do.
+    ///
+    /// # Errors
+    /// Denied.
+    fn capabilities(&mut self) -> Result<Vec<Capability>, Refusal>;
+}
+
+impl Machine for Engine {
+    fn machine_info(&mut self) -> Result<MachineInfo, Refusal> {
+        wit::get_info()
+    }
+
+    fn capabilities(&mut self) -> Result<Vec<Capability>, Refusal> {
+        wit::capabilities()
+    }
+}

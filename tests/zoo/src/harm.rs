@@ -1,0 +1,42 @@
+//! What ends an instance: the acts that a host must survive. Needs no host, and answers nothing.
+
+use std::hint::black_box;
+
+use crate::settings::Harm;
+
+/// How much memory the bomb takes at a time.
+const CHUNK: usize = 1 << 20;
+
+/// Does not come back.
+pub(crate) fn inflict(harm: Harm) {
+    match harm {
+        Harm::Trap => panic!("the zoo was told to trap"),
+        Harm::Loop => spin(),
+        Harm::MemoryBomb => swell(),
+        Harm::Recurse => {
+            black_box(descend(0));
+        }
+    }
+}
+
+fn spin() -> ! {
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+fn swell() -> ! {
+    let mut chunks = Vec::new();
+    loop {
+        chunks.push(black_box(vec![1_u8; CHUNK]));
+    }
+}
+
+/// Never comes back: each call waits for the next, and the compiler cannot know which is last.
+fn descend(depth: u64) -> u64 {
+    if black_box(true) {
+        descend(depth + 1) ^ black_box(depth)
+    } else {
+        depth
+    }
+}
