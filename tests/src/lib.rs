@@ -1,1 +1,204 @@
-//! Placeholder.
+//! What the whole-engine tests share: finding plugins, loading them, running guests to the end.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use oriel_engine::{Candidate, Desk, Engine, Judge, Native, Outcome, Record, Sink, policies, record};
+use oriel_machine::{Parts, mock::Scenario, outlet};
+use oriel_policy::{Host, Inspection, Limits, Policy, PrepareError, Setting, Store, Terms};
+use oriel_protocol::{Case, EventKind, EventSet, Filter, Grant, Right, Verdict};
+
+/// The bytes of a plugin that `cargo xtask plugins` has built.
+///
+/// # Panics
+/// If it is not there, with the command that makes it.
+pub fn plugin(name: &str) -> Vec<u8> {
+    let file = plugins().join(format!("{name}.wasm"));
+    std::fs::read(&file)
+        .unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask plugins`, or `cargo xtask test`", file.display()))
+}
+
+fn plugins() -> PathBuf {
+    if let Some(directory) = std::env::var_os("ORIEL_PLUGINS") {
+        return directory.into();
+    }
+    let program = std::env::current_exe().expect("a test knows where it is");
+    program.ancestors().nth(3).expect("tests lie in target/PROFILE/deps").join("plugins")
+}
+
+/// A host of policies.
+pub fn host() -> Arc<Host> {
+    Arc::new(Host::new(oriel_policy::HostSettings::default()).expect("a host of policies"))
+}
+
+/// A policy to be loaded.
+pub struct Load {
+    plugin: &'static str,
+    name: String,
+    rights: BTreeSet<Right>,
+    events: Option<EventSet>,
+    config: BTreeMap<String, Setting>,
+    /// What it may use.
+    pub limits: Limits,
+    store: Arc<Store>,
+}
+
+/// Loads a plugin under its own name, with the default rights and all the events it exports.
+pub fn load(plugin: &'static str) -> Load {
+    Load {
+        plugin,
+        name: plugin.to_owned(),
+        rights: Right::DEFAULT.iter().copied().collect(),
+        events: None,
+        config: BTreeMap::new(),
+        limits: Limits::default(),
+        store: Arc::default(),
+    }
+}
+
+/// The zoo's policy, doing `act` when it judges.
+pub fn zoo(act: &str) -> Load {
+    load("oriel-zoo").text("act", act).right(Right::RegistersRead).right(Right::MemoryRead)
+}
+
+impl Load {
+    /// Under another name.
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// With this right as well.
+    pub fn right(mut self, right: Right) -> Self {
+        self.rights.insert(right);
+        self
+    }
+
+    /// With no right at all.
+    pub fn no_rights(mut self) -> Self {
+        self.rights.clear();
+        self
+    }
+
+    /// Hearing only this.
+    pub fn hears(mut self, kinds: &[EventKind]) -> Self {
+        self.events = Some(kinds.iter().copied().collect());
+        self
+    }
+
+    /// With a setting.
+    pub fn set(mut self, key: &str, value: Setting) -> Self {
+        self.config.insert(key.to_owned(), value);
+        self
+    }
+
+    /// With a setting that is a text.
+    pub fn text(self, key: &str, value: &str) -> Self {
+        self.set(key, Setting::Text(value.to_owned()))
+    }
+
+    /// With a store that is there already.
+    pub fn store(mut self, store: &Arc<Store>) -> Self {
+        self.store = store.clone();
+        self
+    }
+
+    /// Prepares it.
+    ///
+    /// # Errors
+    /// What the host refuses it with.
+    pub fn prepare(&self, host: &Arc<Host>) -> Result<Policy, PrepareError> {
+        let plugin = host.load(&self.name, &plugin(self.plugin)).expect("a plugin of ours loads");
+        let hears = |inspection: &Inspection| inspection.hears;
+        host.prepare(
+            &plugin,
+            Terms {
+                name: self.name.clone(),
+                rights: self.rights.clone(),
+                events: self.events.unwrap_or_else(|| hears(plugin.inspection())),
+                config: self.config.clone(),
+                limits: self.limits,
+            },
+        )
+    }
+
+    /// As a judge.
+    pub fn candidate(&self, host: &Arc<Host>) -> Candidate {
+        let policy = self.prepare(host).expect("a policy that can be prepared");
+        policies::candidate(host, &Arc::new(policy), self.store.clone())
+    }
+}
+
+/// A judge made of a function, which may do everything and listens to these kinds.
+pub fn native<F>(name: &str, kinds: &[EventKind], judge: F) -> Candidate
+where
+    F: Fn(&Case<'_>, &mut Desk) -> Verdict + Clone + Send + Sync + 'static,
+{
+    Candidate {
+        name: Arc::from(name),
+        grant: Grant::all(),
+        filters: kinds.iter().map(|&kind| Filter::any(kind)).collect(),
+        observations: vec![],
+        store: Arc::default(),
+        make: Box::new(move |_, _| -> Box<dyn Judge> { Box::new(Native(judge.clone())) }),
+    }
+}
+
+/// What a VM left behind.
+pub struct Ran {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the engine told.
+    pub records: Vec<Record>,
+    /// What the guest reported, in order.
+    pub reports: Vec<u64>,
+}
+
+impl Ran {
+    /// Kind and verdict of each event that was judged.
+    pub fn verdicts(&self) -> Vec<(EventKind, Verdict)> {
+        let judged = self.records.iter().filter_map(|record| match record {
+            Record::Event(judged) => Some((judged.event.kind(), judged.verdict.clone())),
+            Record::Start(_) | Record::Alert(_) | Record::Refusal(_) | Record::Failure(_) => None,
+            Record::Log(_) | Record::Report { .. } | Record::End(_) => None,
+        });
+        judged.collect()
+    }
+
+    /// The failures of judges.
+    pub fn failures(&self) -> Vec<&record::Failed> {
+        let failed = self.records.iter().filter_map(|record| match record {
+            Record::Failure(failed) => Some(failed),
+            Record::Start(_) | Record::Alert(_) | Record::Refusal(_) | Record::Event(_) => None,
+            Record::Log(_) | Record::Report { .. } | Record::End(_) => None,
+        });
+        failed.collect()
+    }
+
+    /// The alerts.
+    pub fn alerts(&self) -> Vec<&record::Alert> {
+        let alerts = self.records.iter().filter_map(|record| match record {
+            Record::Alert(alert) => Some(alert),
+            Record::Start(_) | Record::Failure(_) | Record::Refusal(_) | Record::Event(_) => None,
+            Record::Log(_) | Record::Report { .. } | Record::End(_) => None,
+        });
+        alerts.collect()
+    }
+}
+
+/// Runs a scenario under these judges, to its end.
+pub fn play(scenario: &Scenario, judges: Vec<Candidate>) -> Ran {
+    run(|outlet| scenario.build(outlet).expect("a scenario of ours is well formed"), judges)
+}
+
+/// Runs a machine under these judges, to its end.
+pub fn run(build: impl FnOnce(Arc<dyn oriel_machine::Outlet>) -> Parts, judges: Vec<Candidate>) -> Ran {
+    let (said, told) = (Arc::new(outlet::Kept::default()), Arc::new(record::Kept::default()));
+    let engine = Engine::new(host(), build(said.clone())).sink(told.clone() as Arc<dyn Sink>);
+    let engine = judges.into_iter().fold(engine, Engine::judge);
+    let outcome = engine.start().expect("a VM that can be started").wait();
+    Ran { outcome, records: told.records(), reports: said.reports().into_iter().map(|(_, value)| value).collect() }
+}

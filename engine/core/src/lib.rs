@@ -1,1 +1,63 @@
-//! Placeholder.
+//! The middle: filters, the gate, judging, and the thread of each vCPU.
+//!
+//! ```text
+//!  machine ──► panel: who listens, whose filter accepts? ──► judges, in order
+//!     ▲                                                        │ commands
+//!     └── round: the strictest verdict stands ◄── desk: the gate, state, memory
+//! ```
+//!
+//! A value goes through once: an [`Event`](oriel_protocol::Event) comes from
+//! [`Vcpu::enter`](oriel_machine::Vcpu::enter), is judged on that same thread, and its verdict is
+//! the argument of the next `enter`. Start at [`engine`], then [`thread`], [`panel`], [`desk`].
+//!
+//! | module | owns | never |
+//! |---|---|---|
+//! | [`engine`] | a VM from start to end | judges |
+//! | [`panel`] | who hears what on one vCPU | shares anything with another vCPU |
+//! | [`round`] | how verdicts add up | asks anybody |
+//! | [`desk`] | one vCPU's state while it is out of the guest; the gate | waits without serving its mailbox |
+//! | [`ledger`] | who has armed what | delivers events |
+//! | [`judge`] | what a judge is | knows Wasm |
+//! | [`policies`] | policies as judges | merges verdicts |
+//! | [`record`], [`lines`] | what is told about all this | holds up a vCPU |
+
+pub mod desk;
+pub mod effect;
+pub mod engine;
+pub mod holdings;
+pub mod judge;
+pub mod ledger;
+pub mod lines;
+pub mod mailbox;
+pub mod metrics;
+pub mod panel;
+pub mod policies;
+pub mod record;
+pub mod round;
+pub mod shared;
+pub mod station;
+
+mod mail;
+mod policy_judge;
+mod thread;
+
+pub use desk::Desk;
+pub use engine::{Candidate, Engine, Outcome, Running, StartError, VmHandle};
+pub use judge::{Judge, Native, Ruling};
+pub use record::{Record, Sink};
+pub use shared::Settings;
+pub use station::Station;
+
+/// An event with nothing special about it.
+#[cfg(test)]
+fn test_event(data: impl Into<oriel_protocol::EventData>) -> oriel_protocol::Event {
+    let data = data.into();
+    oriel_protocol::Event {
+        data,
+        ip: 0x1000,
+        cr3: 0x2000,
+        cpl: 0,
+        allowed: data.kind().verdicts(),
+        retired: false,
+    }
+}

@@ -129,11 +129,13 @@ pub enum End {
     Finished(u32),
     /// The guest shut down by itself.
     Shutdown(ShutdownCause),
+    /// The guest did something that the machine cannot carry out; the text names it.
+    Crashed(String),
     /// A verdict stopped it.
     Stopped,
     /// The host told it to end.
     Cancelled,
-    /// The machine cannot go on; the text names the reason.
+    /// The machine failed; the text names the reason.
     Failed(String),
 }
 
@@ -146,7 +148,7 @@ impl fmt::Display for End {
             Self::Shutdown(ShutdownCause::Halted) => write!(out, "all vCPUs halted for good"),
             Self::Stopped => write!(out, "stopped by a verdict"),
             Self::Cancelled => write!(out, "told to end"),
-            Self::Failed(reason) => write!(out, "{reason}"),
+            Self::Crashed(reason) | Self::Failed(reason) => write!(out, "{reason}"),
         }
     }
 }

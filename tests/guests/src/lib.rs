@@ -1,1 +1,114 @@
-//! Placeholder.
+//! Test guests: small programs in 64-bit machine code, assembled on the spot.
+//!
+//! A guest is a flat [image](Guest::image) that a machine's loader puts at [`Guest::load`] and
+//! starts in long mode. What a guest finds when it starts, and how it speaks to the outside, is
+//! `docs/guests.md`; the numbers of that contract are in [`abi`].
+//!
+//! ```
+//! let guest = oriel_guests::by_name("hello", 1).expect("it is in NAMES");
+//! assert_eq!(guest.entry, guest.load);
+//! ```
+
+pub mod abi;
+pub mod conformance;
+mod ends;
+mod io;
+mod msr;
+mod program;
+#[cfg(test)]
+mod tests;
+
+pub use io::{MMIO_GPA, MMIO_VALUE, PIO_PORT, PIO_TEXT, PIO_VALUE};
+pub use msr::{
+    ATTACKER_ENTRY, KERNEL_ENTRY, RAX_BEFORE, RDX_BEFORE, STAR_FIRST, STAR_SECOND, STORM_WRITES,
+    storm,
+};
+
+/// A guest, ready to be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guest {
+    /// Its name in [`NAMES`].
+    pub name: &'static str,
+    /// Its bytes: code, then data.
+    pub image: Vec<u8>,
+    /// How many bytes of the image are code.
+    pub code: usize,
+    /// The guest-physical address of its first byte.
+    pub load: u64,
+    /// Where every vCPU starts.
+    pub entry: u64,
+    /// How many vCPUs it is to run on.
+    pub vcpus: u32,
+}
+
+/// Every guest, with what it does. Each runs on any number of vCPUs from its least on; those that
+/// it has no work for halt.
+pub const NAMES: &[(&str, &str)] = &[
+    ("hello", "prints a line on the serial port and ends with 0"),
+    (
+        "msr-attack",
+        "sets LSTAR as a kernel does, works, then points it at an attacker's code; reports LSTAR and the faults it took",
+    ),
+    (
+        "msr-attack-2",
+        "the same with two vCPUs: vCPU 0 sets LSTAR as a kernel does, then vCPU 1 sets the attacker's",
+    ),
+    (
+        "msr-storm",
+        "every vCPU writes STAR many times, each time another value",
+    ),
+    (
+        "msr-conformance",
+        "writes and reads back every row of a table of MSRs and values; reports what faulted and what stayed",
+    ),
+    (
+        "msr-verdicts",
+        "two writes of STAR and a read; reports RAX, RDX, and the #GP, #UD and #PF it took",
+    ),
+    (
+        "pio",
+        "writes and reads a port that no device has, then a string to the serial port",
+    ),
+    (
+        "mmio",
+        "stores to and loads from an address that is not RAM, and reports what it read",
+    ),
+    ("halt", "halts every vCPU with interrupts off"),
+    ("spin", "never ends"),
+    (
+        "reset",
+        "reports 1, then resets through port 0x64; for ever",
+    ),
+    (
+        "triple-fault",
+        "raises an exception without an interrupt table",
+    ),
+    (
+        "unemulatable",
+        "runs POPCNT, which an emulating KVM lacks; ends with 0 elsewhere",
+    ),
+];
+
+/// The guest of this name for so many vCPUs; none if there is no such name, or the guest needs
+/// more vCPUs.
+pub fn by_name(name: &str, vcpus: u32) -> Option<Guest> {
+    if vcpus == 0 {
+        return None;
+    }
+    Some(match name {
+        "hello" => io::hello(vcpus),
+        "msr-attack" => msr::attack(vcpus),
+        "msr-attack-2" if vcpus >= 2 => msr::attack_2(vcpus),
+        "msr-storm" => msr::storm(vcpus, STORM_WRITES),
+        "msr-conformance" => conformance::guest(vcpus),
+        "msr-verdicts" => msr::verdicts(vcpus),
+        "pio" => io::pio(vcpus),
+        "mmio" => io::mmio(vcpus),
+        "halt" => ends::halt(vcpus),
+        "spin" => ends::spin(vcpus),
+        "reset" => ends::reset(vcpus),
+        "triple-fault" => ends::triple_fault(vcpus),
+        "unemulatable" => ends::unemulatable(vcpus),
+        _ => return None,
+    })
+}

@@ -1,0 +1,254 @@
+//! Where a judge sits: everything that it reaches of the VM goes over here, through the gate.
+//!
+//! A desk belongs to one vCPU and owns its state while the vCPU is out of the guest. It is lent
+//! to each judge in turn, and says each time who is asking.
+
+mod control;
+mod identity;
+mod intercept;
+mod memory;
+mod registers;
+mod services;
+mod staged;
+mod unsupported;
+
+use std::{any::Any, sync::Arc};
+
+use oriel_machine::{End, Hold, Vcpu};
+use oriel_protocol::{
+    CommandId, Moment, Refusal, Request,
+    commands::{self, ServiceCall, ServiceReply, VcpuCall, VcpuReply, VmCall, VmReply},
+};
+
+use crate::{
+    mail::{Mail, Pauser},
+    record::{Record, Refused},
+    shared::{Caller, Shared},
+};
+use staged::Staged;
+
+/// One vCPU's desk.
+pub struct Desk {
+    vcpu: Box<dyn Vcpu>,
+    shared: Arc<Shared>,
+    /// Who is asking: the number of the judge.
+    caller: usize,
+    moment: Moment,
+    /// Register writes of the event being judged.
+    staged: Staged,
+    /// The others are kept out of the guest for the judge's call.
+    hold: Option<Hold>,
+    /// vCPUs that the judge's call has paused.
+    paused: Vec<u32>,
+    /// Who keeps this vCPU out of the guest.
+    pausers: Vec<Pauser>,
+    ending: Option<End>,
+    tickets: u64,
+}
+
+impl Desk {
+    pub(crate) fn new(vcpu: Box<dyn Vcpu>, shared: Arc<Shared>) -> Box<Self> {
+        let moment = Moment {
+            vcpu: vcpu.index(),
+            seq: 0,
+            time_ns: 0,
+        };
+        Box::new(Self {
+            vcpu,
+            shared,
+            caller: 0,
+            moment,
+            staged: Staged::default(),
+            hold: None,
+            paused: Vec::new(),
+            pausers: Vec::new(),
+            ending: None,
+            tickets: 0,
+        })
+    }
+
+    /// The vCPU whose desk it is.
+    pub fn index(&self) -> u32 {
+        self.moment.vcpu
+    }
+
+    /// The event that is being judged.
+    pub fn moment(&self) -> Moment {
+        self.moment
+    }
+
+    /// What all threads share.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The vCPU itself, for its own thread.
+    pub(crate) fn machine_vcpu(&mut self) -> &mut dyn Vcpu {
+        &mut *self.vcpu
+    }
+
+    /// Begins a judge's call.
+    pub(crate) fn open(&mut self, caller: usize, moment: Moment) {
+        self.caller = caller;
+        self.moment = moment;
+    }
+
+    /// Ends a judge's call, and with it what belongs to the call.
+    pub(crate) fn close(&mut self) {
+        self.hold = None;
+        let by = Pauser::Judge { vcpu: self.index() };
+        for vcpu in std::mem::take(&mut self.paused) {
+            // One that has ended needs no resuming.
+            let _ = self.shared.post(vcpu, Mail::Resume { by });
+        }
+    }
+
+    /// Register writes become real. Called before the guest is entered.
+    pub(crate) fn settle(&mut self) {
+        if let Err(refusal) = self.staged.settle(&mut *self.vcpu) {
+            tracing::error!(vcpu = self.index(), %refusal, "the machine refused register writes of a judge");
+        }
+    }
+
+    /// Why the VM ends, once it does.
+    pub(crate) fn take_ending(&mut self) -> Option<End> {
+        self.ending.take()
+    }
+
+    /// Whether somebody keeps this vCPU out of the guest.
+    pub(crate) fn is_paused(&self) -> bool {
+        !self.pausers.is_empty()
+    }
+
+    /// Reads the mailbox until it is empty.
+    pub(crate) fn drain(&mut self) {
+        while let Some(mail) = self.mailbox().take() {
+            self.serve(mail);
+        }
+    }
+
+    pub(crate) fn mailbox(&self) -> &crate::mailbox::Mailbox<Mail> {
+        &self.shared.mailboxes[self.index() as usize]
+    }
+
+    /// Acts on one letter.
+    pub(crate) fn serve(&mut self, mail: Mail) {
+        match mail {
+            Mail::Call {
+                caller,
+                call,
+                reply,
+            } => reply(self.run_for(caller, call)),
+            Mail::Pause { by, reply } => {
+                self.pausers.push(by);
+                reply(Ok(()));
+            }
+            Mail::Resume { by } => {
+                if let Some(at) = self.pausers.iter().position(|pauser| *pauser == by) {
+                    self.pausers.swap_remove(at);
+                }
+            }
+            Mail::Stop(end) => self.ending = Some(end),
+            // An answer that comes after its deadline, and a turn that nobody waits for.
+            Mail::Answer(..) | Mail::Turn => {}
+        }
+    }
+
+    /// Runs a command of another judge, which its own desk has let through the gate.
+    fn run_for(&mut self, caller: usize, call: VcpuCall) -> Result<VcpuReply, Refusal> {
+        let mine = std::mem::replace(&mut self.caller, caller);
+        let answer = call.run(self);
+        self.caller = mine;
+        answer
+    }
+
+    fn asking(&self) -> Result<&Caller, Refusal> {
+        self.shared.callers.get(self.caller).ok_or(Refusal::Gone)
+    }
+
+    /// The gate. Every command of every judge comes through here.
+    fn admit(&self, id: CommandId) -> Result<(), Refusal> {
+        let caller = self.asking()?;
+        caller.grant.admit(id).inspect_err(|&refusal| {
+            self.shared.tell(|| {
+                Record::Refusal(Refused {
+                    judge: caller.name.clone(),
+                    moment: self.moment,
+                    command: id,
+                    refusal,
+                })
+            });
+        })
+    }
+
+    /// Runs a command for the VM.
+    ///
+    /// # Errors
+    /// [`Refusal::Denied`] at the gate, or whatever the command refuses with.
+    pub fn vm<R: Request<Scope = commands::Vm>>(
+        &mut self,
+        request: R,
+    ) -> Result<R::Reply, Refusal> {
+        let reply = oriel_policy::Desk::vm(self, request.into_call())?;
+        R::from_reply(reply).ok_or(Refusal::Invalid)
+    }
+
+    /// Runs a command for a vCPU.
+    ///
+    /// # Errors
+    /// [`Refusal::Denied`] at the gate, or whatever the command refuses with.
+    pub fn on<R: Request<Scope = commands::Vcpu>>(
+        &mut self,
+        vcpu: u32,
+        request: R,
+    ) -> Result<R::Reply, Refusal> {
+        let reply = oriel_policy::Desk::vcpu(self, vcpu, request.into_call())?;
+        R::from_reply(reply).ok_or(Refusal::Invalid)
+    }
+
+    /// Asks for a service.
+    ///
+    /// # Errors
+    /// [`Refusal::Denied`] at the gate, or whatever the service refuses with.
+    pub fn service<R: Request<Scope = commands::Service>>(
+        &mut self,
+        request: R,
+    ) -> Result<R::Reply, Refusal> {
+        let reply = oriel_policy::Desk::service(self, request.into_call())?;
+        R::from_reply(reply).ok_or(Refusal::Invalid)
+    }
+
+    /// The desk that was lent to a policy.
+    pub(crate) fn back(lent: Box<dyn oriel_policy::Desk>) -> Box<Self> {
+        let lent: Box<dyn Any> = lent;
+        lent.downcast()
+            .expect("a policy gives back the desk that it was lent")
+    }
+}
+
+impl oriel_policy::Desk for Desk {
+    fn vm(&mut self, call: VmCall) -> Result<VmReply, Refusal> {
+        self.admit(CommandId::Vm(call.id()))?;
+        call.run(self)
+    }
+
+    fn vcpu(&mut self, vcpu: u32, call: VcpuCall) -> Result<VcpuReply, Refusal> {
+        self.admit(CommandId::Vcpu(call.id()))?;
+        if vcpu == self.index() {
+            call.run(self)
+        } else {
+            self.ask(vcpu, call)
+        }
+    }
+
+    fn service(&mut self, call: ServiceCall) -> Result<ServiceReply, Refusal> {
+        self.admit(CommandId::Service(call.id()))?;
+        call.run(self)
+    }
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Desk(vCPU {})", self.index())
+    }
+}

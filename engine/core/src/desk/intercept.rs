@@ -1,0 +1,185 @@
+//! Commands that arm events. Each changes only what the asking judge holds.
+
+use oriel_protocol::{
+    Access, EventKind, Filter, Handle, Only, Refusal,
+    commands::{
+        vcpu::{
+            ControlCr, ControlEvents, ControlMsr, ControlSinglestep, InjectException, Place,
+            SetBreakpoint,
+        },
+        vm::{ClearBreakpoint, ControlVmEvents, GetPageAccess, ListBreakpoints, SetPageAccess},
+    },
+    events::EventClass,
+};
+
+use super::Desk;
+
+/// The most breakpoints or pages that one judge arms.
+const ARMED_MAX: usize = 65_536;
+
+impl Desk {
+    fn switch(&self, filter: Filter, on: bool) -> Result<(), Refusal> {
+        if !self.asking()?.grant.events.contains(filter.kind) {
+            return Err(Refusal::Denied);
+        }
+        self.shared.ledger.change(self.caller, |holdings| {
+            holdings.switch(filter, on);
+            Ok(())
+        })
+    }
+}
+
+impl Handle<ControlVmEvents> for Desk {
+    fn handle(&mut self, request: ControlVmEvents) -> Result<(), Refusal> {
+        if !matches!(request.event, EventKind::Unhook | EventKind::CreateVcpu) {
+            return Err(Refusal::Invalid);
+        }
+        self.switch(Filter::any(request.event), request.enable)
+    }
+}
+
+impl Handle<ControlEvents> for Desk {
+    fn handle(&mut self, request: ControlEvents) -> Result<(), Refusal> {
+        match request.event.class() {
+            EventClass::Vcpu => self.switch(Filter::any(request.event), request.enable),
+            EventClass::Notice | EventClass::Wire => Err(Refusal::Invalid),
+        }
+    }
+}
+
+impl Handle<ControlCr> for Desk {
+    fn handle(&mut self, request: ControlCr) -> Result<(), Refusal> {
+        let cr = match request.cr {
+            0 => 0,
+            3 => 3,
+            4 => 4,
+            _ => return Err(Refusal::Invalid),
+        };
+        self.switch(
+            Filter {
+                only: Only::Cr { cr, changed: 0 },
+                ..Filter::any(EventKind::Cr)
+            },
+            request.enable,
+        )
+    }
+}
+
+impl Handle<ControlMsr> for Desk {
+    fn handle(&mut self, request: ControlMsr) -> Result<(), Refusal> {
+        let number = u64::from(request.msr);
+        let only = Only::Numbers {
+            first: number,
+            last: number,
+        };
+        self.switch(
+            Filter {
+                only,
+                ..Filter::any(EventKind::Msr)
+            },
+            request.enable,
+        )
+    }
+}
+
+impl Handle<ControlSinglestep> for Desk {
+    fn handle(&mut self, request: ControlSinglestep) -> Result<(), Refusal> {
+        let vcpu = self.index();
+        self.shared.ledger.change(self.caller, |holdings| {
+            holdings.step(vcpu, request.enable);
+            Ok(())
+        })
+    }
+}
+
+impl Handle<SetBreakpoint> for Desk {
+    fn handle(&mut self, request: SetBreakpoint) -> Result<(), Refusal> {
+        let gpa = match request.place {
+            Place::Gpa(gpa) => gpa,
+            Place::Gva(gva) => self.translate(None, gva)?,
+        };
+        if !self.shared.machine.memory().covers(gpa, 1) {
+            return Err(Refusal::NotFound);
+        }
+        self.shared.ledger.change(self.caller, |holdings| {
+            if holdings.breakpoints().len() >= ARMED_MAX {
+                return Err(Refusal::Limit);
+            }
+            match holdings.set_breakpoint(request.tag, gpa) {
+                Some(other) if other != gpa => Err(Refusal::Conflict),
+                Some(_) | None => Ok(()),
+            }
+        })
+    }
+}
+
+impl Handle<ClearBreakpoint> for Desk {
+    fn handle(&mut self, request: ClearBreakpoint) -> Result<(), Refusal> {
+        self.shared.ledger.change(self.caller, |holdings| {
+            holdings
+                .clear_breakpoint(request.tag)
+                .map(drop)
+                .ok_or(Refusal::NotFound)
+        })
+    }
+}
+
+impl Handle<ListBreakpoints> for Desk {
+    fn handle(&mut self, _: ListBreakpoints) -> Result<Vec<u64>, Refusal> {
+        Ok(self.shared.ledger.of(self.caller)?.breakpoints())
+    }
+}
+
+impl Handle<GetPageAccess> for Desk {
+    fn handle(&mut self, request: GetPageAccess) -> Result<Vec<Access>, Refusal> {
+        check_view(request.view)?;
+        let holdings = self.shared.ledger.of(self.caller)?;
+        Ok(request
+            .gpas
+            .into_iter()
+            .map(|gpa| holdings.page(gpa))
+            .collect())
+    }
+}
+
+impl Handle<SetPageAccess> for Desk {
+    fn handle(&mut self, request: SetPageAccess) -> Result<(), Refusal> {
+        check_view(request.view)?;
+        if request.entries.len() > ARMED_MAX {
+            return Err(Refusal::Limit);
+        }
+        let memory = self.shared.machine.memory();
+        if !request
+            .entries
+            .iter()
+            .all(|rule| memory.covers(rule.gpa, 1))
+        {
+            return Err(Refusal::NotFound);
+        }
+        self.shared.ledger.change(self.caller, |holdings| {
+            request
+                .entries
+                .into_iter()
+                .for_each(|rule| holdings.set_page(rule));
+            Ok(())
+        })
+    }
+}
+
+impl Handle<InjectException> for Desk {
+    fn handle(&mut self, request: InjectException) -> Result<(), Refusal> {
+        if request.exception.vector > 31 || request.exception.vector == 2 {
+            return Err(Refusal::Invalid);
+        }
+        self.vcpu.inject(request.exception)
+    }
+}
+
+/// No machine of today has more than one view.
+const fn check_view(view: u16) -> Result<(), Refusal> {
+    if view == 0 {
+        Ok(())
+    } else {
+        Err(Refusal::Unsupported)
+    }
+}

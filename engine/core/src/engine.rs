@@ -1,0 +1,408 @@
+//! A VM under introspection, from its start to its end.
+
+use std::{
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use oriel_machine::{ArmError, End, Parts};
+use oriel_policy::{Host, Slot, Store};
+use oriel_protocol::{
+    Filter, Grant, Observation, Refusal, Request,
+    commands::{self, VcpuReply},
+};
+use thiserror::Error;
+
+use crate::{
+    holdings::Holdings,
+    judge::Judge,
+    ledger::Ledger,
+    mail::{Mail, Pauser},
+    mailbox::Mailbox,
+    metrics::Metrics,
+    record::{Record, Sink, Start},
+    shared::{Caller, Settings, Shared},
+    station::Station,
+    thread,
+};
+
+/// A judge to be: what the engine asks for when the VM starts.
+pub struct Candidate {
+    /// As records show it; one of a name on a VM.
+    pub name: Arc<str>,
+    /// What it may see and do.
+    pub grant: Grant,
+    /// What it judges. Kinds that the grant lacks are left out.
+    pub filters: Vec<Filter>,
+    /// What it only observes.
+    pub observations: Vec<Observation>,
+    /// What it remembers.
+    pub store: Arc<Store>,
+    /// Makes the judge of one vCPU, whose thread calls policies with this slot.
+    pub make: MakeJudge,
+}
+
+/// Makes the judge of one vCPU.
+pub type MakeJudge = Box<dyn Fn(u32, &Arc<Slot>) -> Box<dyn Judge> + Send + Sync>;
+
+/// What a VM is started with.
+pub struct Engine {
+    host: Arc<Host>,
+    parts: Parts,
+    candidates: Vec<Candidate>,
+    sink: Option<Arc<dyn Sink>>,
+    settings: Settings,
+}
+
+/// Why a VM was not started.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Two judges of one name.
+    #[error("two judges are called {0:?}: give one of them another name (`--policy NAME=FILE`)")]
+    TwoOfOneName(String),
+    /// The machine cannot report what a judge listens to.
+    #[error("not everything that the judges listen to can be reported")]
+    Arm(#[from] ArmError),
+    /// No thread.
+    #[error("starting the thread of vCPU {vcpu} failed")]
+    Thread {
+        /// Which vCPU.
+        vcpu: u32,
+        /// What the host said.
+        source: std::io::Error,
+    },
+}
+
+/// How a VM ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Why.
+    pub end: End,
+    /// Events judged, on all vCPUs.
+    pub events: u64,
+    /// How long it ran.
+    pub ran: Duration,
+}
+
+impl Engine {
+    /// An engine for this VM, whose policies live in this host.
+    pub fn new(host: Arc<Host>, parts: Parts) -> Self {
+        Self {
+            host,
+            parts,
+            candidates: Vec::new(),
+            sink: None,
+            settings: Settings::default(),
+        }
+    }
+
+    /// Adds a judge; they are asked in the order in which they are added.
+    #[must_use]
+    pub fn judge(mut self, candidate: Candidate) -> Self {
+        self.candidates.push(candidate);
+        self
+    }
+
+    /// Tells this sink what happens.
+    #[must_use]
+    pub fn sink(mut self, sink: Arc<dyn Sink>) -> Self {
+        self.sink = Some(sink);
+        self
+    }
+
+    /// With other bounds on waiting.
+    #[must_use]
+    pub const fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Starts the VM: arms what the judges listen to, then lets the vCPUs go, a thread each.
+    ///
+    /// # Errors
+    /// [`StartError`]; then nothing runs.
+    pub fn start(self) -> Result<Running, StartError> {
+        let (handle, stations) = self.stations()?;
+        let mut running = Running {
+            shared: handle.shared,
+            threads: Vec::new(),
+        };
+        for station in stations {
+            running.launch(station)?;
+        }
+        Ok(running)
+    }
+
+    /// Arms what the judges listen to, for a VMM that has vCPU loops of its own: it gets a
+    /// station for each vCPU.
+    ///
+    /// # Errors
+    /// [`StartError`]; then nothing is armed.
+    pub fn stations(self) -> Result<(VmHandle, Vec<Station>), StartError> {
+        check_names(&self.candidates)?;
+        let Self {
+            host,
+            parts,
+            candidates,
+            sink,
+            settings,
+        } = self;
+        let holdings = candidates.iter().map(declared).collect();
+        let ledger = Ledger::new(parts.machine.clone(), holdings)?;
+        let shared = Arc::new(Shared {
+            ledger,
+            mailboxes: parts
+                .vcpus
+                .iter()
+                .map(|vcpu| Mailbox::new(vcpu.kicker()))
+                .collect(),
+            callers: candidates.iter().map(caller).collect(),
+            machine: parts.machine,
+            sink,
+            metrics: Metrics::default(),
+            settings,
+            started: Instant::now(),
+            end: std::sync::OnceLock::new(),
+        });
+        shared.tell(|| Record::Start(start_record(&shared)));
+        let stations = parts
+            .vcpus
+            .into_iter()
+            .map(|vcpu| Station::new(vcpu, &shared, host.slot(), &candidates));
+        Ok((
+            VmHandle {
+                shared: shared.clone(),
+            },
+            stations.collect(),
+        ))
+    }
+}
+
+fn check_names(candidates: &[Candidate]) -> Result<(), StartError> {
+    for (at, candidate) in candidates.iter().enumerate() {
+        if candidates[..at]
+            .iter()
+            .any(|other| other.name == candidate.name)
+        {
+            return Err(StartError::TwoOfOneName(candidate.name.to_string()));
+        }
+    }
+    Ok(())
+}
+
+fn declared(candidate: &Candidate) -> Holdings {
+    let granted = |kind| candidate.grant.events.contains(kind);
+    Holdings::declared(
+        candidate
+            .filters
+            .iter()
+            .filter(|filter| granted(filter.kind))
+            .copied()
+            .collect(),
+        candidate
+            .observations
+            .iter()
+            .filter(|seen| granted(seen.kind))
+            .copied()
+            .collect(),
+    )
+}
+
+fn caller(candidate: &Candidate) -> Caller {
+    Caller {
+        name: candidate.name.clone(),
+        grant: candidate.grant.clone(),
+        store: candidate.store.clone(),
+    }
+}
+
+fn start_record(shared: &Shared) -> Start {
+    Start {
+        identity: shared.machine.identity().clone(),
+        vcpus: u32::try_from(shared.mailboxes.len()).unwrap_or(u32::MAX),
+        judges: shared
+            .callers
+            .iter()
+            .map(|caller| caller.name.clone())
+            .collect(),
+    }
+}
+
+/// A VM that runs.
+pub struct Running {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<u64>>,
+}
+
+impl Running {
+    fn launch(&mut self, mut station: Station) -> Result<(), StartError> {
+        let vcpu = station.desk().index();
+        // Sync Wasm calls run on this stack: room for a policy's and the host's below it.
+        let thread = std::thread::Builder::new()
+            .name(format!("vcpu-{vcpu}"))
+            .stack_size(4 << 20);
+        match thread.spawn(move || thread::run(station)) {
+            Ok(handle) => self.threads.push(handle),
+            Err(source) => {
+                // The vCPUs that run already are told to stop, and waited for in `drop`.
+                self.shared.end(&End::Cancelled);
+                return Err(StartError::Thread { vcpu, source });
+            }
+        }
+        Ok(())
+    }
+
+    /// A handle for other threads.
+    pub fn handle(&self) -> VmHandle {
+        VmHandle {
+            shared: self.shared.clone(),
+        }
+    }
+
+    /// Waits for the end.
+    pub fn wait(mut self) -> Outcome {
+        let events = self.join();
+        let end = self.shared.end.get().cloned().unwrap_or(End::Cancelled);
+        let outcome = Outcome {
+            end,
+            events,
+            ran: self.shared.started.elapsed(),
+        };
+        self.shared.tell(|| Record::End(outcome.clone()));
+        outcome
+    }
+
+    /// Waits for the threads, then takes back what the judges have armed.
+    fn join(&mut self) -> u64 {
+        let counts = self
+            .threads
+            .drain(..)
+            .map(|thread| thread.join().unwrap_or(0));
+        let events = counts.sum();
+        self.shared.ledger.clear();
+        events
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.threads.is_empty() {
+            self.shared.end(&End::Cancelled);
+            self.join();
+        }
+    }
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Running({:?})", self.shared)
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            out,
+            "Engine({:?}, {} judges)",
+            self.parts,
+            self.candidates.len()
+        )
+    }
+}
+
+impl std::fmt::Debug for Candidate {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Candidate({})", self.name)
+    }
+}
+
+/// Reaches a running VM from any thread.
+#[derive(Clone, Debug)]
+pub struct VmHandle {
+    shared: Arc<Shared>,
+}
+
+impl VmHandle {
+    /// Ends the VM.
+    pub fn stop(&self) {
+        self.shared.end(&End::Cancelled);
+    }
+
+    /// Takes a vCPU out of the guest; returns once it is out.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] if there is no such vCPU, [`Refusal::Gone`] if it has ended,
+    /// [`Refusal::Busy`] if it does not come out in time; the pause holds all the same.
+    pub fn pause(&self, vcpu: u32, within: Duration) -> Result<(), Refusal> {
+        let (send, receive) = std::sync::mpsc::sync_channel(1);
+        let reply = Box::new(move |answer| {
+            // Whoever asked may have stopped waiting.
+            let _ = send.try_send(answer);
+        });
+        self.shared.post(
+            vcpu,
+            Mail::Pause {
+                by: Pauser::Operator,
+                reply,
+            },
+        )?;
+        receive.recv_timeout(within).unwrap_or(Err(Refusal::Busy))
+    }
+
+    /// Ends one pause of a vCPU.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] if there is no such vCPU, [`Refusal::Gone`] if it has ended.
+    pub fn resume(&self, vcpu: u32) -> Result<(), Refusal> {
+        self.shared.post(
+            vcpu,
+            Mail::Resume {
+                by: Pauser::Operator,
+            },
+        )
+    }
+
+    /// Runs a command on a vCPU's thread as the judge of this number, whose grant counts.
+    ///
+    /// # Errors
+    /// [`Refusal::Denied`] at the gate, [`Refusal::Busy`] if no answer comes in time, or what the
+    /// command refuses with.
+    pub fn run<R>(
+        &self,
+        judge: usize,
+        vcpu: u32,
+        request: R,
+        within: Duration,
+    ) -> Result<R::Reply, Refusal>
+    where
+        R: Request<Scope = commands::Vcpu>,
+    {
+        self.shared
+            .callers
+            .get(judge)
+            .ok_or(Refusal::NotFound)?
+            .grant
+            .admit(R::ID)?;
+        let (send, receive) = std::sync::mpsc::sync_channel::<Result<VcpuReply, Refusal>>(1);
+        let reply = Box::new(move |answer| {
+            // Whoever asked may have stopped waiting.
+            let _ = send.try_send(answer);
+        });
+        self.shared.post(
+            vcpu,
+            Mail::Call {
+                caller: judge,
+                call: request.into_call(),
+                reply,
+            },
+        )?;
+        let answer = receive.recv_timeout(within).unwrap_or(Err(Refusal::Busy))?;
+        R::from_reply(answer).ok_or(Refusal::Invalid)
+    }
+
+    /// What policies have counted and measured, by the judge's number and the metric's name.
+    pub fn metrics(&self) -> std::collections::BTreeMap<(usize, String), crate::metrics::Metric> {
+        self.shared.metrics.snapshot()
+    }
+}

@@ -1,0 +1,307 @@
+//! What one judge has armed: its filters, and what it asked for while the guest runs.
+//!
+//! Owned by the [ledger](crate::ledger); a judge only ever changes its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use oriel_machine::{Ranges, Wants};
+use oriel_protocol::{
+    Access, Event, EventData, EventKind, EventSet, Filter, Gpa, Observation, Only,
+    commands::vm::PageRule,
+    events::{Breakpoint, Page},
+    page,
+};
+
+/// What one judge has armed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Declared at the start, and limited to what is granted.
+    filters: Vec<Filter>,
+    /// Declared at the start: what is only observed.
+    observations: Vec<Observation>,
+    /// Added and removed by the judge.
+    added: Vec<Filter>,
+    breakpoints: BTreeMap<u64, Gpa>,
+    pages: BTreeMap<u64, PageRule>,
+    singlestep: BTreeSet<u32>,
+}
+
+impl Holdings {
+    /// The holdings of a judge that declares these filters.
+    pub fn declared(filters: Vec<Filter>, observations: Vec<Observation>) -> Self {
+        Self {
+            filters,
+            observations,
+            ..Self::default()
+        }
+    }
+
+    /// The kinds that it judges.
+    pub fn judges(&self) -> EventSet {
+        self.all_filters().map(|filter| filter.kind).collect()
+    }
+
+    /// The filters of one kind.
+    pub fn filters(&self, kind: EventKind) -> Box<[Filter]> {
+        self.all_filters()
+            .filter(|filter| filter.kind == kind)
+            .copied()
+            .collect()
+    }
+
+    /// What it observes.
+    pub fn observations(&self) -> &[Observation] {
+        &self.observations
+    }
+
+    fn all_filters(&self) -> impl Iterator<Item = &Filter> {
+        self.filters.iter().chain(&self.added)
+    }
+
+    /// Adds or removes one filter.
+    pub fn switch(&mut self, filter: Filter, on: bool) {
+        self.added.retain(|known| *known != filter);
+        if on {
+            self.added.push(filter);
+        }
+    }
+
+    /// Says what goes through at a page; all three kinds of access end the trap.
+    pub fn set_page(&mut self, rule: PageRule) {
+        if rule.allowed == Access::ALL {
+            self.pages.remove(&page::frame(rule.gpa));
+        } else {
+            self.pages.insert(page::frame(rule.gpa), rule);
+        }
+    }
+
+    /// What goes through at a page.
+    pub fn page(&self, gpa: Gpa) -> Access {
+        self.pages
+            .get(&page::frame(gpa))
+            .map_or(Access::ALL, |rule| rule.allowed)
+    }
+
+    /// Places a breakpoint; a tag names one only.
+    pub fn set_breakpoint(&mut self, tag: u64, gpa: Gpa) -> Option<Gpa> {
+        self.breakpoints.insert(tag, gpa)
+    }
+
+    /// Removes a breakpoint, if there is one of this tag.
+    pub fn clear_breakpoint(&mut self, tag: u64) -> Option<Gpa> {
+        self.breakpoints.remove(&tag)
+    }
+
+    /// The tags of its breakpoints, in order.
+    pub fn breakpoints(&self) -> Vec<u64> {
+        self.breakpoints.keys().copied().collect()
+    }
+
+    /// Steps a vCPU, or no longer.
+    pub fn step(&mut self, vcpu: u32, on: bool) {
+        if on {
+            self.singlestep.insert(vcpu)
+        } else {
+            self.singlestep.remove(&vcpu)
+        };
+    }
+
+    /// Whether the event is this judge's business, and its own name for what was hit. A managed
+    /// breakpoint or a trapped page is the business of those who armed it only.
+    pub fn meets(&self, event: &Event) -> Option<Option<u64>> {
+        match &event.data {
+            EventData::Breakpoint(Breakpoint {
+                managed: true, gpa, ..
+            }) => self
+                .breakpoints
+                .iter()
+                .find(|(_, at)| *at == gpa)
+                .map(|(tag, _)| Some(*tag)),
+            EventData::Page(Page { gpa, access, .. }) => {
+                let rule = self.pages.get(&page::frame(*gpa))?;
+                (!rule.allowed.contains(*access)).then_some(Some(rule.tag))
+            }
+            EventData::Breakpoint(_)
+            | EventData::Cr(_)
+            | EventData::Msr(_)
+            | EventData::Xsetbv(_)
+            | EventData::Hypercall(_)
+            | EventData::Trap(_)
+            | EventData::Descriptor(_)
+            | EventData::CreateVcpu(_)
+            | EventData::Pause(_)
+            | EventData::Singlestep(_)
+            | EventData::CommandError(_)
+            | EventData::Cpuid(_)
+            | EventData::Unhook(_)
+            | EventData::MsrRead(_)
+            | EventData::Pio(_)
+            | EventData::Mmio(_)
+            | EventData::Reset(_)
+            | EventData::Shutdown(_) => Some(None),
+        }
+    }
+
+    /// Adds what this judge wants to what all want.
+    pub fn add_to(&self, wants: &mut Wants) {
+        for filter in self.all_filters() {
+            wants.events.insert(filter.kind);
+            add_filter(filter, wants);
+        }
+        for observation in &self.observations {
+            wants.events.insert(observation.kind);
+            add_filter(&Filter::any(observation.kind), wants);
+        }
+        for rule in self.pages.values() {
+            let allowed = wants
+                .pages
+                .entry(page::frame(rule.gpa))
+                .or_insert(Access::ALL);
+            *allowed = allowed.intersection(rule.allowed);
+        }
+        wants.breakpoints.extend(self.breakpoints.values());
+        wants.singlestep.extend(&self.singlestep);
+    }
+}
+
+/// Adds what a filter asks the machine to report. Breakpoints, pages and steps are armed one by
+/// one; their filters only choose among them.
+fn add_filter(filter: &Filter, wants: &mut Wants) {
+    let range = match filter.only {
+        Only::Numbers { first, last } | Only::Io { first, last, .. } => first..=last,
+        Only::Cr { cr, .. } => cr.into()..=cr.into(),
+        Only::Any | Only::Page { .. } | Only::Breakpoint { .. } | Only::Table { .. } => {
+            0..=u64::MAX
+        }
+    };
+    let (reads, writes) = match filter.only {
+        Only::Io { reads, writes, .. } => (reads, writes),
+        Only::Any | Only::Cr { .. } | Only::Numbers { .. } | Only::Page { .. } => (true, true),
+        Only::Breakpoint { .. } | Only::Table { .. } => (true, true),
+    };
+    let put = |set: &mut Ranges<u64>, wanted: bool| {
+        if wanted {
+            set.insert(range.clone());
+        }
+    };
+    match filter.kind {
+        EventKind::Cr => put(&mut wants.crs, true),
+        EventKind::Msr => put(&mut wants.msr_writes, true),
+        EventKind::MsrRead => put(&mut wants.msr_reads, true),
+        EventKind::Pio => {
+            put(&mut wants.pio_reads, reads);
+            put(&mut wants.pio_writes, writes);
+        }
+        EventKind::Mmio => {
+            put(&mut wants.mmio_reads, reads);
+            put(&mut wants.mmio_writes, writes);
+        }
+        EventKind::Xsetbv | EventKind::Breakpoint | EventKind::Hypercall | EventKind::Page => {}
+        EventKind::Trap | EventKind::Descriptor | EventKind::CreateVcpu | EventKind::Pause => {}
+        EventKind::Singlestep | EventKind::CommandError | EventKind::Cpuid | EventKind::Unhook => {}
+        EventKind::Reset | EventKind::Shutdown => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: Gpa = 0x5000;
+
+    fn rule(allowed: Access, tag: u64) -> PageRule {
+        PageRule {
+            gpa: PAGE,
+            allowed,
+            tag,
+        }
+    }
+
+    fn union(all: &[Holdings]) -> Wants {
+        let mut wants = Wants::default();
+        all.iter().for_each(|one| one.add_to(&mut wants));
+        wants
+    }
+
+    #[test]
+    fn setting_a_page_to_rwx_never_clears_anothers_trap() {
+        let (mut guard, mut tool) = (Holdings::default(), Holdings::default());
+        guard.set_page(rule(Access::READ, 1));
+        tool.set_page(rule(Access::READ | Access::WRITE, 2));
+        let both = union(&[guard.clone(), tool.clone()]);
+        assert_eq!(both.pages[&page::frame(PAGE)], Access::READ);
+        tool.set_page(rule(Access::ALL, 2));
+        assert_eq!(
+            union(&[guard, tool]).pages[&page::frame(PAGE)],
+            Access::READ
+        );
+    }
+
+    #[test]
+    fn a_page_event_goes_to_those_whose_own_rule_it_breaks() {
+        let (mut no_write, mut no_execute) = (Holdings::default(), Holdings::default());
+        no_write.set_page(rule(Access::READ | Access::EXECUTE, 7));
+        no_execute.set_page(rule(Access::READ | Access::WRITE, 8));
+        let write = Page {
+            gva: None,
+            gpa: PAGE + 8,
+            access: Access::WRITE,
+            size: 8,
+            value: None,
+            view: 0,
+        };
+        let event = crate::test_event(write);
+        assert_eq!(no_write.meets(&event), Some(Some(7)));
+        assert_eq!(no_execute.meets(&event), None);
+    }
+
+    #[test]
+    fn a_managed_breakpoint_is_its_owners_only() {
+        let (mut owner, other) = (Holdings::default(), Holdings::default());
+        owner.set_breakpoint(3, 0x1234);
+        let hit = crate::test_event(Breakpoint {
+            gva: 0,
+            gpa: 0x1234,
+            length: 1,
+            managed: true,
+        });
+        assert_eq!(owner.meets(&hit), Some(Some(3)));
+        assert_eq!(other.meets(&hit), None);
+        let guests = crate::test_event(Breakpoint {
+            gva: 0,
+            gpa: 0x1234,
+            length: 1,
+            managed: false,
+        });
+        assert_eq!(other.meets(&guests), Some(None));
+    }
+
+    #[test]
+    fn only_the_msrs_of_the_filters_are_wanted() {
+        let lstar = Filter {
+            only: Only::Numbers {
+                first: 0x82,
+                last: 0x83,
+            },
+            ..Filter::any(EventKind::Msr)
+        };
+        let wants = union(&[Holdings::declared(vec![lstar], vec![])]);
+        assert!(wants.msr_writes.contains(0x83) && !wants.msr_writes.contains(0x84));
+        assert!(wants.msr_reads.is_empty());
+        assert!(wants.kind(EventKind::Msr) && !wants.kind(EventKind::MsrRead));
+    }
+
+    #[test]
+    fn what_is_switched_on_can_be_switched_off() {
+        let filter = Filter {
+            only: Only::Numbers { first: 1, last: 1 },
+            ..Filter::any(EventKind::Msr)
+        };
+        let mut holdings = Holdings::default();
+        holdings.switch(filter, true);
+        holdings.switch(filter, true);
+        assert_eq!(holdings.filters(EventKind::Msr).len(), 1);
+        holdings.switch(filter, false);
+        assert!(holdings.judges().is_empty());
+    }
+}

@@ -1,0 +1,112 @@
+//! Who has armed what. The machine gets the union of all holdings; a judge changes only its own.
+//!
+//! The ledger never judges and never delivers: panels look at its generation between two events
+//! and take what they need.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use oriel_machine::{ArmError, Machine, Wants};
+use oriel_protocol::Refusal;
+
+use crate::holdings::Holdings;
+
+/// The holdings of all judges of one VM, in the operator's order.
+pub struct Ledger {
+    machine: Arc<dyn Machine>,
+    holdings: Mutex<Vec<Arc<Holdings>>>,
+    /// Grows with every change.
+    generation: AtomicU64,
+}
+
+impl Ledger {
+    /// Arms what the judges declare.
+    ///
+    /// # Errors
+    /// [`ArmError`] names what the machine cannot report.
+    pub fn new(machine: Arc<dyn Machine>, holdings: Vec<Holdings>) -> Result<Self, ArmError> {
+        let holdings: Vec<_> = holdings.into_iter().map(Arc::new).collect();
+        machine.arm(&union(&holdings))?;
+        Ok(Self {
+            machine,
+            holdings: Mutex::new(holdings),
+            generation: AtomicU64::new(1),
+        })
+    }
+
+    /// Whether anything has changed is seen by comparing this with an earlier answer.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The holdings of all judges as they are now, with their generation.
+    pub fn snapshot(&self) -> (u64, Vec<Arc<Holdings>>) {
+        let holdings = self.lock();
+        (self.generation(), holdings.clone())
+    }
+
+    /// The holdings of one judge.
+    ///
+    /// # Errors
+    /// [`Refusal::Gone`] if there is no such judge.
+    pub fn of(&self, judge: usize) -> Result<Arc<Holdings>, Refusal> {
+        self.lock().get(judge).cloned().ok_or(Refusal::Gone)
+    }
+
+    /// Changes the holdings of one judge and arms the new union. What the machine cannot do
+    /// leaves everything as it was.
+    ///
+    /// # Errors
+    /// What `change` refuses with; else [`Refusal::Unsupported`] or [`Refusal::Unavailable`] as
+    /// the machine says.
+    pub fn change<T>(
+        &self,
+        judge: usize,
+        change: impl FnOnce(&mut Holdings) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let mut holdings = self.lock();
+        let mut changed = Holdings::clone(holdings.get(judge).ok_or(Refusal::Gone)?);
+        let answer = change(&mut changed)?;
+        let before = std::mem::replace(&mut holdings[judge], Arc::new(changed));
+        if let Err(error) = self.machine.arm(&union(&holdings)) {
+            tracing::debug!(judge, error = %error, "not armed");
+            holdings[judge] = before;
+            return Err(Refusal::from(&error));
+        }
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(answer)
+    }
+
+    /// Disarms everything, for the end of introspection.
+    pub fn clear(&self) {
+        let mut holdings = self.lock();
+        holdings.iter_mut().for_each(|one| *one = Arc::default());
+        if let Err(error) = self.machine.arm(&Wants::default()) {
+            tracing::warn!(error = %error, "disarming at the end failed");
+        }
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Holdings>>> {
+        // Every change is made on a copy, so a panic leaves whole holdings behind.
+        self.holdings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Ledger(generation {})", self.generation())
+    }
+}
+
+fn union(holdings: &[Arc<Holdings>]) -> Wants {
+    let mut wants = Wants::default();
+    holdings.iter().for_each(|one| one.add_to(&mut wants));
+    wants.breakpoints.sort_unstable();
+    wants.breakpoints.dedup();
+    wants.singlestep.sort_unstable();
+    wants.singlestep.dedup();
+    wants
+}

@@ -1,0 +1,85 @@
+//! The letters that go to a vCPU's thread. Each carries its own answer's way home.
+
+use oriel_machine::End;
+use oriel_protocol::{
+    Refusal,
+    commands::{VcpuCall, VcpuReply},
+};
+
+/// Where an answer goes.
+pub(crate) type ReplyTo<T> = Box<dyn FnOnce(T) + Send>;
+
+/// A letter to a vCPU's thread.
+pub(crate) enum Mail {
+    /// Run a command of this judge.
+    Call {
+        /// Whose.
+        caller: usize,
+        /// What.
+        call: VcpuCall,
+        /// Where the answer goes.
+        reply: ReplyTo<Result<VcpuReply, Refusal>>,
+    },
+    /// Stay out of the guest until every pause has ended.
+    Pause {
+        /// Which pause.
+        by: Pauser,
+        /// Told when it is out.
+        reply: ReplyTo<Result<(), Refusal>>,
+    },
+    /// End a pause.
+    Resume {
+        /// Which.
+        by: Pauser,
+    },
+    /// The answer to a letter that this vCPU sent.
+    Answer(u64, Answer),
+    /// Your turn with a shared instance may have come.
+    Turn,
+    /// The VM ends.
+    Stop(End),
+}
+
+/// Whose pause it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Pauser {
+    /// The operator's or embedder's.
+    Operator,
+    /// A judge's that runs on this vCPU; it ends with the judge's call.
+    Judge {
+        /// The vCPU on which it judges.
+        vcpu: u32,
+    },
+}
+
+/// What comes back to a vCPU that asked another.
+pub(crate) enum Answer {
+    /// Of a command.
+    Call(Result<VcpuReply, Refusal>),
+    /// Of a pause.
+    Pause(Result<(), Refusal>),
+}
+
+impl Mail {
+    /// Answers a letter that nobody will act on.
+    pub(crate) fn refuse(self, refusal: Refusal) {
+        match self {
+            Self::Call { reply, .. } => reply(Err(refusal)),
+            Self::Pause { reply, .. } => reply(Err(refusal)),
+            Self::Resume { .. } | Self::Answer(..) | Self::Turn | Self::Stop(_) => {}
+        }
+    }
+}
+
+impl std::fmt::Debug for Mail {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Call { call, .. } => write!(out, "Call({})", call.id().name()),
+            Self::Pause { by, .. } => write!(out, "Pause({by:?})"),
+            Self::Resume { by } => write!(out, "Resume({by:?})"),
+            Self::Answer(ticket, _) => write!(out, "Answer({ticket})"),
+            Self::Turn => out.write_str("Turn"),
+            Self::Stop(end) => write!(out, "Stop({end})"),
+        }
+    }
+}

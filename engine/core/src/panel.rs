@@ -1,0 +1,180 @@
+//! The judges of one vCPU, in the operator's order, and who of them hears what.
+//!
+//! A panel belongs to its vCPU's thread. Between two events it looks at the ledger's generation
+//! and takes what has changed; nothing on the path of an event is shared with other vCPUs.
+
+mod hearing;
+mod listener;
+
+use std::sync::Arc;
+
+use oriel_policy::Slot;
+use oriel_protocol::{Event, EventKind, Moment, Verdict};
+
+use crate::{
+    desk::Desk, judge::Judge, judge::Ruling, record::Failed, record::Record, shared::Shared,
+};
+use hearing::Hearing;
+use listener::Listener;
+
+/// A judge with its name.
+pub struct Seat {
+    /// As records show it.
+    pub name: Arc<str>,
+    /// Who judges.
+    pub judge: Box<dyn Judge>,
+}
+
+/// The judges of one vCPU.
+pub struct Panel {
+    shared: Arc<Shared>,
+    /// Where this thread says that it is inside a policy.
+    slot: Arc<Slot>,
+    seats: Vec<Seat>,
+    /// For each kind, those who listen to it, in order.
+    by_kind: Vec<Vec<Listener>>,
+    generation: u64,
+    seq: u64,
+}
+
+impl Panel {
+    /// A panel of these judges, whose order is that of the ledger.
+    pub fn new(shared: Arc<Shared>, slot: Arc<Slot>, seats: Vec<Seat>) -> Self {
+        let by_kind = EventKind::ALL.iter().map(|_| Vec::new()).collect();
+        let mut panel = Self {
+            shared,
+            slot,
+            seats,
+            by_kind,
+            generation: 0,
+            seq: 0,
+        };
+        panel.refresh();
+        panel
+    }
+
+    /// How many events passed the filters.
+    pub fn events(&self) -> u64 {
+        self.seq
+    }
+
+    /// Asks everybody whose business the event is, and adds up their verdicts.
+    pub fn judge(&mut self, mut desk: Box<Desk>, event: &Event) -> (Verdict, Box<Desk>) {
+        if self.generation != self.shared.ledger.generation() {
+            self.refresh();
+        }
+        let Self {
+            shared,
+            slot,
+            seats,
+            by_kind,
+            seq,
+            ..
+        } = self;
+        let (index, mut hearing) = (desk.index(), None);
+        for listener in &mut by_kind[event.kind() as usize] {
+            let Some(tag) = listener.accepts(event, &desk) else {
+                continue;
+            };
+            let hearing = hearing.get_or_insert_with(|| {
+                *seq += 1;
+                let moment = Moment {
+                    vcpu: index,
+                    seq: *seq,
+                    time_ns: shared.now(),
+                };
+                Hearing::open(shared, slot, moment, event)
+            });
+            let Some(seat) = seats.get_mut(listener.judge()) else {
+                continue;
+            };
+            desk = hearing.ask(listener, seat, tag, desk);
+            if hearing.is_over() {
+                break;
+            }
+        }
+        match hearing {
+            Some(hearing) => (hearing.close(shared, seats), desk),
+            None => (Verdict::Continue, desk),
+        }
+    }
+
+    /// Lets every judge get ready, whatever it listens to.
+    pub fn ready(&mut self, mut desk: Box<Desk>) -> Box<Desk> {
+        let moment = self.moment(&desk);
+        for (judge, seat) in self.seats.iter_mut().enumerate() {
+            desk.open(judge, moment);
+            let (ruling, back) = seat.judge.ready(desk);
+            desk = back;
+            desk.close();
+            self.shared
+                .tell_lapse(seat, moment, EventKind::CreateVcpu, ruling);
+        }
+        desk
+    }
+
+    fn moment(&self, desk: &Desk) -> Moment {
+        Moment {
+            vcpu: desk.index(),
+            seq: self.seq,
+            time_ns: self.shared.now(),
+        }
+    }
+
+    /// Tells everybody who listens of something that takes no answer.
+    pub fn notice(&mut self, kind: EventKind, mut desk: Box<Desk>) -> Box<Desk> {
+        let moment = self.moment(&desk);
+        for listener in &self.by_kind[kind as usize] {
+            let Some(seat) = self.seats.get_mut(listener.judge()) else {
+                continue;
+            };
+            desk.open(listener.judge(), moment);
+            let (ruling, back) = seat.judge.notice(kind, moment, desk);
+            desk = back;
+            desk.close();
+            self.shared.tell_lapse(seat, moment, kind, ruling);
+        }
+        desk
+    }
+
+    /// Takes what the ledger holds now.
+    fn refresh(&mut self) {
+        let (generation, holdings) = self.shared.ledger.snapshot();
+        for (&kind, listeners) in EventKind::ALL.iter().zip(&mut self.by_kind) {
+            *listeners = holdings
+                .iter()
+                .enumerate()
+                .flat_map(|(judge, holdings)| Listener::of(judge, holdings, kind))
+                .collect();
+        }
+        self.generation = generation;
+    }
+}
+
+impl std::fmt::Debug for Panel {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            out,
+            "Panel({} judges, {} events)",
+            self.seats.len(),
+            self.seq
+        )
+    }
+}
+
+impl Shared {
+    /// Tells of a judge that failed where no verdict was asked for.
+    fn tell_lapse(&self, seat: &Seat, moment: Moment, kind: EventKind, ruling: Ruling) {
+        let Some(lapse) = ruling.failure else { return };
+        self.tell(|| {
+            Record::Failure(Failed {
+                judge: seat.name.clone(),
+                moment,
+                kind,
+                failure: lapse.reason,
+                verdict: ruling.verdict,
+                quarantined: lapse.quarantined,
+            })
+        });
+    }
+}

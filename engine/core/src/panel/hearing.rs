@@ -1,0 +1,128 @@
+//! One event before its judges: from the first that is asked to the verdict that stands.
+
+use std::{sync::Arc, time::Instant};
+
+use oriel_policy::Slot;
+use oriel_protocol::{Case, Event, Moment, Verdict};
+
+use super::{Listener, Seat};
+use crate::{
+    desk::Desk,
+    judge::Ruling,
+    record::{Failed, Judged, Opinion, Record},
+    round::Round,
+    shared::Shared,
+};
+
+/// One event before its judges.
+pub(super) struct Hearing<'a> {
+    event: &'a Event,
+    moment: Moment,
+    round: Round,
+    /// Kept where somebody wants to know.
+    notes: Option<Notes>,
+    /// All judges of the event share its time.
+    _time: oriel_policy::Round<'a>,
+}
+
+#[derive(Default)]
+struct Notes {
+    opinions: Vec<Opinion>,
+    conflicts: Vec<usize>,
+    failures: Vec<Failed>,
+}
+
+impl<'a> Hearing<'a> {
+    /// From here on the judges' time runs.
+    pub(super) fn open(shared: &Shared, slot: &'a Slot, moment: Moment, event: &'a Event) -> Self {
+        let notes = shared.sink.is_some().then(Notes::default);
+        let _time = slot.round(shared.settings.round);
+        Self {
+            event,
+            moment,
+            round: Round::new(event),
+            notes,
+            _time,
+        }
+    }
+
+    /// Nobody further is asked.
+    pub(super) fn is_over(&self) -> bool {
+        self.round.is_over()
+    }
+
+    /// Asks one judge.
+    pub(super) fn ask(
+        &mut self,
+        listener: &Listener,
+        seat: &mut Seat,
+        tag: u64,
+        mut desk: Box<Desk>,
+    ) -> Box<Desk> {
+        let case = Case {
+            event: self.event,
+            moment: self.moment,
+            proposed: self.round.proposed(),
+            decided: self.round.decided(),
+            tag,
+        };
+        desk.open(listener.judge(), self.moment);
+        let started = self.notes.is_some().then(Instant::now);
+        let (ruling, mut desk) = match listener.observation() {
+            None => seat.judge.judge(&case, desk),
+            Some(what) => seat.judge.observe(what, &case, desk),
+        };
+        desk.close();
+        self.note(seat, &ruling, started);
+        let conflict = self.round.add(listener.judge(), ruling.verdict);
+        if let (Some(conflict), Some(notes)) = (conflict, &mut self.notes) {
+            notes.conflicts.push(conflict.lost);
+        }
+        desk
+    }
+
+    fn note(&mut self, seat: &Seat, ruling: &Ruling, started: Option<Instant>) {
+        let (Some(notes), Some(started)) = (&mut self.notes, started) else {
+            return;
+        };
+        let ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        notes.opinions.push(Opinion {
+            judge: seat.name.clone(),
+            verdict: ruling.verdict.clone(),
+            ns,
+        });
+        if let Some(lapse) = &ruling.failure {
+            notes.failures.push(Failed {
+                judge: seat.name.clone(),
+                moment: self.moment,
+                kind: self.event.kind(),
+                failure: lapse.reason.clone(),
+                verdict: ruling.verdict.clone(),
+                quarantined: lapse.quarantined,
+            });
+        }
+    }
+
+    /// The verdict that stands, told to whoever listens.
+    pub(super) fn close(self, shared: &Arc<Shared>, seats: &[Seat]) -> Verdict {
+        let verdict = self.round.into_verdict();
+        let (Some(notes), Some(sink)) = (self.notes, &shared.sink) else {
+            return verdict;
+        };
+        notes
+            .failures
+            .into_iter()
+            .for_each(|failed| sink.put(Record::Failure(failed)));
+        if sink.wants_events() {
+            let names = notes.conflicts.iter().filter_map(|&judge| seats.get(judge));
+            sink.put(Record::Event(Box::new(Judged {
+                moment: self.moment,
+                event: self.event.clone(),
+                judges: notes.opinions,
+                verdict: verdict.clone(),
+                conflicts: names.map(|seat| seat.name.clone()).collect(),
+            })));
+        }
+        verdict
+    }
+}

@@ -1,0 +1,59 @@
+//! Policies as judges of a VM.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use oriel_policy::{Host, InstanceMode, Policy, Slot, Store};
+use oriel_protocol::{CommandSet, EventSet, Grant, Right};
+
+use crate::{
+    engine::Candidate,
+    judge::Judge,
+    policy_judge::{Conduct, Home, PolicyJudge, Turn},
+};
+
+/// A policy as a judge, with what the operator grants it.
+pub fn candidate(host: &Arc<Host>, policy: &Arc<Policy>, store: Arc<Store>) -> Candidate {
+    let (judging_host, judging) = (host.clone(), policy.clone());
+    let conduct = Arc::new(Conduct::default());
+    let turn = Arc::new(Turn::default());
+    let make = move |_vcpu: u32, slot: &Arc<Slot>| -> Box<dyn Judge> {
+        let home = match judging.instances() {
+            InstanceMode::Vcpu => Home::Vcpu(None),
+            InstanceMode::Vm => Home::Vm(turn.clone()),
+        };
+        Box::new(PolicyJudge {
+            host: judging_host.clone(),
+            policy: judging.clone(),
+            slot: slot.clone(),
+            home,
+            conduct: conduct.clone(),
+        })
+    };
+    Candidate {
+        name: Arc::from(policy.name()),
+        grant: grant(policy.rights(), heard(policy)),
+        filters: policy.filters().to_vec(),
+        observations: policy.observations().to_vec(),
+        store,
+        make: Box::new(make),
+    }
+}
+
+/// What it judges, is told of, and observes.
+fn heard(policy: &Policy) -> EventSet {
+    policy
+        .observations()
+        .iter()
+        .map(|seen| seen.kind)
+        .collect::<EventSet>()
+        .union(policy.hears())
+}
+
+/// The commands of these rights, and these events.
+pub fn grant(rights: &BTreeSet<Right>, events: EventSet) -> Grant {
+    let commands = rights
+        .iter()
+        .map(|right| right.commands())
+        .fold(CommandSet::NONE, CommandSet::union);
+    Grant { commands, events }
+}

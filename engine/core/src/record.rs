@@ -1,0 +1,165 @@
+//! What the engine tells about itself while it works, and where that goes.
+
+use std::sync::Arc;
+
+use oriel_protocol::{
+    CommandId, Event, EventKind, Identity, Moment, Refusal, Verdict,
+    commands::service::{Level, Severity},
+};
+
+/// Takes what the engine tells. Called on vCPU threads: must not block for long.
+pub trait Sink: Send + Sync {
+    /// Takes one record.
+    fn put(&self, record: Record);
+
+    /// Whether events are wanted at all; they are the bulk.
+    fn wants_events(&self) -> bool {
+        true
+    }
+}
+
+/// One thing to tell.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// The VM starts.
+    Start(Start),
+    /// An event was judged.
+    Event(Box<Judged>),
+    /// A judge tells the operator.
+    Alert(Alert),
+    /// A command was refused.
+    Refusal(Refused),
+    /// A judge failed.
+    Failure(Failed),
+    /// A judge's log line.
+    Log(LogLine),
+    /// The guest reported a number.
+    Report {
+        /// Which vCPU.
+        vcpu: u32,
+        /// When, in nanoseconds since the start.
+        time_ns: u64,
+        /// What.
+        value: u64,
+    },
+    /// The VM has ended.
+    End(crate::engine::Outcome),
+}
+
+/// The VM starts.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Which VM.
+    pub identity: Identity,
+    /// How many vCPUs it has.
+    pub vcpus: u32,
+    /// The judges in the order in which they are asked.
+    pub judges: Vec<Arc<str>>,
+}
+
+/// An event with its verdicts.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// Where it stands.
+    pub moment: Moment,
+    /// What happened.
+    pub event: Event,
+    /// Who was asked, and what each said.
+    pub judges: Vec<Opinion>,
+    /// What was done.
+    pub verdict: Verdict,
+    /// Judges whose verdict was as strict as the standing one and lost to it.
+    pub conflicts: Vec<Arc<str>>,
+}
+
+/// One judge's verdict.
+#[derive(Clone, Debug)]
+pub struct Opinion {
+    /// Whose.
+    pub judge: Arc<str>,
+    /// What.
+    pub verdict: Verdict,
+    /// How long it took, in nanoseconds of wall time.
+    pub ns: u64,
+}
+
+/// A judge tells the operator.
+#[derive(Clone, Debug)]
+pub struct Alert {
+    /// Who.
+    pub judge: Arc<str>,
+    /// On which vCPU; none: outside of an event.
+    pub moment: Moment,
+    /// How bad it is.
+    pub severity: Severity,
+    /// For a person.
+    pub message: String,
+    /// For a machine.
+    pub fields: Vec<(String, String)>,
+}
+
+/// A command was refused.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// Who asked.
+    pub judge: Arc<str>,
+    /// When.
+    pub moment: Moment,
+    /// For what.
+    pub command: CommandId,
+    /// Why not.
+    pub refusal: Refusal,
+}
+
+/// A judge failed.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// Who.
+    pub judge: Arc<str>,
+    /// When.
+    pub moment: Moment,
+    /// In what.
+    pub kind: EventKind,
+    /// How.
+    pub failure: String,
+    /// What stands in for its verdict.
+    pub verdict: Verdict,
+    /// It is not asked any more until the operator acts.
+    pub quarantined: bool,
+}
+
+/// A judge's log line.
+#[derive(Clone, Debug)]
+pub struct LogLine {
+    /// Who.
+    pub judge: Arc<str>,
+    /// When.
+    pub moment: Moment,
+    /// How important it is.
+    pub level: Level,
+    /// What.
+    pub message: String,
+}
+
+/// Keeps every record, for tests.
+#[derive(Debug, Default)]
+pub struct Kept(std::sync::Mutex<Vec<Record>>);
+
+impl Kept {
+    /// What was told so far.
+    pub fn records(&self) -> Vec<Record> {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Sink for Kept {
+    fn put(&self, record: Record) {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .push(record);
+    }
+}

@@ -1,0 +1,116 @@
+//! What all threads of one VM share. It holds; it does nothing by itself.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use oriel_machine::{End, Machine};
+use oriel_policy::Store;
+use oriel_protocol::{Grant, Refusal};
+
+use crate::{
+    ledger::Ledger,
+    mail::Mail,
+    mailbox::Mailbox,
+    metrics::Metrics,
+    record::{Record, Sink},
+};
+
+/// What all threads of one VM share.
+pub struct Shared {
+    pub(crate) machine: Arc<dyn Machine>,
+    pub(crate) ledger: Ledger,
+    pub(crate) mailboxes: Vec<Mailbox<Mail>>,
+    pub(crate) callers: Vec<Caller>,
+    pub(crate) sink: Option<Arc<dyn Sink>>,
+    pub(crate) metrics: Metrics,
+    pub(crate) settings: Settings,
+    pub(crate) started: Instant,
+    pub(crate) end: OnceLock<End>,
+}
+
+/// Who asks: what the gate needs to know of a judge.
+#[derive(Debug)]
+pub struct Caller {
+    /// Its name in records.
+    pub name: Arc<str>,
+    /// What it may do.
+    pub grant: Grant,
+    /// What it remembers.
+    pub store: Arc<Store>,
+}
+
+/// Bounds on waiting.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long a judge's command waits for another vCPU before it is `busy`.
+    pub other_vcpu: Duration,
+    /// How long a vCPU waits for its turn with an instance that all vCPUs share.
+    pub turn: Duration,
+    /// CPU time that all policies together have for one event.
+    pub round: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        // A kick takes some 50 µs, but on a crowded host its tail reaches tens of milliseconds.
+        Self {
+            other_vcpu: Duration::from_millis(200),
+            turn: Duration::from_secs(1),
+            round: Duration::from_millis(20),
+        }
+    }
+}
+
+impl Shared {
+    /// Nanoseconds since the VM started.
+    pub fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Tells whoever listens.
+    pub fn tell(&self, record: impl FnOnce() -> Record) {
+        if let Some(sink) = &self.sink {
+            sink.put(record());
+        }
+    }
+
+    /// Sends a letter to a vCPU.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] if there is no such vCPU, [`Refusal::Gone`] if it has ended.
+    pub(crate) fn post(&self, vcpu: u32, mail: Mail) -> Result<(), Refusal> {
+        let mailbox = usize::try_from(vcpu)
+            .ok()
+            .and_then(|vcpu| self.mailboxes.get(vcpu));
+        mailbox
+            .ok_or(Refusal::NotFound)?
+            .post(mail)
+            .map_err(|unread| {
+                unread.refuse(Refusal::Gone);
+                Refusal::Gone
+            })
+    }
+
+    /// Ends the VM: the first reason counts, and every vCPU is told.
+    pub fn end(&self, end: &End) {
+        if self.end.set(end.clone()).is_ok() {
+            for mailbox in &self.mailboxes {
+                // A vCPU that reads no more has ended already.
+                let _ = mailbox.post(Mail::Stop(end.clone()));
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            out,
+            "Shared({}, {} vCPUs)",
+            self.machine.identity().name,
+            self.mailboxes.len()
+        )
+    }
+}

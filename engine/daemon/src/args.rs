@@ -1,0 +1,125 @@
+//! What was typed. Nothing here looks at the machine or opens a file.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
+
+/// Sandboxed, hot-swappable virtual-machine introspection.
+#[derive(Debug, Parser)]
+#[command(name = "oriel", version, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show a policy stopping an attack on a guest.
+    Demo(DemoArgs),
+    /// Run a guest under policies.
+    Run(RunArgs),
+    /// Say what a machine can report and do.
+    Caps(CapsArgs),
+    /// Look at plugins.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Say what a plugin hears, what it may do, and what its manifest says.
+    Inspect(InspectArgs),
+}
+
+/// The machines that a guest can run on.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum MachineKind {
+    /// A VM in this process, on a stock kernel.
+    Kvm,
+    /// A script.
+    Mock,
+}
+
+/// The machine for the demo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DemoMachine {
+    /// KVM where it can be used, else the mock.
+    Auto,
+    /// KVM.
+    Kvm,
+    /// The mock.
+    Mock,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoArgs {
+    /// The machine to show it on.
+    #[arg(long, value_enum, default_value_t = DemoMachine::Auto)]
+    pub(crate) machine: DemoMachine,
+    /// Without the policy: the attack succeeds.
+    #[arg(long)]
+    pub(crate) unprotected: bool,
+    /// Where the plugins are [default: beside the program].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) plugins: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct RunArgs {
+    /// A configuration file; flags override it.
+    #[arg(value_name = "CONFIG.toml")]
+    pub(crate) config: Option<PathBuf>,
+    /// The machine that the guest runs on.
+    #[arg(long, value_enum)]
+    pub(crate) machine: Option<MachineKind>,
+    /// `builtin:NAME`, or a file: a scenario for the mock machine, a flat image for kvm.
+    #[arg(long, value_name = "builtin:NAME|FILE")]
+    pub(crate) guest: Option<String>,
+    /// The VM's name in event lines.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// How many vCPUs.
+    #[arg(long, value_name = "N")]
+    pub(crate) vcpus: Option<u32>,
+    /// How much memory.
+    #[arg(long, value_name = "MIB")]
+    pub(crate) memory: Option<u64>,
+    /// A policy; may be given several times, and they are asked in this order.
+    #[arg(long = "policy", value_name = "[NAME=]FILE.wasm")]
+    pub(crate) policies: Vec<String>,
+    /// What a policy may see and do, instead of the default: rights and kinds of event.
+    #[arg(long = "grant", value_name = "NAME=LIST|all")]
+    pub(crate) grants: Vec<String>,
+    /// A policy's configuration, in TOML.
+    #[arg(long = "policy-config", value_name = "NAME=FILE")]
+    pub(crate) policy_configs: Vec<String>,
+    /// Write event lines (JSON) to a file, or to standard output.
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) events: Option<String>,
+    /// Where the guest's serial line goes: stdout, stderr, none, or a file
+    /// [default: stdout; stderr with `--events -`].
+    #[arg(long, value_name = "stdout|stderr|FILE|none")]
+    pub(crate) serial: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CapsArgs {
+    /// The machine to ask.
+    #[arg(long, value_enum)]
+    pub(crate) machine: MachineKind,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct InspectArgs {
+    /// The plugin.
+    #[arg(value_name = "FILE.wasm")]
+    pub(crate) file: PathBuf,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,6 @@
+//! One file a command.
+
+pub(crate) mod caps;
+pub(crate) mod demo;
+pub(crate) mod inspect;
+pub(crate) mod run;

@@ -1,0 +1,137 @@
+//! What happened, for a reader: one line each, in the order of time.
+
+use oriel_engine::{
+    Record,
+    effect::effect,
+    record::{Alert, Judged},
+};
+use oriel_protocol::{Event, EventData, events::Msr, x86::msr};
+
+use crate::args::MachineKind;
+
+/// Prints the timeline of a run.
+pub(crate) fn print(machine: MachineKind, unprotected: bool, records: &[Record]) {
+    let on = match machine {
+        MachineKind::Kvm => "a KVM guest",
+        MachineKind::Mock => "a mock guest",
+    };
+    let guard = if unprotected {
+        "nothing protects it"
+    } else {
+        "the policy msr-guard protects it"
+    };
+    println!("An attack on {on}: {guard}.\n");
+    println!("{:>12}  {:<5} what", "time", "who");
+    in_order(records).into_iter().for_each(print_record);
+    print_summary(records);
+}
+
+/// By time; an event stands before what was said about it.
+fn in_order(records: &[Record]) -> Vec<&Record> {
+    let mut ordered: Vec<_> = records.iter().collect();
+    ordered.sort_by_key(|record| match record {
+        Record::Start(_) => (0, 0),
+        Record::Event(judged) => (judged.moment.time_ns, 0),
+        Record::Alert(alert) => (alert.moment.time_ns, 1),
+        Record::Failure(failed) => (failed.moment.time_ns, 1),
+        Record::Refusal(refused) => (refused.moment.time_ns, 1),
+        Record::Log(line) => (line.moment.time_ns, 1),
+        Record::Report { time_ns, .. } => (*time_ns, 2),
+        Record::End(_) => (u64::MAX, 3),
+    });
+    ordered
+}
+
+fn print_record(record: &Record) {
+    match record {
+        Record::Start(_) => row(0, "guest", "starts"),
+        Record::Event(judged) => print_event(judged),
+        Record::Alert(alert) => print_alert(alert),
+        Record::Report { time_ns, value, .. } => {
+            row(*time_ns, "guest", &format!("reports {value:#x}"))
+        }
+        Record::Failure(failed) => row(failed.moment.time_ns, &failed.judge, &failed.failure),
+        Record::Refusal(refused) => row(
+            refused.moment.time_ns,
+            &refused.judge,
+            &refused.refusal.to_string(),
+        ),
+        Record::End(outcome) => {
+            row(
+                u64::try_from(outcome.ran.as_nanos()).unwrap_or(u64::MAX),
+                "guest",
+                &outcome.end.to_string(),
+            );
+        }
+        Record::Log(_) => {}
+    }
+}
+
+fn print_event(judged: &Judged) {
+    let who = format!("vCPU{}", judged.moment.vcpu);
+    row(judged.moment.time_ns, &who, &describe(&judged.event));
+    for opinion in &judged.judges {
+        let took = opinion.ns as f64 / 1000.0;
+        row(
+            judged.moment.time_ns,
+            "",
+            &format!(
+                "  {} says {} (in {took:.1} µs)",
+                opinion.judge,
+                opinion.verdict.kind().name()
+            ),
+        );
+    }
+    row(
+        judged.moment.time_ns,
+        "",
+        &format!("  → {}", effect(&judged.event, &judged.verdict)),
+    );
+}
+
+fn print_alert(alert: &Alert) {
+    row(
+        alert.moment.time_ns,
+        "",
+        &format!("  alert from {}: {}", alert.judge, alert.message),
+    );
+}
+
+fn describe(event: &Event) -> String {
+    match event.data {
+        EventData::Msr(Msr { msr, old, new }) => {
+            format!("writes {}: {old:#x} → {new:#x}", name(msr))
+        }
+        other => other.kind().name().to_owned(),
+    }
+}
+
+fn name(number: u32) -> String {
+    match number {
+        msr::LSTAR => "LSTAR (where SYSCALL enters the kernel)".to_owned(),
+        other => format!("MSR {other:#x}"),
+    }
+}
+
+fn print_summary(records: &[Record]) {
+    let spent = records.iter().filter_map(|record| match record {
+        Record::Event(judged) => Some(judged.judges.iter().map(|opinion| opinion.ns).sum::<u64>()),
+        _ => None,
+    });
+    let (events, spent) = spent.fold((0, 0), |(events, total), ns| (events + 1, total + ns));
+    let stayed = records.iter().find_map(|record| match record {
+        Record::Report { value, .. } => Some(*value),
+        _ => None,
+    });
+    if let Some(value) = stayed {
+        println!("\nThe value that stayed in LSTAR: {value:#x}");
+    }
+    println!(
+        "Time spent in the policy: {:.1} µs for {events} events\n",
+        spent as f64 / 1000.0
+    );
+}
+
+fn row(time_ns: u64, who: &str, what: &str) {
+    println!("{:>9.3} ms  {who:<5} {what}", time_ns as f64 / 1e6);
+}

@@ -1,0 +1,120 @@
+//! `oriel plugin inspect`
+
+use anyhow::Context;
+use oriel_policy::{Inspection, Manifest, inspect};
+
+use crate::{args::InspectArgs, exit::Exit};
+
+/// Prints what a plugin hears, what it may do, and what its manifest says.
+pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
+    let file = args.file.display();
+    let bytes = std::fs::read(&args.file).with_context(|| format!("{file} cannot be read"))?;
+    let inspection = inspect(&bytes).with_context(|| format!("{file} is not a policy"))?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&inspection)?);
+    } else {
+        print(&inspection);
+    }
+    Ok(Exit::Success)
+}
+
+fn print(inspection: &Inspection) {
+    let manifest = &inspection.manifest;
+    let name = if manifest.name.is_empty() {
+        "(no name)"
+    } else {
+        &manifest.name
+    };
+    println!("{name} {} {}", manifest.version, by(manifest));
+    if !manifest.description.is_empty() {
+        println!("  {}", manifest.description);
+    }
+    println!("digest    {}", inspection.digest);
+    println!(
+        "size      {} bytes, {}",
+        inspection.size,
+        if inspection.signed {
+            "signed"
+        } else {
+            "not signed"
+        }
+    );
+    println!(
+        "hears     {}",
+        list(inspection.hears.iter().map(|kind| kind.name()))
+    );
+    println!(
+        "exports   {}",
+        list(inspection.exports.iter().map(String::as_str))
+    );
+    println!(
+        "may do    {}",
+        if inspection.functions.is_empty() {
+            "nothing"
+        } else {
+            ""
+        }
+    );
+    for (right, functions) in &inspection.functions {
+        println!("  {:<20} {}", right.name(), functions.join(", "));
+    }
+    print_manifest(inspection);
+}
+
+fn by(manifest: &Manifest) -> String {
+    if manifest.vendor.is_empty() {
+        String::new()
+    } else {
+        format!("by {}", manifest.vendor)
+    }
+}
+
+fn print_manifest(inspection: &Inspection) {
+    if !inspection.has_manifest {
+        println!("manifest  none: defaults hold");
+        return;
+    }
+    let manifest = &inspection.manifest;
+    println!(
+        "settings  {}",
+        if manifest.config.is_empty() {
+            "none"
+        } else {
+            ""
+        }
+    );
+    for (key, parameter) in &manifest.config {
+        let default = parameter
+            .default
+            .as_ref()
+            .map(|value| format!(" = {}", json(value)))
+            .unwrap_or_default();
+        let required = if parameter.required {
+            " (required)"
+        } else {
+            ""
+        };
+        println!(
+            "  {:<20} {}{default}{required}  {}",
+            key,
+            json(&parameter.kind),
+            parameter.doc
+        );
+    }
+    println!("on failure {}", json(&manifest.on_failure));
+    println!("instances {}", json(&manifest.instances));
+}
+
+fn list<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let words: Vec<_> = words.collect();
+    if words.is_empty() {
+        "nothing".to_owned()
+    } else {
+        words.join(", ")
+    }
+}
+
+/// As the manifest writes it.
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}

@@ -1,0 +1,133 @@
+//! The configuration file's schema. Unknown keys are refused.
+
+use std::{collections::BTreeMap, path::Path, path::PathBuf};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::args::MachineKind;
+
+/// A configuration file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Config {
+    #[serde(default)]
+    pub(crate) vm: VmConfig,
+    #[serde(default, rename = "policy")]
+    pub(crate) policies: Vec<PolicyConfig>,
+    /// Its place in the schema; refused until tools can attach.
+    #[serde(default, rename = "tool")]
+    tools: Vec<toml::Table>,
+}
+
+/// `[vm]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct VmConfig {
+    pub(crate) name: Option<String>,
+    pub(crate) uuid: Option<Uuid>,
+    pub(crate) machine: Option<MachineKind>,
+    pub(crate) guest: Option<String>,
+    pub(crate) vcpus: Option<u32>,
+    pub(crate) memory_mib: Option<u64>,
+    pub(crate) events: Option<String>,
+    pub(crate) serial: Option<String>,
+}
+
+/// `[[policy]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct PolicyConfig {
+    pub(crate) file: PathBuf,
+    pub(crate) name: Option<String>,
+    pub(crate) grant: Option<GrantConfig>,
+    #[serde(default)]
+    pub(crate) config: BTreeMap<String, toml::Value>,
+}
+
+/// What a policy may see and do.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(untagged)]
+pub(crate) enum GrantConfig {
+    /// `"all"`
+    Word(String),
+    /// Rights and kinds of event.
+    List(Vec<String>),
+}
+
+impl Config {
+    /// Reads a file. Relative paths in it count from the file's own directory.
+    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("{} cannot be read", path.display()))?;
+        let mut config = Self::parse(&text)
+            .with_context(|| format!("{} is not a configuration", path.display()))?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        for policy in &mut config.policies {
+            policy.file = base.join(&policy.file);
+        }
+        if let Some(guest) = config
+            .vm
+            .guest
+            .as_mut()
+            .filter(|guest| !guest.starts_with("builtin:"))
+        {
+            *guest = base.join(&*guest).display().to_string();
+        }
+        Ok(config)
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let config: Self = toml::from_str(text)?;
+        if !config.tools.is_empty() {
+            bail!("[[tool]]: this version cannot attach KVMI tools; take the section out");
+        }
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_configuration_is_read() {
+        let text = r#"
+            [vm]
+            name = "web-1"
+            machine = "kvm"
+            guest = "builtin:msr-attack"
+            memory-mib = 64
+            [[policy]]
+            file = "guard.wasm"
+            grant = ["msr", "alert"]
+            [policy.config]
+            msrs = ["0xc0000082"]
+        "#;
+        let config = Config::parse(text).unwrap();
+        assert_eq!(config.vm.memory_mib, Some(64));
+        assert_eq!(config.vm.machine, Some(MachineKind::Kvm));
+        assert_eq!(
+            config.policies[0].grant,
+            Some(GrantConfig::List(vec!["msr".into(), "alert".into()]))
+        );
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_by_name() {
+        for (text, key) in [
+            ("[vm]\nmemroy-mib = 1", "memroy-mib"),
+            ("[[policy]]\nfile = \"a\"\ngrants = \"all\"", "grants"),
+        ] {
+            let error = format!("{:#}", Config::parse(text).unwrap_err());
+            assert!(error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn tools_are_refused_in_words() {
+        let error = Config::parse("[[tool]]\nconnect = \"unix:a\"").unwrap_err();
+        assert!(error.to_string().contains("[[tool]]"), "{error}");
+    }
+}

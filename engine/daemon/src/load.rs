@@ -1,0 +1,100 @@
+//! Policies: from files to judges.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use anyhow::{Context, bail};
+use oriel_engine::{Candidate, policies};
+use oriel_machine::Machine;
+use oriel_policy::{Host, Inspection, Limits, Policy, Store, Terms};
+use oriel_protocol::{EventKind, EventSet, Right};
+
+use crate::plan::{GrantPlan, PolicyPlan};
+
+/// Loads a policy and makes it a judge of this machine.
+pub(crate) fn judge(
+    host: &Arc<Host>,
+    plan: &PolicyPlan,
+    machine: &dyn Machine,
+) -> anyhow::Result<Candidate> {
+    let policy = prepare(host, plan, machine)
+        .with_context(|| format!("policy {:?} cannot be loaded", plan.name))?;
+    Ok(policies::candidate(
+        host,
+        &Arc::new(policy),
+        Arc::new(Store::default()),
+    ))
+}
+
+fn prepare(host: &Arc<Host>, plan: &PolicyPlan, machine: &dyn Machine) -> anyhow::Result<Policy> {
+    let bytes = std::fs::read(&plan.file)
+        .with_context(|| format!("{} cannot be read", plan.file.display()))?;
+    let plugin = host
+        .load(&plan.name, &bytes)
+        .with_context(|| plan.file.display().to_string())?;
+    let inspection = plugin.inspection();
+    let terms = Terms {
+        name: plan.name.clone(),
+        rights: rights(plan.grant.as_ref()),
+        events: events(plan, inspection, machine)?,
+        config: plan.config.clone(),
+        limits: Limits::default(),
+    };
+    Ok(host.prepare(&plugin, terms)?)
+}
+
+fn rights(grant: Option<&GrantPlan>) -> BTreeSet<Right> {
+    grant
+        .map_or(Right::DEFAULT, |grant| &grant.rights)
+        .iter()
+        .copied()
+        .collect()
+}
+
+/// The kinds of event that the policy may hear. What the operator names, the machine must be able
+/// to report; what a policy merely listens to by default may be missing, with a warning.
+fn events(
+    plan: &PolicyPlan,
+    inspection: &Inspection,
+    machine: &dyn Machine,
+) -> anyhow::Result<EventSet> {
+    let capabilities = machine.capabilities();
+    let named = plan.grant.as_ref().and_then(|grant| grant.events);
+    let observes = inspection
+        .exports
+        .iter()
+        .any(|interface| interface == "observe");
+    let exported = if observes {
+        reported(machine).union(inspection.hears)
+    } else {
+        inspection.hears
+    };
+    let mut events = named.unwrap_or(exported);
+    for kind in events.iter().filter(|&kind| !capabilities.reports(kind)) {
+        let reason = capabilities
+            .get(kind.name())
+            .map_or("it is unknown here", |known| &known.reason);
+        if named.is_some() {
+            bail!(
+                "{} is granted, but this machine cannot report it: {reason}",
+                kind.name()
+            );
+        }
+        tracing::warn!(
+            policy = plan.name,
+            event = kind.name(),
+            reason,
+            "this machine cannot report it"
+        );
+        events.remove(kind);
+    }
+    Ok(events)
+}
+
+/// Every kind that the machine can report.
+fn reported(machine: &dyn Machine) -> EventSet {
+    EventKind::ALL
+        .iter()
+        .copied()
+        .filter(|&kind| machine.capabilities().reports(kind))
+        .collect()
+}

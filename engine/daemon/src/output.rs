@@ -1,0 +1,28 @@
+//! Where records go: event lines for programs, and words for people.
+
+mod lines;
+mod words;
+
+use std::sync::Arc;
+
+use oriel_engine::{Record, Sink};
+
+pub(crate) use lines::LineWriter;
+pub(crate) use words::Words;
+
+/// Several sinks as one.
+pub(crate) struct Tee(pub(crate) Vec<Arc<dyn Sink>>);
+
+impl Sink for Tee {
+    fn put(&self, record: Record) {
+        for sink in &self.0 {
+            if sink.wants_events() || !matches!(record, Record::Event(_)) {
+                sink.put(record.clone());
+            }
+        }
+    }
+
+    fn wants_events(&self) -> bool {
+        self.0.iter().any(|sink| sink.wants_events())
+    }
+}

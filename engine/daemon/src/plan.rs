@@ -1,0 +1,332 @@
+//! What is to be run: flags and configuration resolved and checked. Nothing is opened here but
+//! the files that the operator named.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, anyhow, bail};
+use oriel_policy::Setting;
+use oriel_protocol::{EventKind, EventSet, Right};
+use uuid::Uuid;
+
+use crate::{
+    args::{MachineKind, RunArgs},
+    config::{Config, GrantConfig, PolicyConfig},
+};
+
+/// What is to be run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) machine: MachineKind,
+    pub(crate) guest: String,
+    pub(crate) name: Option<String>,
+    pub(crate) uuid: Option<Uuid>,
+    pub(crate) vcpus: Option<u32>,
+    pub(crate) memory_mib: Option<u64>,
+    pub(crate) policies: Vec<PolicyPlan>,
+    pub(crate) events: Option<String>,
+    pub(crate) serial: String,
+}
+
+/// A policy to be loaded.
+#[derive(Debug)]
+pub(crate) struct PolicyPlan {
+    pub(crate) name: String,
+    pub(crate) file: PathBuf,
+    /// None: the default grant.
+    pub(crate) grant: Option<GrantPlan>,
+    pub(crate) config: BTreeMap<String, Setting>,
+}
+
+/// What the operator grants.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct GrantPlan {
+    pub(crate) rights: Vec<Right>,
+    /// None: all that the policy listens to.
+    pub(crate) events: Option<EventSet>,
+}
+
+impl Plan {
+    /// Resolves what was typed, and the configuration that it names.
+    pub(crate) fn resolve(args: RunArgs) -> anyhow::Result<Self> {
+        let config = match &args.config {
+            Some(path) => Config::load(path)?,
+            None => Config::default(),
+        };
+        let mut policies = Vec::new();
+        for policy in config.policies {
+            policies.push(PolicyPlan::configured(policy)?);
+        }
+        for typed in &args.policies {
+            policies.push(PolicyPlan::typed(typed)?);
+        }
+        apply_flags(&mut policies, &args.grants, &args.policy_configs)?;
+        let vm = config.vm;
+        let events = args.events.or(vm.events);
+        let serial = args
+            .serial
+            .or(vm.serial)
+            .unwrap_or_else(|| default_serial(events.as_deref()).to_owned());
+        Ok(Self {
+            machine: args
+                .machine
+                .or(vm.machine)
+                .ok_or_else(|| anyhow!("no machine: add `--machine kvm|mock`"))?,
+            guest: args
+                .guest
+                .or(vm.guest)
+                .ok_or_else(|| anyhow!("no guest: add `--guest builtin:NAME|FILE`"))?,
+            name: args.name.or(vm.name),
+            uuid: vm.uuid,
+            vcpus: args.vcpus.or(vm.vcpus),
+            memory_mib: args.memory.or(vm.memory_mib),
+            policies,
+            events,
+            serial,
+        })
+    }
+}
+
+/// Event lines and the guest's words do not share a stream.
+fn default_serial(events: Option<&str>) -> &'static str {
+    if events == Some("-") {
+        "stderr"
+    } else {
+        "stdout"
+    }
+}
+
+impl PolicyPlan {
+    /// `[NAME=]FILE.wasm`; the name is the file's without it.
+    fn typed(typed: &str) -> anyhow::Result<Self> {
+        let (name, file) = match typed.split_once('=') {
+            Some((name, file)) => (Some(name.to_owned()), PathBuf::from(file)),
+            None => (None, PathBuf::from(typed)),
+        };
+        Ok(Self {
+            name: named(name, &file)?,
+            file,
+            grant: None,
+            config: BTreeMap::new(),
+        })
+    }
+
+    fn configured(policy: PolicyConfig) -> anyhow::Result<Self> {
+        let name = named(policy.name, &policy.file)?;
+        let grant = match policy.grant {
+            None => None,
+            Some(GrantConfig::Word(word)) => Some(GrantPlan::parse(&word)),
+            Some(GrantConfig::List(list)) => Some(GrantPlan::of(list.iter().map(String::as_str))),
+        };
+        let grant = grant
+            .transpose()
+            .with_context(|| format!("the grant of policy {name:?}"))?;
+        let config = settings(policy.config)
+            .with_context(|| format!("the configuration of policy {name:?}"))?;
+        Ok(Self {
+            name,
+            file: policy.file,
+            grant,
+            config,
+        })
+    }
+}
+
+fn named(name: Option<String>, file: &Path) -> anyhow::Result<String> {
+    let stem = || {
+        file.file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+    };
+    match name.or_else(stem) {
+        Some(name) if !name.is_empty() => Ok(name),
+        Some(_) | None => bail!(
+            "a policy without a name: write `--policy NAME={}`",
+            file.display()
+        ),
+    }
+}
+
+/// Puts `--grant` and `--policy-config` where they belong.
+fn apply_flags(
+    policies: &mut [PolicyPlan],
+    grants: &[String],
+    configs: &[String],
+) -> anyhow::Result<()> {
+    for typed in grants {
+        let (name, list) = split(typed, "--grant NAME=LIST|all")?;
+        let grant = GrantPlan::parse(list).with_context(|| format!("--grant {typed}"))?;
+        find(policies, name, "--grant")?.grant = Some(grant);
+    }
+    for typed in configs {
+        let (name, file) = split(typed, "--policy-config NAME=FILE")?;
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("{file} cannot be read"))?;
+        let table: BTreeMap<String, toml::Value> = toml::from_str(&text)
+            .with_context(|| format!("{file} is not a policy's configuration"))?;
+        find(policies, name, "--policy-config")?.config =
+            settings(table).with_context(|| file.to_owned())?;
+    }
+    Ok(())
+}
+
+fn split<'a>(typed: &'a str, usage: &str) -> anyhow::Result<(&'a str, &'a str)> {
+    typed
+        .split_once('=')
+        .ok_or_else(|| anyhow!("{typed:?}: write `{usage}`"))
+}
+
+fn find<'a>(
+    policies: &'a mut [PolicyPlan],
+    name: &str,
+    flag: &str,
+) -> anyhow::Result<&'a mut PolicyPlan> {
+    let known: Vec<_> = policies.iter().map(|policy| policy.name.clone()).collect();
+    policies
+        .iter_mut()
+        .find(|policy| policy.name == name)
+        .ok_or_else(|| anyhow!("{flag} names {name:?}, but the policies are {known:?}"))
+}
+
+impl GrantPlan {
+    /// `all`, or a list with commas.
+    fn parse(list: &str) -> anyhow::Result<Self> {
+        if list == "all" {
+            return Ok(Self {
+                rights: Right::ALL.to_vec(),
+                events: None,
+            });
+        }
+        Self::of(
+            list.split(',')
+                .map(str::trim)
+                .filter(|word| !word.is_empty()),
+        )
+    }
+
+    /// Rights and kinds of event. A list without a kind grants all that the policy listens to.
+    fn of<'a>(words: impl Iterator<Item = &'a str>) -> anyhow::Result<Self> {
+        let (mut rights, mut events) = (vec![Right::Log], EventSet::NONE);
+        for word in words {
+            match (Right::by_name(word), EventKind::by_name(word)) {
+                (Some(right), _) => rights.push(right),
+                (None, Some(kind)) => events.insert(kind),
+                (None, None) => bail!(
+                    "{word:?} is neither a right ({}) nor a kind of event ({})",
+                    names(Right::ALL.iter().map(|right| right.name())),
+                    names(EventKind::ALL.iter().map(|kind| kind.name()))
+                ),
+            }
+        }
+        Ok(Self {
+            rights,
+            events: (!events.is_empty()).then_some(events),
+        })
+    }
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
+}
+
+fn settings(table: BTreeMap<String, toml::Value>) -> anyhow::Result<BTreeMap<String, Setting>> {
+    let one = |(key, value): (String, toml::Value)| {
+        let setting = setting(&value).with_context(|| format!("key {key:?}"))?;
+        Ok((key, setting))
+    };
+    table.into_iter().map(one).collect()
+}
+
+/// A TOML value as a setting. Which type the policy wants is its manifest's to say.
+fn setting(value: &toml::Value) -> anyhow::Result<Setting> {
+    Ok(match value {
+        toml::Value::Boolean(flag) => Setting::Flag(*flag),
+        toml::Value::Integer(number) => {
+            Setting::Number(u64::try_from(*number).context("a number below 0")?)
+        }
+        toml::Value::String(text) => Setting::Text(text.clone()),
+        toml::Value::Array(list) if list.iter().all(toml::Value::is_str) => Setting::Texts(
+            list.iter()
+                .filter_map(|item| item.as_str().map(str::to_owned))
+                .collect(),
+        ),
+        toml::Value::Array(list) => {
+            let number = |item: &toml::Value| {
+                let number = item
+                    .as_integer()
+                    .context("a list holds numbers only, or texts only")?;
+                u64::try_from(number).context("a number below 0")
+            };
+            Setting::Numbers(list.iter().map(number).collect::<anyhow::Result<_>>()?)
+        }
+        toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Table(_) => {
+            bail!(
+                "a flag, a number, a text, or a list of numbers or texts was expected, not {}",
+                value.type_str()
+            )
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(policies: &[&str], grants: &[&str]) -> anyhow::Result<Plan> {
+        let own = |list: &[&str]| list.iter().map(|&one| one.to_owned()).collect();
+        Plan::resolve(RunArgs {
+            machine: Some(MachineKind::Mock),
+            guest: Some("builtin:hello".to_owned()),
+            policies: own(policies),
+            grants: own(grants),
+            ..RunArgs::default()
+        })
+    }
+
+    #[test]
+    fn a_policy_is_named_after_its_file_unless_named() {
+        let plan = typed(&["a/guard.wasm", "second=b.wasm"], &[]).unwrap();
+        let names: Vec<_> = plan.policies.iter().map(|policy| &*policy.name).collect();
+        assert_eq!(names, ["guard", "second"]);
+    }
+
+    #[test]
+    fn a_grant_names_rights_and_events() {
+        let plan = typed(&["guard.wasm"], &["guard=msr, alert"]).unwrap();
+        let grant = plan.policies[0].grant.as_ref().unwrap();
+        assert_eq!(grant.rights, [Right::Log, Right::Alert]);
+        assert_eq!(grant.events, Some([EventKind::Msr].into_iter().collect()));
+        let rights_only = typed(&["guard.wasm"], &["guard=alert"]).unwrap();
+        assert_eq!(rights_only.policies[0].grant.as_ref().unwrap().events, None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (grant, named) in [
+            ("guard=fly", "fly"),
+            ("other=msr", "other"),
+            ("guard", "NAME=LIST"),
+        ] {
+            let error = format!("{:#}", typed(&["guard.wasm"], &[grant]).unwrap_err());
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn serial_moves_aside_for_event_lines() {
+        let plan = |events: Option<&str>| {
+            let args = RunArgs {
+                machine: Some(MachineKind::Mock),
+                guest: Some("builtin:hello".to_owned()),
+                events: events.map(str::to_owned),
+                ..RunArgs::default()
+            };
+            Plan::resolve(args).unwrap().serial
+        };
+        assert_eq!(
+            (plan(None), plan(Some("-")), plan(Some("file"))),
+            ("stdout".into(), "stderr".into(), "stdout".into())
+        );
+    }
+}

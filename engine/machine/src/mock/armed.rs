@@ -1,0 +1,101 @@
+//! What is wanted, in the form in which vCPUs ask for it.
+//!
+//! A managed breakpoint is an address in here and not a byte in memory, which is all that the
+//! overlay of a real machine pretends: reads and the guest itself see the original byte, a write
+//! goes to it, and stepping over runs it.
+
+use oriel_protocol::{
+    Access, EventData, EventKind, Gpa,
+    events::{Breakpoint, Page},
+    page::frame,
+};
+
+use crate::{ArmError, Wants};
+
+/// The union of what all judges want.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Armed {
+    wants: Wants,
+    /// Fetching an instruction can be an event, so each one's address must be known.
+    watches_code: bool,
+}
+
+impl Armed {
+    /// # Errors
+    /// [`ArmError::Unsupported`] names what this machine does not have.
+    pub(super) fn new(wants: &Wants, vcpus: u32, ram_end: Gpa) -> Result<Self, ArmError> {
+        let mut wants = wants.clone();
+        wants.breakpoints.sort_unstable();
+        if let Some(gpa) = wants.breakpoints.iter().find(|gpa| **gpa >= ram_end) {
+            return Err(absent(
+                format!("a breakpoint at {gpa:#x}"),
+                "no RAM is there",
+            ));
+        }
+        if let Some(vcpu) = wants.singlestep.iter().find(|vcpu| **vcpu >= vcpus) {
+            return Err(absent(
+                format!("single-step of vCPU {vcpu}"),
+                "there is no such vCPU",
+            ));
+        }
+        let fetches = wants
+            .pages
+            .values()
+            .any(|allowed| !allowed.contains(Access::EXECUTE));
+        Ok(Self {
+            watches_code: !wants.breakpoints.is_empty() || fetches,
+            wants,
+        })
+    }
+
+    /// Whether fetching an instruction can be an event.
+    pub(super) const fn watches_code(&self) -> bool {
+        self.watches_code
+    }
+
+    /// Whether this vCPU is stepped.
+    pub(super) fn steps(&self, vcpu: u32) -> bool {
+        self.wants.kind(EventKind::Singlestep) && self.wants.singlestep.contains(&vcpu)
+    }
+
+    /// Whether an event that tells this is to be reported.
+    pub(super) fn reports(&self, data: &EventData) -> bool {
+        self.wants.kind(data.kind()) && self.meets(data)
+    }
+
+    fn meets(&self, data: &EventData) -> bool {
+        let wants = &self.wants;
+        match data {
+            EventData::Cr(it) => it.old != it.new && wants.crs.contains(u64::from(it.cr)),
+            EventData::Msr(it) => wants.msr_writes.contains(u64::from(it.msr)),
+            EventData::MsrRead(it) => wants.msr_reads.contains(u64::from(it.msr)),
+            EventData::Pio(it) if it.write => wants.pio_writes.contains(u64::from(it.port)),
+            EventData::Pio(it) => wants.pio_reads.contains(u64::from(it.port)),
+            EventData::Mmio(it) if it.write => wants.mmio_writes.contains(it.gpa),
+            EventData::Mmio(it) => wants.mmio_reads.contains(it.gpa),
+            EventData::Breakpoint(it) => !it.managed || self.breaks(it),
+            EventData::Page(it) => self.forbids(it),
+            EventData::Xsetbv(_) | EventData::Hypercall(_) | EventData::Descriptor(_) => true,
+            EventData::Cpuid(_) | EventData::Trap(_) | EventData::Singlestep(_) => true,
+            EventData::CreateVcpu(_) | EventData::Pause(_) | EventData::Unhook(_) => true,
+            EventData::Reset(_) | EventData::Shutdown(_) => true,
+            EventData::CommandError(_) => false,
+        }
+    }
+
+    fn breaks(&self, at: &Breakpoint) -> bool {
+        self.wants.breakpoints.binary_search(&at.gpa).is_ok()
+    }
+
+    fn forbids(&self, touch: &Page) -> bool {
+        let allowed = self.wants.pages.get(&frame(touch.gpa));
+        allowed.is_some_and(|allowed| !allowed.contains(touch.access))
+    }
+}
+
+fn absent(what: String, reason: &str) -> ArmError {
+    ArmError::Unsupported {
+        what,
+        reason: reason.to_owned(),
+    }
+}

@@ -1,0 +1,77 @@
+//! The steps of one vCPU, and how far it is.
+
+use super::step::Step;
+
+/// What one vCPU does, from the first step to the last, or round and round.
+#[derive(Debug)]
+pub(super) struct Script {
+    steps: Box<[Step]>,
+    looping: bool,
+    /// The step that is being played.
+    at: usize,
+    /// How often it has been played already.
+    done: u64,
+}
+
+impl Script {
+    /// The steps of this vCPU among those of all.
+    pub(super) fn new(steps: &[Step], vcpu: u32, looping: bool) -> Self {
+        let own = steps.iter().filter(|step| step.vcpu == vcpu);
+        Self {
+            steps: own.cloned().collect(),
+            looping,
+            at: 0,
+            done: 0,
+        }
+    }
+
+    /// The step to play; none at the end.
+    pub(super) fn now(&self) -> Option<&Step> {
+        self.steps.get(self.at)
+    }
+
+    /// It has been played once.
+    pub(super) fn advance(&mut self) {
+        self.done += 1;
+        if self.now().is_none_or(|step| self.done < step.repeat) {
+            return;
+        }
+        self.done = 0;
+        self.at += 1;
+        if self.looping && self.at == self.steps.len() {
+            self.at = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn played(looping: bool, count: usize) -> Vec<Option<Step>> {
+        let steps = [
+            Step::serial("a").times(2),
+            Step::serial("other").on(1),
+            Step::serial("b"),
+        ];
+        let mut script = Script::new(&steps, 0, looping);
+        let mut step = || {
+            let now = script.now().cloned();
+            script.advance();
+            now.map(|step| step.times(1))
+        };
+        (0..count).map(|_| step()).collect()
+    }
+
+    #[test]
+    fn a_script_ends_after_its_last_step() {
+        let (a, b) = (Some(Step::serial("a")), Some(Step::serial("b")));
+        assert_eq!(played(false, 5), [a.clone(), a, b, None, None]);
+    }
+
+    #[test]
+    fn a_looping_script_starts_over() {
+        let (a, b) = (Some(Step::serial("a")), Some(Step::serial("b")));
+        assert_eq!(played(true, 5), [a.clone(), a.clone(), b, a.clone(), a]);
+    }
+}

@@ -1,0 +1,79 @@
+//! How a call of a policy can go wrong.
+
+use std::time::Duration;
+
+use oriel_protocol::VerdictKind;
+use thiserror::Error;
+
+/// A policy did not answer, or not as it must. The engine then answers in its place, by the
+/// declared failure mode.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Failure {
+    /// Its code trapped: a panic, a bad access, a stack that ran out, too much handed over.
+    #[error("it trapped: {message}")]
+    Trap {
+        /// What happened and where, with the policy's own last words if it logged any.
+        message: String,
+    },
+    /// It was still running when its CPU time was used up.
+    #[error("it used more than {} ms of CPU time and was stopped", .limit.as_millis())]
+    Overdue {
+        /// What it was allowed.
+        limit: Duration,
+        /// What it had burnt, at least, when it was stopped.
+        cpu_ns: u64,
+    },
+    /// It was waited for too long without having used up its CPU time: the host is busy, or
+    /// somebody it asked was slow. The guest is let go; the policy is not to blame.
+    #[error("it did not answer within {} ms, though it used little CPU time", .bound.as_millis())]
+    Stalled {
+        /// How long it may be waited for.
+        bound: Duration,
+    },
+    /// The judges of this event have together used up its time.
+    #[error("the judges of this event together used up its time")]
+    RoundOver,
+    /// Its verdict is one that this event cannot take.
+    #[error("it answered `{}`, which this event cannot take", .verdict.name())]
+    Illegal {
+        /// What it answered.
+        verdict: VerdictKind,
+    },
+    /// It emulated more bytes than a verdict carries.
+    #[error("it emulated {length} bytes; a verdict carries 256 at most")]
+    TooLong {
+        /// How many.
+        length: usize,
+    },
+    /// `init` answered with an error, or the instance could not be made.
+    #[error("it did not start: {0}")]
+    Init(String),
+    /// `save` or `restore` answered with an error.
+    #[error("its state could not be carried over: {0}")]
+    Declined(String),
+    /// All instance slots of the pool are taken.
+    #[error("no room for another instance; raise the pool's size")]
+    Full,
+    /// It does not export what was called.
+    #[error("it does not export `{0}`")]
+    Unheard(&'static str),
+    /// It failed before, and cannot be called again.
+    #[error("it failed before; a new instance is needed")]
+    Dead,
+    /// The thread's slot is in a call already.
+    #[error("this thread is already inside a policy")]
+    Nested,
+}
+
+impl Failure {
+    /// Whether it counts against the policy. What is the host's fault, or another judge's, does
+    /// not.
+    pub const fn is_strike(&self) -> bool {
+        match self {
+            Self::Trap { .. } | Self::Overdue { .. } | Self::Init(_) => true,
+            Self::Illegal { .. } | Self::TooLong { .. } => true,
+            Self::Stalled { .. } | Self::RoundOver | Self::Full | Self::Nested => false,
+            Self::Declined(_) | Self::Unheard(_) | Self::Dead => false,
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! An instance of a policy: one store, one thread at a time.
+
+use std::{fmt, sync::Arc};
+
+use oriel_protocol::{Case, EventKind, Moment, Observation, Verdict};
+use wasmtime::Result as WasmResult;
+
+use crate::{
+    Desk, Dropped, Failure, Slot,
+    bindings::exports::oriel::introspection::{lifecycle, state as wit_state},
+    call::Visit,
+    exports::Exports,
+    judges::Store,
+    observe,
+    policy::Linked,
+    probe::Asked,
+    state::State,
+};
+
+/// What an instance is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// To be asked for its filters.
+    Probe,
+    /// To judge the events of this vCPU.
+    Vcpu(u32),
+    /// To judge the events of all vCPUs.
+    Vm,
+    /// To be called by the clock.
+    Tick,
+}
+
+/// What an instance carries over a swap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// The author's version of its shape.
+    pub schema: u32,
+    /// What it is.
+    pub data: Vec<u8>,
+}
+
+/// One instance of a policy. A call moves a desk in and hands it back with the answer, whatever
+/// the answer is. After a trap, and after it was stopped, an instance is dead: every further call
+/// fails, and a new one is needed.
+pub struct Instance {
+    store: Store,
+    exports: Box<Exports>,
+    policy: Arc<Linked>,
+    place: Place,
+}
+
+/// An answer, and the desk.
+pub type Answer<T> = (Result<T, Failure>, Box<dyn Desk>);
+
+impl Instance {
+    /// Instantiates, and calls `init`.
+    pub(crate) fn begin(
+        policy: &Arc<Linked>,
+        place: Place,
+        slot: &Arc<Slot>,
+        desk: Box<dyn Desk>,
+    ) -> Answer<Self> {
+        let init = policy.times.init;
+        let state = State::new(slot, policy.limits, init);
+        let mut store = state.into_store(policy.plugin.engine());
+        let (begun, desk) = Visit::new(init, slot, desk).call(&mut store, |store| {
+            let instance = policy.component.instantiate(&mut *store)?;
+            let exports = policy.indices.load(store, &instance)?;
+            let answer = exports
+                .lifecycle
+                .call_init(store, &policy.settings, place.into())?;
+            Ok(answer.map(|()| exports))
+        });
+        let instance = begun
+            .and_then(|answer| answer.map_err(Failure::Init))
+            .map(|exports| Self {
+                store,
+                exports: Box::new(exports),
+                policy: Arc::clone(policy),
+                place,
+            });
+        (instance, desk)
+    }
+
+    /// Answers an event.
+    pub fn judge(
+        &mut self,
+        case: &Case<'_>,
+        slot: &Arc<Slot>,
+        desk: Box<dyn Desk>,
+    ) -> Answer<Verdict> {
+        let kind = case.event.kind();
+        let visit = Visit::new(self.policy.times.event, slot, desk);
+        let (verdict, desk) = self.call(kind.name(), visit, |exports, store| {
+            exports.judges.judge(store, case)
+        });
+        (verdict.and_then(|verdict| lawful(verdict, case)), desk)
+    }
+
+    /// Shows it an event that it asked to see.
+    pub fn observe(
+        &mut self,
+        seen: &Observation,
+        case: &Case<'_>,
+        slot: &Arc<Slot>,
+        desk: Box<dyn Desk>,
+    ) -> Answer<()> {
+        let visit = Visit::new(self.policy.times.event, slot, desk);
+        self.call("observe", visit, |exports, store| {
+            let kind = observe::kind(seen.kind)?;
+            let [a, b, c, d] = observe::numbers(case);
+            let observe = exports.observe.as_ref()?;
+            Some(observe.call_observe(store, case.into(), kind, a, b, c, d))
+        })
+    }
+
+    /// Tells it something that takes no answer.
+    pub fn notice(
+        &mut self,
+        kind: EventKind,
+        at: Moment,
+        slot: &Arc<Slot>,
+        desk: Box<dyn Desk>,
+    ) -> Answer<()> {
+        let visit = Visit::new(self.policy.times.event, slot, desk);
+        self.call(kind.name(), visit, |exports, store| {
+            exports.notice(store, kind, at)
+        })
+    }
+
+    /// Calls it by the clock; `missed` calls were left out since the last.
+    pub fn tick(
+        &mut self,
+        time_ns: u64,
+        missed: u32,
+        slot: &Arc<Slot>,
+        desk: Box<dyn Desk>,
+    ) -> Answer<()> {
+        let visit = Visit::new(self.policy.times.tick, slot, desk);
+        self.call("tick", visit, |exports, store| {
+            Some(exports.tick.as_ref()?.call_tick(store, time_ns, missed))
+        })
+    }
+
+    /// Asks for what is to be carried over a swap.
+    pub fn save(&mut self, slot: &Arc<Slot>, desk: Box<dyn Desk>) -> Answer<Saved> {
+        let most = self.policy.limits.saved;
+        let visit = Visit::new(self.policy.times.init, slot, desk);
+        let (saved, desk) = self.call("state", visit, |exports, store| {
+            Some(exports.state.as_ref()?.call_save(store))
+        });
+        (saved.and_then(|saved| Saved::within(most, saved)), desk)
+    }
+
+    /// Hands over what the instance before it saved; `revision` is the one that did.
+    pub fn restore(
+        &mut self,
+        saved: Saved,
+        revision: u64,
+        slot: &Arc<Slot>,
+        desk: Box<dyn Desk>,
+    ) -> Answer<()> {
+        let saved = saved.into();
+        let visit = Visit::new(self.policy.times.init, slot, desk);
+        let (answer, desk) = self.call("state", visit, |exports, store| {
+            Some(
+                exports
+                    .state
+                    .as_ref()?
+                    .call_restore(store, &saved, revision),
+            )
+        });
+        (
+            answer.and_then(|answer| answer.map_err(Failure::Declined)),
+            desk,
+        )
+    }
+
+    /// Asks what it wants to hear and see.
+    pub(crate) fn ask(&mut self, slot: &Arc<Slot>, desk: Box<dyn Desk>) -> Answer<Asked> {
+        let (hears, granted) = (self.policy.hears, self.policy.granted);
+        let visit = Visit::new(self.policy.times.init, slot, desk);
+        self.call("filters", visit, |exports, store| {
+            Some(exports.ask(store, hears, granted))
+        })
+    }
+
+    /// What it is for.
+    pub const fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Whether it cannot be called any more.
+    pub fn is_dead(&self) -> bool {
+        self.store.data().is_dead()
+    }
+
+    /// What it lost without being told, since it began.
+    pub fn dropped(&self) -> Dropped {
+        self.store.data().dropped()
+    }
+
+    /// Calls `code`, which finds nothing to call if the policy does not export `name`.
+    fn call<T>(
+        &mut self,
+        name: &'static str,
+        visit: Visit<'_>,
+        code: impl FnOnce(&Exports, &mut Store) -> Option<WasmResult<T>>,
+    ) -> Answer<T> {
+        let exports = &self.exports;
+        let (answer, desk) = visit.call(&mut self.store, |store| code(exports, store).transpose());
+        (
+            answer.and_then(|answer| answer.ok_or(Failure::Unheard(name))),
+            desk,
+        )
+    }
+}
+
+/// The verdict, if the event can take it.
+fn lawful(verdict: Verdict, case: &Case<'_>) -> Result<Verdict, Failure> {
+    let kind = verdict.kind();
+    if !case.event.allowed.contains(kind.set()) {
+        return Err(Failure::Illegal { verdict: kind });
+    }
+    if let Verdict::Emulate(bytes) = &verdict
+        && bytes.len() > Verdict::EMULATE_MAX
+    {
+        return Err(Failure::TooLong {
+            length: bytes.len(),
+        });
+    }
+    Ok(verdict)
+}
+
+impl Saved {
+    fn within(most: usize, answer: Result<wit_state::Saved, String>) -> Result<Self, Failure> {
+        let wit_state::Saved { schema, data } = answer.map_err(Failure::Declined)?;
+        if data.len() > most {
+            let length = data.len();
+            return Err(Failure::Declined(format!(
+                "it saved {length} bytes; {most} at most"
+            )));
+        }
+        Ok(Self { schema, data })
+    }
+}
+
+impl From<Saved> for wit_state::Saved {
+    fn from(Saved { schema, data }: Saved) -> Self {
+        Self { schema, data }
+    }
+}
+
+impl From<Place> for lifecycle::Place {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::Probe => Self::Probe,
+            Place::Vcpu(vcpu) => Self::Vcpu(vcpu),
+            Place::Vm => Self::Vm,
+            Place::Tick => Self::Tick,
+        }
+    }
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Instance")
+            .field("policy", &self.policy.name)
+            .field("place", &self.place)
+            .field("dead", &self.is_dead())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,26 @@
+//! The policy's own log.
+
+use oriel_protocol::commands::service::{self, WriteLog};
+
+use crate::{
+    bindings::oriel::introspection::log::{Host, Level},
+    limits::LOG_MAX,
+    state::State,
+};
+
+impl Host for State {
+    fn write(&mut self, level: Level, mut message: String) {
+        message.truncate(message.floor_char_boundary(LOG_MAX));
+        let level = level.into();
+        if level == service::Level::Error {
+            self.keep_words(&message);
+        }
+        let spent = self.spend_log();
+        if spent
+            .and_then(|()| self.service(WriteLog { level, message }))
+            .is_err()
+        {
+            self.drop_log();
+        }
+    }
+}

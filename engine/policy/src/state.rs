@@ -1,0 +1,216 @@
+//! What a policy's instance holds on the host's side: the desk of the call that runs, its slot,
+//! and what is left of its limits.
+
+use std::{sync::Arc, time::Duration};
+
+use oriel_protocol::{
+    Refusal, Request,
+    commands::{Scope, Service, Vcpu, Vm},
+};
+use wasmtime::{
+    Store, StoreContextMut, StoreLimits, StoreLimitsBuilder, UpdateDeadline, component::HasSelf,
+};
+
+use crate::{
+    Desk, Failure, Slot,
+    limits::{Allowance, HANDED_OVER_MAX, Limits},
+    watchdog::Pulse,
+};
+
+/// The data of a policy's store.
+pub(crate) struct State {
+    desk: Option<Box<dyn Desk>>,
+    slot: Arc<Slot>,
+    limits: Limits,
+    allowance: Allowance,
+    growth: StoreLimits,
+    left: Quota,
+    dropped: Dropped,
+    stop: Option<Pulse>,
+    /// A call runs, or Wasm was unwound (by a trap, or by a panic of the desk): its memory may be
+    /// half of something, and nobody enters it again.
+    dead: bool,
+    /// The last line that it logged as an error in this call: a panic says here what it is.
+    last_words: Option<String>,
+}
+
+/// How rights reach the state.
+pub(crate) type Own = HasSelf<State>;
+
+/// What is left of what one call may do.
+#[derive(Clone, Copy, Debug)]
+struct Quota {
+    commands: u32,
+    logs: u32,
+    alerts: u32,
+}
+
+/// What was refused without the policy being told, because the function has no result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Log lines.
+    pub logs: u64,
+    /// Measurements.
+    pub metrics: u64,
+}
+
+/// How a policy's state changes hands: the desk goes in with the call and comes back after it.
+impl State {
+    pub(crate) fn new(slot: &Arc<Slot>, limits: Limits, allowance: Allowance) -> Self {
+        let growth = StoreLimitsBuilder::new()
+            .memory_size(limits.memory)
+            .table_elements(limits.table_elements)
+            .build();
+        Self {
+            desk: None,
+            slot: Arc::clone(slot),
+            limits,
+            allowance,
+            growth,
+            left: Quota::of(&limits),
+            dropped: Dropped::default(),
+            stop: None,
+            dead: false,
+            last_words: None,
+        }
+    }
+
+    /// A store for one instance, with every limit set.
+    pub(crate) fn into_store(self, engine: &wasmtime::Engine) -> Store<Self> {
+        let mut store = Store::new(engine, self);
+        store.limiter(|state| &mut state.growth);
+        store.set_hostcall_fuel(HANDED_OVER_MAX);
+        store.epoch_deadline_callback(on_epoch);
+        store
+    }
+
+    pub(crate) fn begin(&mut self, slot: &Arc<Slot>, allowance: Allowance, desk: Box<dyn Desk>) {
+        if !Arc::ptr_eq(&self.slot, slot) {
+            self.slot = Arc::clone(slot);
+        }
+        self.allowance = allowance;
+        self.left = Quota::of(&self.limits);
+        self.stop = None;
+        self.last_words = None;
+        self.dead = true;
+        self.desk = Some(desk);
+    }
+
+    /// Ends a call; only one that went well leaves it alive.
+    pub(crate) fn end(&mut self, well: bool) -> Option<Box<dyn Desk>> {
+        self.dead = !well;
+        self.desk.take()
+    }
+
+    /// Why it was stopped; none if it was not.
+    pub(crate) fn stopped(&self) -> Option<Failure> {
+        Some(match self.stop? {
+            Pulse::GoOn => return None,
+            Pulse::Overdue { cpu_ns } => Failure::Overdue {
+                limit: Duration::from_nanos(self.allowance.cpu_ns),
+                cpu_ns,
+            },
+            Pulse::Stalled => Failure::Stalled {
+                bound: Duration::from_nanos(self.allowance.wall_ns),
+            },
+            Pulse::RoundOver => Failure::RoundOver,
+        })
+    }
+
+    pub(crate) const fn is_dead(&self) -> bool {
+        self.dead
+    }
+
+    pub(crate) fn last_words(&self) -> Option<&str> {
+        self.last_words.as_deref()
+    }
+
+    pub(crate) const fn dropped(&self) -> Dropped {
+        self.dropped
+    }
+}
+
+/// How a policy asks for something.
+impl State {
+    /// Asks for something of the VM.
+    pub(crate) fn vm<R: Request<Scope = Vm>>(&mut self, request: R) -> Result<R::Reply, Refusal> {
+        answer::<R>(self.desk()?.vm(request.into_call())?)
+    }
+
+    /// Asks for something of one vCPU.
+    pub(crate) fn vcpu<R>(&mut self, vcpu: u32, request: R) -> Result<R::Reply, Refusal>
+    where
+        R: Request<Scope = Vcpu>,
+    {
+        answer::<R>(self.desk()?.vcpu(vcpu, request.into_call())?)
+    }
+
+    /// Asks for something of the engine itself.
+    pub(crate) fn service<R>(&mut self, request: R) -> Result<R::Reply, Refusal>
+    where
+        R: Request<Scope = Service>,
+    {
+        answer::<R>(self.desk()?.service(request.into_call())?)
+    }
+
+    /// The desk, if there is one and the call may still ask for something.
+    fn desk(&mut self) -> Result<&mut dyn Desk, Refusal> {
+        let desk = self.desk.as_deref_mut().ok_or(Refusal::Gone)?;
+        spend(&mut self.left.commands)?;
+        Ok(desk)
+    }
+
+    /// One alert less is left.
+    pub(crate) fn spend_alert(&mut self) -> Result<(), Refusal> {
+        spend(&mut self.left.alerts)
+    }
+
+    /// One log line less is left.
+    pub(crate) fn spend_log(&mut self) -> Result<(), Refusal> {
+        spend(&mut self.left.logs)
+    }
+
+    pub(crate) fn drop_log(&mut self) {
+        self.dropped.logs += 1;
+    }
+
+    pub(crate) fn drop_metric(&mut self) {
+        self.dropped.metrics += 1;
+    }
+
+    pub(crate) fn keep_words(&mut self, line: &str) {
+        self.last_words = Some(line.to_owned());
+    }
+}
+
+impl Quota {
+    const fn of(limits: &Limits) -> Self {
+        Self {
+            commands: limits.commands,
+            logs: limits.logs,
+            alerts: limits.alerts,
+        }
+    }
+}
+
+fn spend(left: &mut u32) -> Result<(), Refusal> {
+    *left = left.checked_sub(1).ok_or(Refusal::Limit)?;
+    Ok(())
+}
+
+/// The reply to this request. Another row's would be a fault of the engine, which answers that it
+/// cannot do it rather than hand over something else.
+fn answer<R: Request>(reply: <R::Scope as Scope>::Reply) -> Result<R::Reply, Refusal> {
+    R::from_reply(reply).ok_or(Refusal::Unsupported)
+}
+
+/// The epoch has moved: somebody is overdue. Is it this thread?
+fn on_epoch(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+    let state = store.data_mut();
+    let pulse = state.slot.pulse(state.allowance);
+    if pulse == Pulse::GoOn {
+        return Ok(UpdateDeadline::Continue(1));
+    }
+    state.stop = Some(pulse);
+    Ok(UpdateDeadline::Interrupt)
+}

@@ -1,0 +1,22 @@
+//! What an operator lets a policy do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use oriel_protocol::{EventSet, Right};
+
+use crate::{Limits, Setting};
+
+/// On what terms a plugin is made a policy.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// The policy's name: in the operator's configuration, its log, its alerts.
+    pub name: String,
+    /// What it may do. The log need not be named.
+    pub rights: BTreeSet<Right>,
+    /// What it may hear.
+    pub events: EventSet,
+    /// How it is configured.
+    pub config: BTreeMap<String, Setting>,
+    /// What it may use.
+    pub limits: Limits,
+}

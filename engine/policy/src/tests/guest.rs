@@ -1,0 +1,271 @@
+//! Policies written by hand: a component made of the real `wit/`, of the interfaces that a test
+//! names, with functions in WebAssembly text. Functions that a test says nothing of answer with
+//! zeros: no error, no filters, `continue`.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::{
+    Function, InterfaceId, Resolve, WorldId,
+    abi::{AbiVariant, WasmType},
+};
+
+/// Where 256 bytes of zeros are, for answers.
+pub(super) const ANSWER: u32 = 1024;
+/// Where 256 bytes are into which imports put their results.
+pub(super) const RESULT: u32 = 1280;
+/// Where texts are.
+pub(super) const TEXT: u32 = 2048;
+
+/// The contract as it stands in this repository.
+pub(super) fn wit() -> String {
+    [
+        include_str!("../../../../wit/types.wit"),
+        include_str!("../../../../wit/policy.wit"),
+        include_str!("../../../../wit/judges.wit"),
+        include_str!("../../../../wit/rights.wit"),
+        include_str!("../../../../wit/worlds.wit"),
+    ]
+    .concat()
+}
+
+/// A policy in the making.
+#[derive(Clone)]
+pub(super) struct Guest {
+    wit: String,
+    version: &'static str,
+    exports: Vec<String>,
+    imports: Vec<(String, String)>,
+    bodies: BTreeMap<String, String>,
+    texts: Vec<(u32, String)>,
+    more: String,
+    pages: u32,
+}
+
+impl Guest {
+    /// Exports nothing but `lifecycle`.
+    pub(super) fn new() -> Self {
+        Self {
+            wit: wit(),
+            version: "0.1.0",
+            exports: vec!["lifecycle".into()],
+            imports: Vec::new(),
+            bodies: BTreeMap::new(),
+            texts: Vec::new(),
+            more: String::new(),
+            pages: 1,
+        }
+    }
+
+    /// Judges events of these kinds, and lets all happen.
+    pub(super) fn judging<const N: usize>(kinds: [&str; N]) -> Self {
+        kinds.iter().fold(Self::new(), |guest, kind| {
+            guest.exporting(&format!("judge-{kind}"))
+        })
+    }
+
+    /// Exports one more interface.
+    pub(super) fn exporting(mut self, interface: &str) -> Self {
+        self.exports.push(interface.into());
+        self
+    }
+
+    /// Exports no lifecycle.
+    pub(super) fn without_lifecycle(mut self) -> Self {
+        self.exports.retain(|export| export != "lifecycle");
+        self
+    }
+
+    /// Imports a function; in bodies it is `$interface.function`.
+    pub(super) fn importing(mut self, interface: &str, function: &str) -> Self {
+        self.imports.push((interface.into(), function.into()));
+        self
+    }
+
+    /// Gives an exported function a body; its parameters are `$p0`, `$p1`, ….
+    pub(super) fn with(mut self, interface: &str, function: &str, body: &str) -> Self {
+        self.bodies
+            .insert(format!("{interface}#{function}"), body.into());
+        self
+    }
+
+    /// Puts a text into memory.
+    pub(super) fn text(mut self, at: u32, text: &str) -> Self {
+        self.texts.push((at, text.into()));
+        self
+    }
+
+    /// Speaks another version of the contract.
+    pub(super) fn version(mut self, version: &'static str) -> Self {
+        self.wit = self.wit.replace("@0.1.0", &format!("@{version}"));
+        self.version = version;
+        self
+    }
+
+    /// Speaks a contract in which something is different.
+    pub(super) fn edited(mut self, from: &str, to: &str) -> Self {
+        assert!(self.wit.contains(from), "{from}");
+        self.wit = self.wit.replacen(from, to, 1);
+        self
+    }
+
+    /// More of the world, in WIT.
+    pub(super) fn world(mut self, more: &str) -> Self {
+        self.more.push_str(more);
+        self
+    }
+
+    /// Has this much memory from the start.
+    pub(super) fn pages(mut self, pages: u32) -> Self {
+        self.pages = pages;
+        self
+    }
+
+    /// The component.
+    pub(super) fn build(&self) -> Vec<u8> {
+        let (resolve, world) = self.resolve();
+        let module = self.module(&resolve);
+        let mut module =
+            wat::parse_str(&module).unwrap_or_else(|error| panic!("{error}\n{module}"));
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+        let encoder = ComponentEncoder::default().validate(true).module(&module);
+        encoder.unwrap().encode().unwrap()
+    }
+
+    fn resolve(&self) -> (Resolve, WorldId) {
+        let mut resolve = Resolve::new();
+        resolve.push_source("oriel.wit", &self.wit).unwrap();
+        let package = resolve
+            .push_source("guest.wit", &self.world_text())
+            .unwrap();
+        let world = resolve.select_world(&[package], Some("guest")).unwrap();
+        (resolve, world)
+    }
+
+    fn world_text(&self) -> String {
+        let mut text = "package test:guest;\nworld guest {\n".to_owned();
+        let mut imports: Vec<_> = self
+            .imports
+            .iter()
+            .map(|(interface, _)| interface)
+            .collect();
+        imports.dedup();
+        for import in imports {
+            writeln!(text, "import {};", self.name(import)).unwrap();
+        }
+        for export in &self.exports {
+            writeln!(text, "export {};", self.name(export)).unwrap();
+        }
+        text + &self.more + "}\n"
+    }
+
+    fn name(&self, interface: &str) -> String {
+        format!("oriel:introspection/{interface}@{}", self.version)
+    }
+
+    fn module(&self, resolve: &Resolve) -> String {
+        let mut text = "(module\n".to_owned();
+        for (interface, function) in &self.imports {
+            let signature = signature(
+                resolve,
+                AbiVariant::GuestImport,
+                find(resolve, interface, function),
+            );
+            let name = self.name(interface);
+            writeln!(
+                text,
+                "(import \"{name}\" \"{function}\" (func ${interface}.{function} {signature}))"
+            )
+            .unwrap();
+        }
+        text.push_str(&RUNTIME.replace("PAGES", &self.pages.to_string()));
+        for (at, data) in &self.texts {
+            writeln!(text, "(data (i32.const {at}) {data:?})").unwrap();
+        }
+        for interface in &self.exports {
+            for function in interface_named(resolve, interface).1 {
+                self.function(&mut text, resolve, interface, function);
+            }
+        }
+        text + ")"
+    }
+
+    fn function(&self, text: &mut String, resolve: &Resolve, interface: &str, function: &Function) {
+        let key = format!("{interface}#{}", function.name);
+        let signature = signature(resolve, AbiVariant::GuestExport, function);
+        let nothing = if function.result.is_some() {
+            answer(0)
+        } else {
+            String::new()
+        };
+        let body = self.bodies.get(&key).unwrap_or(&nothing);
+        let name = format!("{}#{}", self.name(interface), function.name);
+        writeln!(text, "(func ${key} (export \"{name}\") {signature} {body})").unwrap();
+    }
+}
+
+/// Memory, and an allocator that never frees.
+const RUNTIME: &str = r#"
+(memory (export "memory") PAGES)
+(global $next (mut i32) (i32.const 8192))
+(func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    (local $at i32)
+    (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+    (global.set $next (i32.add (local.get $at) (local.get 3)))
+    (local.get $at))
+"#;
+
+/// A body that answers with a variant, enum or result that has no payload.
+pub(super) fn answer(case: u8) -> String {
+    format!("(i32.store8 (i32.const {ANSWER}) (i32.const {case})) (i32.const {ANSWER})")
+}
+
+/// A body that answers with a case and eight bytes of payload.
+pub(super) fn answer_with(case: u8, payload: &str) -> String {
+    format!(
+        "(i64.store (i32.const {}) {payload}) {}",
+        ANSWER + 8,
+        answer(case)
+    )
+}
+
+/// A body that never ends.
+pub(super) const LOOP: &str = "(loop $again (br $again)) (unreachable)";
+
+fn signature(resolve: &Resolve, abi: AbiVariant, function: &Function) -> String {
+    let signature = resolve.wasm_signature(abi, function);
+    let params = signature.params.iter().enumerate();
+    let params = params.map(|(at, ty)| format!("(param $p{at} {})", core(*ty)));
+    let results = signature
+        .results
+        .iter()
+        .map(|ty| format!("(result {})", core(*ty)));
+    params.chain(results).collect::<Vec<_>>().join(" ")
+}
+
+fn core(ty: WasmType) -> &'static str {
+    match ty {
+        WasmType::I32 | WasmType::Pointer | WasmType::Length => "i32",
+        WasmType::I64 | WasmType::PointerOrI64 => "i64",
+        WasmType::F32 => "f32",
+        WasmType::F64 => "f64",
+    }
+}
+
+/// An interface of the contract, and its functions.
+pub(super) fn interface_named<'a>(
+    resolve: &'a Resolve,
+    name: &str,
+) -> (InterfaceId, impl Iterator<Item = &'a Function>) {
+    let named = |(_, interface): &(InterfaceId, &wit_parser::Interface)| {
+        interface.name.as_deref() == Some(name)
+    };
+    let found = resolve.interfaces.iter().find(named);
+    let (id, interface) = found.unwrap_or_else(|| panic!("no interface `{name}`"));
+    (id, interface.functions.values())
+}
+
+fn find<'a>(resolve: &'a Resolve, interface: &str, function: &str) -> &'a Function {
+    let (_, mut functions) = interface_named(resolve, interface);
+    functions.find(|known| known.name == function).unwrap()
+}

@@ -1,0 +1,49 @@
+//! Guests that end in their own way, or not at all.
+
+use iced_x86::code_asm::*;
+
+use crate::{Guest, abi, program::guest};
+
+pub(crate) fn halt(vcpus: u32) -> Guest {
+    guest("halt", vcpus, |program| program.stop())
+}
+
+pub(crate) fn spin(vcpus: u32) -> Guest {
+    guest("spin", vcpus, |program| {
+        let mut again = program.asm.create_label();
+        program.asm.set_label(&mut again)?;
+        program.asm.pause()?;
+        program.asm.jmp(again)
+    })
+}
+
+pub(crate) fn reset(vcpus: u32) -> Guest {
+    guest("reset", vcpus, |program| {
+        program.only_first(1)?;
+        let boots = program.data([0; 8]);
+        program.asm.inc(qword_ptr(boots))?;
+        program.asm.mov(rax, qword_ptr(boots))?;
+        program.report(rax)?;
+        program.asm.mov(eax, u32::from(abi::RESET_COMMAND))?;
+        program.asm.out(u32::from(abi::RESET_PORT), al)?;
+        program.stop()
+    })
+}
+
+pub(crate) fn triple_fault(vcpus: u32) -> Guest {
+    guest("triple-fault", vcpus, |program| {
+        program.only_first(1)?;
+        program.asm.push(0)?;
+        program.asm.push(0)?;
+        program.asm.lidt(ptr(rsp))?;
+        program.asm.ud2()
+    })
+}
+
+pub(crate) fn unemulatable(vcpus: u32) -> Guest {
+    guest("unemulatable", vcpus, |program| {
+        program.only_first(1)?;
+        program.asm.popcnt(rax, rbx)?;
+        program.end(0)
+    })
+}

@@ -1,0 +1,7 @@
+//! Whole-engine tests: from a guest's event to the effect in the guest.
+
+mod contained;
+mod guard;
+mod judging;
+mod kvm;
+mod threads;
