@@ -3,12 +3,17 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
-use oriel_engine::{Candidate, Desk, Engine, Judge, Native, Outcome, Record, Sink, policies, record};
+use oriel_engine::{
+    Candidate, Desk, Engine, Judge, Native, Outcome, Record, Sink, policies, record,
+};
 use oriel_machine::{Parts, mock::Scenario, outlet};
-use oriel_policy::{Host, Inspection, Limits, Policy, PrepareError, Setting, Store, Terms};
+use oriel_policy::{
+    Host, Inspection, InstanceMode, Limits, Manifest, Policy, PrepareError, Setting, Store, Terms,
+    write_manifest,
+};
 use oriel_protocol::{Case, EventKind, EventSet, Filter, Grant, Right, Verdict};
 
 /// The bytes of a plugin that `cargo xtask plugins` has built.
@@ -17,8 +22,12 @@ use oriel_protocol::{Case, EventKind, EventSet, Filter, Grant, Right, Verdict};
 /// If it is not there, with the command that makes it.
 pub fn plugin(name: &str) -> Vec<u8> {
     let file = plugins().join(format!("{name}.wasm"));
-    std::fs::read(&file)
-        .unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask plugins`, or `cargo xtask test`", file.display()))
+    std::fs::read(&file).unwrap_or_else(|error| {
+        panic!(
+            "{}: {error}; run `cargo xtask plugins`, or `cargo xtask test`",
+            file.display()
+        )
+    })
 }
 
 fn plugins() -> PathBuf {
@@ -26,12 +35,18 @@ fn plugins() -> PathBuf {
         return directory.into();
     }
     let program = std::env::current_exe().expect("a test knows where it is");
-    program.ancestors().nth(3).expect("tests lie in target/PROFILE/deps").join("plugins")
+    program
+        .ancestors()
+        .nth(3)
+        .expect("tests lie in target/PROFILE/deps")
+        .join("plugins")
 }
 
-/// A host of policies.
+/// The host of policies: one a process.
 pub fn host() -> Arc<Host> {
-    Arc::new(Host::new(oriel_policy::HostSettings::default()).expect("a host of policies"))
+    static HOST: OnceLock<Arc<Host>> = OnceLock::new();
+    let make = || Host::new(oriel_policy::HostSettings::default()).expect("a host of policies");
+    HOST.get_or_init(|| Arc::new(make())).clone()
 }
 
 /// A policy to be loaded.
@@ -44,6 +59,7 @@ pub struct Load {
     /// What it may use.
     pub limits: Limits,
     store: Arc<Store>,
+    per_vm: bool,
 }
 
 /// Loads a plugin under its own name, with the default rights and all the events it exports.
@@ -56,12 +72,16 @@ pub fn load(plugin: &'static str) -> Load {
         config: BTreeMap::new(),
         limits: Limits::default(),
         store: Arc::default(),
+        per_vm: false,
     }
 }
 
 /// The zoo's policy, doing `act` when it judges.
 pub fn zoo(act: &str) -> Load {
-    load("oriel-zoo").text("act", act).right(Right::RegistersRead).right(Right::MemoryRead)
+    load("oriel-zoo")
+        .text("act", act)
+        .right(Right::RegistersRead)
+        .right(Right::MemoryRead)
 }
 
 impl Load {
@@ -106,12 +126,36 @@ impl Load {
         self
     }
 
+    /// With one instance for all vCPUs.
+    pub fn per_vm(mut self) -> Self {
+        self.per_vm = true;
+        self
+    }
+
+    /// Its bytes, with the manifest that it is to have.
+    fn bytes(&self) -> Vec<u8> {
+        let bytes = plugin(self.plugin);
+        if !self.per_vm {
+            return bytes;
+        }
+        let manifest = oriel_policy::inspect(&bytes)
+            .expect("a plugin of ours")
+            .manifest;
+        let shared = Manifest {
+            instances: InstanceMode::Vm,
+            ..manifest
+        };
+        write_manifest(&bytes, &shared).expect("a manifest of ours")
+    }
+
     /// Prepares it.
     ///
     /// # Errors
     /// What the host refuses it with.
     pub fn prepare(&self, host: &Arc<Host>) -> Result<Policy, PrepareError> {
-        let plugin = host.load(&self.name, &plugin(self.plugin)).expect("a plugin of ours loads");
+        let plugin = host
+            .load(&self.name, &self.bytes())
+            .expect("a plugin of ours loads");
         let hears = |inspection: &Inspection| inspection.hears;
         host.prepare(
             &plugin,
@@ -191,14 +235,31 @@ impl Ran {
 
 /// Runs a scenario under these judges, to its end.
 pub fn play(scenario: &Scenario, judges: Vec<Candidate>) -> Ran {
-    run(|outlet| scenario.build(outlet).expect("a scenario of ours is well formed"), judges)
+    run(
+        |outlet| {
+            scenario
+                .build(outlet)
+                .expect("a scenario of ours is well formed")
+        },
+        judges,
+    )
 }
 
 /// Runs a machine under these judges, to its end.
-pub fn run(build: impl FnOnce(Arc<dyn oriel_machine::Outlet>) -> Parts, judges: Vec<Candidate>) -> Ran {
-    let (said, told) = (Arc::new(outlet::Kept::default()), Arc::new(record::Kept::default()));
+pub fn run(
+    build: impl FnOnce(Arc<dyn oriel_machine::Outlet>) -> Parts,
+    judges: Vec<Candidate>,
+) -> Ran {
+    let (said, told) = (
+        Arc::new(outlet::Kept::default()),
+        Arc::new(record::Kept::default()),
+    );
     let engine = Engine::new(host(), build(said.clone())).sink(told.clone() as Arc<dyn Sink>);
     let engine = judges.into_iter().fold(engine, Engine::judge);
     let outcome = engine.start().expect("a VM that can be started").wait();
-    Ran { outcome, records: told.records(), reports: said.reports().into_iter().map(|(_, value)| value).collect() }
+    Ran {
+        outcome,
+        records: told.records(),
+        reports: said.reports().into_iter().map(|(_, value)| value).collect(),
+    }
 }

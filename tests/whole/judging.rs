@@ -19,7 +19,9 @@ use oriel_tests::{native, play};
 const KIND: &[EventKind] = &[EventKind::Msr];
 
 fn one_write() -> Scenario {
-    Scenario::new("one-write").step(Step::write_msr(msr::STAR, 7)).step(Step::finish(0))
+    Scenario::new("one-write")
+        .step(Step::write_msr(msr::STAR, 7))
+        .step(Step::finish(0))
 }
 
 #[test]
@@ -27,7 +29,10 @@ fn every_judge_is_asked_and_the_strictest_verdict_stands() {
     let judges = vec![
         native("first", KIND, |_, _| Verdict::Replace(Value::Word(8))),
         native("second", KIND, |case, _| {
-            assert_eq!((case.decided, case.proposed), (Decision::Replace, Some(Value::Word(8))));
+            assert_eq!(
+                (case.decided, case.proposed),
+                (Decision::Replace, Some(Value::Word(8)))
+            );
             Verdict::Deny
         }),
         native("third", KIND, |case, _| {
@@ -49,7 +54,9 @@ fn every_judge_is_asked_and_the_strictest_verdict_stands() {
 fn crash_ends_the_round_and_the_vm() {
     let judges = vec![
         native("first", KIND, |_, _| Verdict::Crash),
-        native("second", KIND, |_, _| panic!("nobody is asked after a crash")),
+        native("second", KIND, |_, _| {
+            panic!("nobody is asked after a crash")
+        }),
     ];
     let ran = play(&one_write(), judges);
     assert_eq!(ran.outcome.end, End::Stopped);
@@ -62,7 +69,10 @@ fn equally_strict_verdicts_conflict_and_the_first_stands() {
         native("second", KIND, |_, _| Verdict::Replace(Value::Word(2))),
     ];
     let ran = play(&one_write(), judges);
-    assert_eq!(ran.verdicts(), [(EventKind::Msr, Verdict::Replace(Value::Word(1)))]);
+    assert_eq!(
+        ran.verdicts(),
+        [(EventKind::Msr, Verdict::Replace(Value::Word(1)))]
+    );
     let conflicts = ran.records.iter().find_map(|record| match record {
         Record::Event(judged) => Some(judged.conflicts.clone()),
         _ => None,
@@ -72,21 +82,35 @@ fn equally_strict_verdicts_conflict_and_the_first_stands() {
 
 #[test]
 fn register_writes_are_seen_by_later_judges_and_cannot_be_contradicted() {
-    let set = |value| SetRegister { register: Register::Rbx, value };
+    let set = |value| SetRegister {
+        register: Register::Rbx,
+        value,
+    };
     let judges = vec![
         native("first", KIND, move |_, desk| {
             assert_eq!(desk.on(0, set(5)), Ok(()));
             Verdict::Continue
         }),
         native("second", KIND, move |_, desk| {
-            assert_eq!(desk.on(0, GetRegister { register: Register::Rbx }), Ok(5));
+            assert_eq!(
+                desk.on(
+                    0,
+                    GetRegister {
+                        register: Register::Rbx
+                    }
+                ),
+                Ok(5)
+            );
             assert_eq!(desk.on(0, set(5)), Ok(()), "agreeing is no conflict");
             assert_eq!(desk.on(0, set(6)), Err(Refusal::Conflict));
             Verdict::Continue
         }),
     ];
     let report = Step::new(mock::Report::Register(Register::Rbx));
-    let scenario = Scenario::new("staged").step(Step::write_msr(msr::STAR, 7)).step(report).step(Step::finish(0));
+    let scenario = Scenario::new("staged")
+        .step(Step::write_msr(msr::STAR, 7))
+        .step(report)
+        .step(Step::finish(0));
     let ran = play(&scenario, judges);
     assert_eq!(ran.outcome.end, End::Finished(0));
     assert_eq!(ran.reports, [5]);
@@ -95,12 +119,25 @@ fn register_writes_are_seen_by_later_judges_and_cannot_be_contradicted() {
 #[test]
 fn the_gate_refuses_what_is_not_granted_and_says_so() {
     let mut judge = native("reader", KIND, |_, desk| {
-        assert_eq!(desk.vm(ReadPhysical { gpa: 0, length: 8 }).map(|bytes| bytes.len()), Ok(8));
-        assert_eq!(desk.vm(WritePhysical { gpa: 0, bytes: vec![1] }), Err(Refusal::Denied));
+        assert_eq!(
+            desk.vm(ReadPhysical { gpa: 0, length: 8 })
+                .map(|bytes| bytes.len()),
+            Ok(8)
+        );
+        assert_eq!(
+            desk.vm(WritePhysical {
+                gpa: 0,
+                bytes: vec![1]
+            }),
+            Err(Refusal::Denied)
+        );
         Verdict::Continue
     });
     let read_only = oriel_protocol::Right::MemoryRead.commands();
-    judge.grant = Grant { commands: read_only, ..Grant::all() };
+    judge.grant = Grant {
+        commands: read_only,
+        ..Grant::all()
+    };
     let ran = play(&one_write(), vec![judge]);
     assert_eq!(ran.outcome.end, End::Finished(0));
     let refused = ran.records.iter().find_map(|record| match record {
@@ -115,18 +152,31 @@ fn an_event_that_is_not_granted_is_not_heard() {
     let mut judge = native("deaf", KIND, |_, _| panic!("it must not be asked"));
     judge.grant.events.remove(EventKind::Msr);
     let ran = play(&one_write(), vec![judge]);
-    assert_eq!((ran.outcome.end.clone(), ran.outcome.events), (End::Finished(0), 0));
+    assert_eq!(
+        (ran.outcome.end.clone(), ran.outcome.events),
+        (End::Finished(0), 0)
+    );
 }
 
 #[test]
 fn every_kind_of_event_reaches_a_judge() {
     let scenario = mock::builtin("every-kind").expect("it is built in");
-    let ran = play(&scenario, vec![native("all", EventKind::ALL, |_, _| Verdict::Continue)]);
-    let heard: std::collections::BTreeSet<_> = ran.verdicts().into_iter().map(|(kind, _)| kind).collect();
-    let expected = EventKind::ALL.iter().copied().filter(|kind| kind.class() == EventClass::Vcpu);
+    let ran = play(
+        &scenario,
+        vec![native("all", EventKind::ALL, |_, _| Verdict::Continue)],
+    );
+    let heard: std::collections::BTreeSet<_> =
+        ran.verdicts().into_iter().map(|(kind, _)| kind).collect();
+    let expected = EventKind::ALL
+        .iter()
+        .copied()
+        .filter(|kind| kind.class() == EventClass::Vcpu);
     // Pages and breakpoints are armed one by one, which this judge does not do.
     let expected = expected.filter(|kind| !matches!(kind, EventKind::Page | EventKind::Singlestep));
-    let missing: Vec<_> = expected.filter(|kind| !heard.contains(kind)).map(EventKind::name).collect();
+    let missing: Vec<_> = expected
+        .filter(|kind| !heard.contains(kind))
+        .map(EventKind::name)
+        .collect();
     assert_eq!(missing, Vec::<&str>::new());
 }
 
@@ -134,7 +184,12 @@ fn every_kind_of_event_reaches_a_judge() {
 fn two_judges_of_one_name_are_refused() {
     let judge = || native("guard", KIND, |_, _| Verdict::Continue);
     let parts = one_write().build(std::sync::Arc::new(oriel_machine::outlet::Kept::default()));
-    let engine = oriel_engine::Engine::new(oriel_tests::host(), parts.expect("well formed")).judge(judge()).judge(judge());
+    let engine = oriel_engine::Engine::new(oriel_tests::host(), parts.expect("well formed"))
+        .judge(judge())
+        .judge(judge());
     let error = engine.start().expect_err("two of one name").to_string();
-    assert!(error.contains("\"guard\"") && error.contains("--policy NAME=FILE"), "{error}");
+    assert!(
+        error.contains("\"guard\"") && error.contains("--policy NAME=FILE"),
+        "{error}"
+    );
 }

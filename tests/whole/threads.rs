@@ -41,28 +41,48 @@ fn busy(writes: u64) -> Scenario {
 fn a_judge_reads_the_registers_of_another_vcpu() {
     let judge = native("asks", &[EventKind::Msr], |case, desk| {
         let other = 1 - case.moment.vcpu;
-        match desk.on(other, GetRegister { register: Register::Rbx }) {
+        match desk.on(
+            other,
+            GetRegister {
+                register: Register::Rbx,
+            },
+        ) {
             Ok(value) => assert_eq!(value, u64::from(100 + other)),
             // It has ended, or had too much to do.
-            Err(refusal) => assert!(matches!(refusal, Refusal::Gone | Refusal::Busy), "{refusal}"),
+            Err(refusal) => assert!(
+                matches!(refusal, Refusal::Gone | Refusal::Busy),
+                "{refusal}"
+            ),
         }
         Verdict::Continue
     });
     let ran = play(&busy(200), vec![judge]);
-    assert_eq!((ran.outcome.end.clone(), ran.outcome.events), (End::Finished(0), 400));
+    assert_eq!(
+        (ran.outcome.end.clone(), ran.outcome.events),
+        (End::Finished(0), 400)
+    );
 }
 
 #[test]
 fn two_vcpus_that_pause_each_other_both_go_on() {
     let judge = native("pauses", &[EventKind::Msr], |case, desk| {
-        match desk.vm(PauseVcpu { vcpu: 1 - case.moment.vcpu, wait: true }) {
+        match desk.vm(PauseVcpu {
+            vcpu: 1 - case.moment.vcpu,
+            wait: true,
+        }) {
             Ok(()) => {}
-            Err(refusal) => assert!(matches!(refusal, Refusal::Gone | Refusal::Busy), "{refusal}"),
+            Err(refusal) => assert!(
+                matches!(refusal, Refusal::Gone | Refusal::Busy),
+                "{refusal}"
+            ),
         }
         Verdict::Continue
     });
     let ran = play(&busy(100), vec![judge]);
-    assert_eq!((ran.outcome.end.clone(), ran.outcome.events), (End::Finished(0), 200));
+    assert_eq!(
+        (ran.outcome.end.clone(), ran.outcome.events),
+        (End::Finished(0), 200)
+    );
 }
 
 #[test]
@@ -70,25 +90,46 @@ fn of_two_that_hold_the_world_one_is_told_that_it_is_busy() {
     let judge = native("holds", &[EventKind::Msr], |_, desk| {
         match desk.vm(PauseOthers {}) {
             Ok(()) => {}
-            Err(refusal) => assert!(matches!(refusal, Refusal::Busy | Refusal::Gone), "{refusal}"),
+            Err(refusal) => assert!(
+                matches!(refusal, Refusal::Busy | Refusal::Gone),
+                "{refusal}"
+            ),
         }
         Verdict::Continue
     });
     let ran = play(&busy(100), vec![judge]);
-    assert_eq!((ran.outcome.end.clone(), ran.outcome.events), (End::Finished(0), 200));
+    assert_eq!(
+        (ran.outcome.end.clone(), ran.outcome.events),
+        (End::Finished(0), 200)
+    );
 }
 
 #[test]
 fn a_paused_vcpu_answers_commands_and_goes_on_when_resumed() {
     let storm = mock::builtin("msr-storm").expect("built in").looping();
     let told = Arc::new(record::Kept::default());
-    let parts = storm.build(Arc::new(outlet::Kept::default())).expect("well formed");
+    let parts = storm
+        .build(Arc::new(outlet::Kept::default()))
+        .expect("well formed");
     let engine = Engine::new(host(), parts).sink(told as Arc<dyn Sink>);
-    let running = engine.judge(native("any", &[], |_, _| Verdict::Continue)).start().expect("starts");
+    let running = engine
+        .judge(native("any", &[], |_, _| Verdict::Continue))
+        .start()
+        .expect("starts");
     let vm = running.handle();
     for _ in 0..100 {
         assert_eq!(vm.pause(0, FOREVER), Ok(()));
-        assert!(vm.run(0, 0, GetRegister { register: Register::Rip }, FOREVER).is_ok());
+        assert!(
+            vm.run(
+                0,
+                0,
+                GetRegister {
+                    register: Register::Rip
+                },
+                FOREVER
+            )
+            .is_ok()
+        );
         assert_eq!(vm.resume(0), Ok(()));
     }
     assert_eq!(vm.pause(99, FOREVER), Err(Refusal::NotFound));
@@ -103,9 +144,14 @@ fn an_instance_per_vm_is_shared_by_its_vcpus_one_at_a_time() {
     let host = host();
     let counts = zoo("count").store(&store).per_vm();
     let ran = play(&busy(500), vec![counts.candidate(&host)]);
-    assert_eq!((ran.outcome.end.clone(), ran.outcome.events), (End::Finished(0), 1000));
+    assert_eq!(
+        (ran.outcome.end.clone(), ran.outcome.events),
+        (End::Finished(0), 1000)
+    );
     assert!(ran.failures().is_empty());
-    let counted = store.apply(oriel_protocol::commands::service::StoreGet { key: "count".to_owned() });
+    let counted = store.apply(oriel_protocol::commands::service::StoreGet {
+        key: "count".to_owned(),
+    });
     assert_eq!(counted, Ok(Some(1000u64.to_le_bytes().to_vec())));
 }
 
@@ -113,8 +159,13 @@ fn an_instance_per_vm_is_shared_by_its_vcpus_one_at_a_time() {
 fn instances_per_vcpu_share_by_the_store() {
     let store = Arc::new(Store::default());
     let host = host();
-    let ran = play(&busy(500), vec![zoo("count").store(&store).candidate(&host)]);
+    let ran = play(
+        &busy(500),
+        vec![zoo("count").store(&store).candidate(&host)],
+    );
     assert_eq!(ran.outcome.events, 1000);
-    let counted = store.apply(oriel_protocol::commands::service::StoreGet { key: "count".to_owned() });
+    let counted = store.apply(oriel_protocol::commands::service::StoreGet {
+        key: "count".to_owned(),
+    });
     assert_eq!(counted, Ok(Some(1000u64.to_le_bytes().to_vec())));
 }

@@ -8,10 +8,15 @@ pub(crate) fn halt(vcpus: u32) -> Guest {
     guest("halt", vcpus, |program| program.stop())
 }
 
+/// Where vCPU n of `spin` counts its rounds: eight bytes each from here on.
+pub const SPIN_COUNTERS: u64 = 0x20_0000;
+
 pub(crate) fn spin(vcpus: u32) -> Guest {
     guest("spin", vcpus, |program| {
         let mut again = program.asm.create_label();
+        program.asm.mov(rbx, SPIN_COUNTERS)?;
         program.asm.set_label(&mut again)?;
+        program.asm.inc(qword_ptr(rbx + rdi * 8))?;
         program.asm.pause()?;
         program.asm.jmp(again)
     })

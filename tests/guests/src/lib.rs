@@ -18,6 +18,7 @@ mod program;
 #[cfg(test)]
 mod tests;
 
+pub use ends::SPIN_COUNTERS;
 pub use io::{MMIO_GPA, MMIO_VALUE, PIO_PORT, PIO_TEXT, PIO_VALUE};
 pub use msr::{
     ATTACKER_ENTRY, KERNEL_ENTRY, RAX_BEFORE, RDX_BEFORE, STAR_FIRST, STAR_SECOND, STORM_WRITES,
@@ -74,7 +75,7 @@ pub const NAMES: &[(&str, &str)] = &[
         "stores to and loads from an address that is not RAM, and reports what it read",
     ),
     ("halt", "halts every vCPU with interrupts off"),
-    ("spin", "never ends"),
+    ("spin", "counts in memory, for ever"),
     (
         "reset",
         "reports 1, then resets through port 0x64; for ever",
