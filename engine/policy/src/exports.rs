@@ -4,6 +4,7 @@ use oriel_protocol::{EventKind, EventSet, Moment, Observation};
 use wasmtime::{
     Result,
     component::{Instance, InstancePre},
+    error::Context as _,
 };
 
 use crate::{
@@ -56,12 +57,12 @@ macro_rules! optional {
             /// Takes it out of an instance, checking the types of the functions.
             pub(crate) fn load(&self, store: &mut Store, instance: &Instance) -> Result<Exports> {
                 Ok(Exports {
-                    lifecycle: self.lifecycle.load(&mut *store, instance)?,
+                    lifecycle: self.lifecycle.load(&mut *store, instance).context("lifecycle")?,
                     judges: self.judges.load(store, instance)?,
                     $( $field: self
                         .$field
                         .as_ref()
-                        .map(|indices| indices.load(&mut *store, instance))
+                        .map(|indices| indices.load(&mut *store, instance).context(stringify!($field)))
                         .transpose()?, )*
                 })
             }

@@ -45,9 +45,12 @@ pub enum Failure {
         /// How many.
         length: usize,
     },
-    /// `init` answered with an error, or the instance could not be made.
+    /// `init` answered with an error.
     #[error("it did not start: {0}")]
     Init(String),
+    /// A function that it exports has another type than the contract says.
+    #[error("a function that it exports is not as Oriel calls it: {0}")]
+    Mismatch(String),
     /// `save` or `restore` answered with an error.
     #[error("its state could not be carried over: {0}")]
     Declined(String),
@@ -73,7 +76,7 @@ impl Failure {
             Self::Trap { .. } | Self::Overdue { .. } | Self::Init(_) => true,
             Self::Illegal { .. } | Self::TooLong { .. } => true,
             Self::Stalled { .. } | Self::RoundOver | Self::Full | Self::Nested => false,
-            Self::Declined(_) | Self::Unheard(_) | Self::Dead => false,
+            Self::Declined(_) | Self::Mismatch(_) | Self::Unheard(_) | Self::Dead => false,
         }
     }
 }

@@ -65,20 +65,21 @@ impl Instance {
         let mut store = state.into_store(policy.plugin.engine());
         let (begun, desk) = Visit::new(init, slot, desk).call(&mut store, |store| {
             let instance = policy.component.instantiate(&mut *store)?;
-            let exports = policy.indices.load(store, &instance)?;
+            let exports = match policy.indices.load(store, &instance) {
+                Ok(exports) => exports,
+                Err(error) => return Ok(Err(Failure::Mismatch(format!("{error:#}")))),
+            };
             let answer = exports
                 .lifecycle
                 .call_init(store, &policy.settings, place.into())?;
-            Ok(answer.map(|()| exports))
+            Ok(answer.map(|()| exports).map_err(Failure::Init))
         });
-        let instance = begun
-            .and_then(|answer| answer.map_err(Failure::Init))
-            .map(|exports| Self {
-                store,
-                exports: Box::new(exports),
-                policy: Arc::clone(policy),
-                place,
-            });
+        let instance = begun.flatten().map(|exports| Self {
+            store,
+            exports: Box::new(exports),
+            policy: Arc::clone(policy),
+            place,
+        });
         (instance, desk)
     }
 
@@ -89,12 +90,18 @@ impl Instance {
         slot: &Arc<Slot>,
         desk: Box<dyn Desk>,
     ) -> Answer<Verdict> {
-        let kind = case.event.kind();
+        let mut verdict = None;
         let visit = Visit::new(self.policy.times.event, slot, desk);
-        let (verdict, desk) = self.call(kind.name(), visit, |exports, store| {
-            exports.judges.judge(store, case)
+        let exports = &self.exports;
+        let (answer, desk) = visit.call(&mut self.store, |store| {
+            exports.judges.judge(store, case, &mut verdict)
         });
-        (verdict.and_then(|verdict| lawful(verdict, case)), desk)
+        let verdict = match (answer, verdict) {
+            (Ok(()), Some(verdict)) => lawful(verdict, case),
+            (Ok(()), None) => Err(Failure::Unheard(case.event.kind().name())),
+            (Err(failure), _) => Err(failure),
+        };
+        (verdict, desk)
     }
 
     /// Shows it an event that it asked to see.

@@ -25,6 +25,7 @@ use oriel_protocol::{Case, EventData, EventKind, EventSet, Filter, Verdict};
 use wasmtime::{
     Result,
     component::{Instance, InstancePre},
+    error::Context as _,
 };
 
 use self::kind::Judge;
@@ -59,20 +60,31 @@ macro_rules! judges {
             pub(crate) fn load(&self, store: &mut Store, instance: &Instance) -> Result<Judges> {
                 let mut judges = Judges::default();
                 $( if let Some(indices) = &self.$field {
-                    judges.$field = Some(indices.load(&mut *store, instance)?);
+                    let found = indices.load(&mut *store, instance);
+                    judges.$field = Some(found.with_context(|| format!("judge-{}", EventKind::$row.name()))?);
                 } )*
                 Ok(judges)
             }
         }
 
         impl Judges {
-            /// Has an event judged; none: nobody here judges its kind.
-            pub(crate) fn judge(&self, store: &mut Store, case: &Case<'_>) -> Option<Result<Verdict>> {
-                Some(match &case.event.data {
-                    $( EventData::$row(row) => self.$field.as_ref()?.judge(store, row, case), )*
-                    EventData::CreateVcpu(_) | EventData::Pause(_) | EventData::Unhook(_) => return None,
-                    EventData::CommandError(_) => return None,
-                })
+            /// Has an event judged. The verdict is written where it is wanted: to hand it on
+            /// through results within results costs as much as the rest of this crate. None:
+            /// nobody here judges its kind.
+            pub(crate) fn judge(
+                &self,
+                store: &mut Store,
+                case: &Case<'_>,
+                verdict: &mut Option<Verdict>,
+            ) -> Result<()> {
+                match &case.event.data {
+                    $( EventData::$row(row) => if let Some(judge) = &self.$field {
+                        *verdict = Some(judge.judge(store, row, case)?);
+                    } )*
+                    EventData::CreateVcpu(_) | EventData::Pause(_) | EventData::Unhook(_) => {}
+                    EventData::CommandError(_) => {}
+                }
+                Ok(())
             }
 
             /// Asks for the filters of these kinds.

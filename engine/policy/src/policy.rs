@@ -55,7 +55,7 @@ impl Policy {
     ) -> Result<Self, PrepareError> {
         let linked = Linked::new(watchdog, plugin, terms)?;
         let linked = Arc::new(linked);
-        let asked = probe::ask(&linked, &watchdog.slot()).map_err(PrepareError::Probe)?;
+        let asked = probe::ask(&linked, &watchdog.slot())?;
         Ok(Self {
             linked,
             filters: asked.filters.into(),

@@ -41,7 +41,7 @@ pub enum PrepareError {
     Export(String),
     /// The instance that was made to ask for its filters failed.
     #[error("it cannot be asked for its filters: {0}")]
-    Probe(#[source] Failure),
+    Probe(Failure),
 }
 
 impl PrepareError {
@@ -57,6 +57,15 @@ impl PrepareError {
             missing,
             all: all.into_iter().collect(),
         }
+    }
+}
+
+impl From<Failure> for PrepareError {
+    fn from(failure: Failure) -> Self {
+        if let Failure::Mismatch(which) = failure {
+            return Self::Export(which);
+        }
+        Self::Probe(failure)
     }
 }
 

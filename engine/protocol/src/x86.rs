@@ -173,6 +173,30 @@ pub enum Register {
     GdtBase,
 }
 
+impl Register {
+    /// The registers that [`General`] holds.
+    pub const GENERAL: [Self; 18] = [
+        Self::Rax,
+        Self::Rbx,
+        Self::Rcx,
+        Self::Rdx,
+        Self::Rsi,
+        Self::Rdi,
+        Self::Rsp,
+        Self::Rbp,
+        Self::R8,
+        Self::R9,
+        Self::R10,
+        Self::R11,
+        Self::R12,
+        Self::R13,
+        Self::R14,
+        Self::R15,
+        Self::Rip,
+        Self::Rflags,
+    ];
+}
+
 impl General {
     /// The field of this register; none if it is not one of the general ones.
     pub const fn field(&mut self, register: Register) -> Option<&mut u64> {

@@ -59,6 +59,7 @@ impl Armed {
     }
 
     /// Whether an event that tells this is to be reported.
+    #[inline]
     pub(super) fn reports(&self, data: &EventData) -> bool {
         self.wants.kind(data.kind()) && self.meets(data)
     }

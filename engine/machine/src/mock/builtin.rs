@@ -8,7 +8,10 @@ use super::{scenario::Scenario, step::Step};
 pub const BUILTINS: [(&str, &str); 5] = [
     ("hello", "a line on the serial port, and the end"),
     ("msr-attack", "LSTAR is set at boot, and overwritten later"),
-    ("msr-attack-2", "the same on two vCPUs, by the second one"),
+    (
+        "msr-attack-2",
+        "LSTAR is set on one vCPU, and an attacker's on the other",
+    ),
     ("msr-storm", "a hundred thousand MSR writes"),
     ("every-kind", "each kind of event once"),
 ];

@@ -14,7 +14,7 @@ use oriel_protocol::{
 };
 
 use self::msrs::Msrs;
-pub(super) use self::start::gdt;
+pub(super) use self::{start::gdt, valid::canonical};
 
 /// The XSAVE area in bytes, as KVM hands it out.
 const XSAVE_SIZE: usize = 4096;

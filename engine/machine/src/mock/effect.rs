@@ -59,6 +59,7 @@ impl Guest {
     ///
     /// # Errors
     /// The fault that it raises instead.
+    #[inline]
     pub(super) fn carry_out(
         &mut self,
         data: &EventData,

@@ -3,7 +3,7 @@
 //!
 //! An instruction is played in three parts. It *loads* its operands into registers as the step
 //! begins; it *decodes* them into what an event would tell, each time it is tried; and what was
-//! decoded is [carried out](super::effect). So an event always agrees with the registers, and a
+//! decoded is carried out by `effect`. So an event always agrees with the registers, and a
 //! judge that changes one and answers `retry` sees the instruction take the new value.
 
 mod device;
@@ -92,32 +92,46 @@ impl Instruction {
 
     /// Puts the operands where it takes them from.
     pub(super) fn load(&self, cpu: &mut Cpu) {
-        self.play().load(cpu);
+        match self {
+            Self::Cr(it) => it.load(cpu),
+            Self::Msr(it) => it.load(cpu),
+            Self::Xsetbv(it) => it.load(cpu),
+            Self::Breakpoint(it) => it.load(cpu),
+            Self::Hypercall(it) => it.load(cpu),
+            Self::Page(it) => it.load(cpu),
+            Self::Trap(it) => it.load(cpu),
+            Self::Descriptor(it) => it.load(cpu),
+            Self::Notice(it) => it.load(cpu),
+            Self::Singlestep(it) => it.load(cpu),
+            Self::Cpuid(it) => it.load(cpu),
+            Self::MsrRead(it) => it.load(cpu),
+            Self::Pio(it) => it.load(cpu),
+            Self::Mmio(it) => it.load(cpu),
+            Self::Reset(it) => it.load(cpu),
+            Self::Shutdown(it) => it.load(cpu),
+        }
     }
 
     /// Takes them from there.
+    #[inline]
     pub(super) fn decode(&self, guest: &Guest) -> Decoded {
-        self.play().decode(guest)
-    }
-
-    const fn play(&self) -> &dyn Play {
         match self {
-            Self::Cr(it) => it,
-            Self::Msr(it) => it,
-            Self::Xsetbv(it) => it,
-            Self::Breakpoint(it) => it,
-            Self::Hypercall(it) => it,
-            Self::Page(it) => it,
-            Self::Trap(it) => it,
-            Self::Descriptor(it) => it,
-            Self::Notice(it) => it,
-            Self::Singlestep(it) => it,
-            Self::Cpuid(it) => it,
-            Self::MsrRead(it) => it,
-            Self::Pio(it) => it,
-            Self::Mmio(it) => it,
-            Self::Reset(it) => it,
-            Self::Shutdown(it) => it,
+            Self::Cr(it) => it.decode(guest),
+            Self::Msr(it) => it.decode(guest),
+            Self::Xsetbv(it) => it.decode(guest),
+            Self::Breakpoint(it) => it.decode(guest),
+            Self::Hypercall(it) => it.decode(guest),
+            Self::Page(it) => it.decode(guest),
+            Self::Trap(it) => it.decode(guest),
+            Self::Descriptor(it) => it.decode(guest),
+            Self::Notice(it) => it.decode(guest),
+            Self::Singlestep(it) => it.decode(guest),
+            Self::Cpuid(it) => it.decode(guest),
+            Self::MsrRead(it) => it.decode(guest),
+            Self::Pio(it) => it.decode(guest),
+            Self::Mmio(it) => it.decode(guest),
+            Self::Reset(it) => it.decode(guest),
+            Self::Shutdown(it) => it.decode(guest),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The steps of one vCPU, and how far it is.
 
-use super::step::Step;
+use super::step::{Action, Step};
 
 /// What one vCPU does, from the first step to the last, or round and round.
 #[derive(Debug)]
@@ -14,9 +14,10 @@ pub(super) struct Script {
 }
 
 impl Script {
-    /// The steps of this vCPU among those of all.
+    /// The steps of this vCPU among those of all. A script that loops has no end of its own.
     pub(super) fn new(steps: &[Step], vcpu: u32, looping: bool) -> Self {
-        let own = steps.iter().filter(|step| step.vcpu == vcpu);
+        let ends = |step: &Step| looping && matches!(step.action, Action::Finish(_));
+        let own = steps.iter().filter(|step| step.vcpu == vcpu && !ends(step));
         Self {
             steps: own.cloned().collect(),
             looping,
@@ -53,7 +54,10 @@ mod tests {
             Step::serial("a").times(2),
             Step::serial("other").on(1),
             Step::serial("b"),
-        ];
+        ]
+        .into_iter()
+        .chain(looping.then(|| Step::finish(0)))
+        .collect::<Vec<_>>();
         let mut script = Script::new(&steps, 0, looping);
         let mut step = || {
             let now = script.now().cloned();
@@ -70,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_looping_script_starts_over() {
+    fn a_looping_script_starts_over_and_does_not_finish() {
         let (a, b) = (Some(Step::serial("a")), Some(Step::serial("b")));
         assert_eq!(played(true, 5), [a.clone(), a.clone(), b, a.clone(), a]);
     }

@@ -5,12 +5,11 @@
 //!   │ the scenario's                ◄─ more tables │ GDT IDT │ PML4 │
 //! ```
 
-use oriel_protocol::{Gpa, Gva, Refusal};
+use oriel_protocol::{Gpa, Gva, Refusal, page::PAGE_SIZE};
 
 use super::{cpu::gdt, scenario::Map};
 use crate::GuestMemory;
 
-const PAGE: u64 = 4096;
 const LARGE_PAGE: u64 = 2 << 20;
 /// The level of tables whose entries are 4-KiB pages.
 const SMALL: u32 = 1;
@@ -39,8 +38,8 @@ impl Layout {
     /// For so much RAM.
     pub(super) const fn of(ram_size: u64) -> Self {
         Self {
-            root: ram_size - PAGE,
-            descriptors: ram_size - 2 * PAGE,
+            root: ram_size - PAGE_SIZE,
+            descriptors: ram_size - 2 * PAGE_SIZE,
         }
     }
 }
@@ -104,7 +103,7 @@ impl Tables<'_> {
             let large = (gva | gpa) % LARGE_PAGE == 0 && map.size - done >= LARGE_PAGE;
             let (level, bit) = if large { (MIDDLE, LARGE) } else { (SMALL, 0) };
             self.put(root, gva, level, gpa | flags | bit)?;
-            done += if large { LARGE_PAGE } else { PAGE };
+            done += if large { LARGE_PAGE } else { PAGE_SIZE };
         }
         Ok(())
     }
@@ -128,7 +127,7 @@ impl Tables<'_> {
         let table = self.take()?;
         if entry & LARGE != 0 {
             for index in 0..512 {
-                self.write(table + index * 8, (entry & !LARGE) + index * PAGE)?;
+                self.write(table + index * 8, (entry & !LARGE) + index * PAGE_SIZE)?;
             }
         }
         self.write(at, table | TABLE)?;
@@ -137,10 +136,10 @@ impl Tables<'_> {
 
     /// An unused page for a table. The lower half of RAM is the scenario's.
     fn take(&mut self) -> Result<Gpa, Refusal> {
-        if self.lowest - PAGE < self.ram.end() / 2 {
+        if self.lowest - PAGE_SIZE < self.ram.end() / 2 {
             return Err(Refusal::Limit);
         }
-        self.lowest -= PAGE;
+        self.lowest -= PAGE_SIZE;
         Ok(self.lowest)
     }
 

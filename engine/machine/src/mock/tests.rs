@@ -55,17 +55,19 @@ impl Run {
     }
 
     fn event(&mut self, verdict: Verdict) -> Event {
-        match self.enter(verdict) {
-            Exit::Event(event) => event,
-            other => panic!("no event but {other:?}"),
-        }
+        let exit = self.enter(verdict);
+        let Exit::Event(event) = exit else {
+            panic!("no event but {exit:?}");
+        };
+        event
     }
 
     fn end(&mut self, verdict: Verdict) -> End {
-        match self.enter(verdict) {
-            Exit::Ended(end) => end,
-            other => panic!("no end but {other:?}"),
-        }
+        let exit = self.enter(verdict);
+        let Exit::Ended(end) = exit else {
+            panic!("no end but {exit:?}");
+        };
+        end
     }
 
     /// The kinds of all events until the end, each answered with `continue`.

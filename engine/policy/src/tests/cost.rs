@@ -45,7 +45,6 @@ fn cost_of_a_judgement() {
             desk = Some(back);
         }));
     }
-    parts(&guest, &event);
     println!("raw typed call {:.1} ns, judge {:.1} ns", best[0], best[1]);
 }
 
@@ -67,31 +66,4 @@ fn nanoseconds(mut run: impl FnMut()) -> f64 {
     let start = Instant::now();
     (0..TIMES).for_each(|_| run());
     start.elapsed().as_secs_f64() * 1e9 / f64::from(TIMES)
-}
-
-fn parts(guest: &Guest, event: &oriel_protocol::Event) {
-    use crate::{call::Visit, limits::{Limits, Times}, state::State};
-    let plugin = plugin(guest);
-    let limits = Limits::default();
-    let times = Times::from(&limits);
-    let slot = HOST.slot();
-    let linker = Linker::<State>::new(plugin.engine());
-    let component = linker.instantiate_pre(plugin.component()).unwrap();
-    let mut store = State::new(&slot, limits, times.init).into_store(plugin.engine());
-    store.set_epoch_deadline(1 << 40);
-    let instance = component.instantiate(&mut store).unwrap();
-    let judge = GuestIndices::new(&component).unwrap();
-    let judge = judge.load(&mut store, &instance).unwrap();
-    let case = case(event);
-    let mut desk: Option<Box<dyn Desk>> = Some(FakeDesk::new());
-    let mut best = [f64::MAX; 8];
-    for _ in 0..25 {
-        let mut at = 0;
-        let mut put = |ns: f64| { best[at] = best[at].min(ns); at += 1; };
-        put(nanoseconds(|| { judge.call_judge(&mut store, (&case).into(), 0xc000_0082, 1, 2, 2).unwrap(); }));
-        put(nanoseconds(|| { store.set_epoch_deadline(1); judge.call_judge(&mut store, (&case).into(), 0xc000_0082, 1, 2, 2).unwrap(); }));
-        put(nanoseconds(|| { let t = slot.enter(times.event); store.set_epoch_deadline(1); judge.call_judge(&mut store, (&case).into(), 0xc000_0082, 1, 2, 2).unwrap(); drop(t); }));
-        put(nanoseconds(|| { let d = desk.take().unwrap(); let (a, d) = Visit::new(times.event, &slot, d).call(&mut store, |store| judge.call_judge(store, (&case).into(), 0xc000_0082, 1, 2, 2)); a.unwrap(); desk = Some(d); }));
-    }
-    println!("parts {best:?}");
 }

@@ -15,9 +15,10 @@ use oriel_protocol::{
 
 use crate::{Desk, Store};
 
-/// Answers everything with the same.
-#[derive(Default)]
+/// Answers each VM command with one reply, and each vCPU command with another; refuses where it
+/// has none. The store works.
 pub(super) struct FakeDesk {
+    pub(super) refusal: Refusal,
     pub(super) vm: Option<VmReply>,
     pub(super) vcpu: Option<VcpuReply>,
     pub(super) asked: Vec<String>,
@@ -28,7 +29,14 @@ pub(super) struct FakeDesk {
 impl FakeDesk {
     /// Refuses everything but services.
     pub(super) fn new() -> Box<Self> {
-        Box::default()
+        Box::new(Self {
+            refusal: Refusal::Denied,
+            vm: None,
+            vcpu: None,
+            asked: Vec::new(),
+            store: Arc::default(),
+            delay: None,
+        })
     }
 
     /// The desk that was lent.
@@ -42,13 +50,13 @@ impl Desk for FakeDesk {
     fn vm(&mut self, call: VmCall) -> Result<VmReply, Refusal> {
         self.asked.push(format!("{call:?}"));
         self.wait();
-        self.vm.clone().ok_or(Refusal::Denied)
+        self.vm.clone().ok_or(self.refusal)
     }
 
     fn vcpu(&mut self, vcpu: u32, call: VcpuCall) -> Result<VcpuReply, Refusal> {
         self.asked.push(format!("{vcpu} {call:?}"));
         self.wait();
-        self.vcpu.clone().ok_or(Refusal::Denied)
+        self.vcpu.clone().ok_or(self.refusal)
     }
 
     fn service(&mut self, call: ServiceCall) -> Result<ServiceReply, Refusal> {

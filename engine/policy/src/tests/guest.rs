@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{
-    Function, InterfaceId, Resolve, WorldId,
+    Function, InterfaceId, Resolve, SizeAlign, Type, TypeDefKind, WorldId,
     abi::{AbiVariant, WasmType},
 };
 
@@ -38,7 +38,9 @@ pub(super) struct Guest {
     imports: Vec<(String, String)>,
     bodies: BTreeMap<String, String>,
     texts: Vec<(u32, String)>,
+    packages: Vec<String>,
     more: String,
+    raw: String,
     pages: u32,
 }
 
@@ -52,7 +54,9 @@ impl Guest {
             imports: Vec::new(),
             bodies: BTreeMap::new(),
             texts: Vec::new(),
+            packages: Vec::new(),
             more: String::new(),
+            raw: String::new(),
             pages: 1,
         }
     }
@@ -82,7 +86,8 @@ impl Guest {
         self
     }
 
-    /// Gives an exported function a body; its parameters are `$p0`, `$p1`, ….
+    /// Gives an exported function a body; its parameters are `$p0`, `$p1`, …, and it answers with
+    /// what it puts at [`ANSWER`].
     pub(super) fn with(mut self, interface: &str, function: &str, body: &str) -> Self {
         self.bodies
             .insert(format!("{interface}#{function}"), body.into());
@@ -115,10 +120,72 @@ impl Guest {
         self
     }
 
+    /// Another package, in WIT.
+    pub(super) fn package(mut self, package: &str) -> Self {
+        self.packages.push(package.into());
+        self
+    }
+
+    /// More of the module, in WebAssembly text.
+    pub(super) fn raw(mut self, more: &str) -> Self {
+        self.raw.push_str(more);
+        self
+    }
+
     /// Has this much memory from the start.
     pub(super) fn pages(mut self, pages: u32) -> Self {
         self.pages = pages;
         self
+    }
+
+    /// The types of an exported function's parameters.
+    pub(super) fn params(&self, interface: &str, function: &str) -> Vec<&'static str> {
+        self.core_signature(AbiVariant::GuestExport, interface, function)
+            .0
+    }
+
+    /// The types of a function's parameters and results, in core WebAssembly.
+    pub(super) fn core_signature(
+        &self,
+        abi: AbiVariant,
+        interface: &str,
+        function: &str,
+    ) -> (Vec<&'static str>, Vec<&'static str>) {
+        let resolve = self.contract();
+        let signature = resolve.wasm_signature(abi, find(&resolve, interface, function));
+        let core = |types: Vec<WasmType>| types.into_iter().map(core).collect();
+        (core(signature.params), core(signature.results))
+    }
+
+    /// The functions of an interface.
+    pub(super) fn functions(&self, interface: &str) -> Vec<String> {
+        let resolve = self.contract();
+        let (_, functions) = interface_named(&resolve, interface);
+        functions.map(|function| function.name.clone()).collect()
+    }
+
+    /// Where in a function's result the payload is: a refusal, say.
+    pub(super) fn refusal_offset(&self, interface: &str, function: &str) -> u32 {
+        let resolve = self.contract();
+        let Some(Type::Id(result)) = find(&resolve, interface, function).result else {
+            return 0;
+        };
+        let TypeDefKind::Result(result) = &resolve.types[result].kind else {
+            return 0;
+        };
+        let mut sizes = SizeAlign::default();
+        sizes.fill(&resolve);
+        let payload = [result.ok, result.err]
+            .into_iter()
+            .flatten()
+            .map(|ty| sizes.align(&ty).align_wasm32());
+        u32::try_from(payload.max().unwrap()).unwrap()
+    }
+
+    fn contract(&self) -> Resolve {
+        let mut resolve = Resolve::new();
+        resolve.push_source("oriel.wit", &self.wit).unwrap();
+        resolve
     }
 
     /// The component.
@@ -133,8 +200,10 @@ impl Guest {
     }
 
     fn resolve(&self) -> (Resolve, WorldId) {
-        let mut resolve = Resolve::new();
-        resolve.push_source("oriel.wit", &self.wit).unwrap();
+        let mut resolve = self.contract();
+        for package in &self.packages {
+            resolve.push_source("other.wit", package).unwrap();
+        }
         let package = resolve
             .push_source("guest.wit", &self.world_text())
             .unwrap();
@@ -178,6 +247,7 @@ impl Guest {
             )
             .unwrap();
         }
+        text.push_str(&self.raw);
         text.push_str(&RUNTIME.replace("PAGES", &self.pages.to_string()));
         for (at, data) in &self.texts {
             writeln!(text, "(data (i32.const {at}) {data:?})").unwrap();
@@ -192,15 +262,25 @@ impl Guest {
 
     fn function(&self, text: &mut String, resolve: &Resolve, interface: &str, function: &Function) {
         let key = format!("{interface}#{}", function.name);
-        let signature = signature(resolve, AbiVariant::GuestExport, function);
-        let nothing = if function.result.is_some() {
-            answer(0)
-        } else {
-            String::new()
-        };
-        let body = self.bodies.get(&key).unwrap_or(&nothing);
+        let body = self.bodies.get(&key).map_or("", String::as_str);
         let name = format!("{}#{}", self.name(interface), function.name);
-        writeln!(text, "(func ${key} (export \"{name}\") {signature} {body})").unwrap();
+        let signature = signature(resolve, AbiVariant::GuestExport, function);
+        let result = result(resolve, function);
+        writeln!(
+            text,
+            "(func ${key} (export \"{name}\") {signature} {body} {result})"
+        )
+        .unwrap();
+    }
+}
+
+/// What a body ends with: the answer, or where it is.
+fn result(resolve: &Resolve, function: &Function) -> String {
+    let signature = resolve.wasm_signature(AbiVariant::GuestExport, function);
+    match (signature.retptr, signature.results.len()) {
+        (true, _) => format!("(i32.const {ANSWER})"),
+        (false, 0) => String::new(),
+        (false, _) => format!("(i32.load8_u (i32.const {ANSWER}))"),
     }
 }
 
@@ -215,9 +295,9 @@ const RUNTIME: &str = r#"
     (local.get $at))
 "#;
 
-/// A body that answers with a variant, enum or result that has no payload.
+/// A body that answers with a case that has no payload.
 pub(super) fn answer(case: u8) -> String {
-    format!("(i32.store8 (i32.const {ANSWER}) (i32.const {case})) (i32.const {ANSWER})")
+    format!("(i32.store8 (i32.const {ANSWER}) (i32.const {case}))")
 }
 
 /// A body that answers with a case and eight bytes of payload.
@@ -230,7 +310,7 @@ pub(super) fn answer_with(case: u8, payload: &str) -> String {
 }
 
 /// A body that never ends.
-pub(super) const LOOP: &str = "(loop $again (br $again)) (unreachable)";
+pub(super) const LOOP: &str = "(loop $again (br $again))";
 
 fn signature(resolve: &Resolve, abi: AbiVariant, function: &Function) -> String {
     let signature = resolve.wasm_signature(abi, function);

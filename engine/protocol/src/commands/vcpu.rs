@@ -42,7 +42,7 @@ commands! {
     GetRegisters {
         /// Which MSRs.
         msrs: Vec<u32>,
-    } -> Registers = "get-registers" [13 13 13 7] RegistersRead;
+    } -> Box<Registers> = "get-registers" [13 13 13 7] RegistersRead;
 
     /// Sets the general registers.
     SetRegisters {

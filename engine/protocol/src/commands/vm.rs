@@ -162,6 +162,14 @@ commands! {
         size: u8,
     } -> u64 = "read-word" [_ _ _ _] MemoryWords;
 
+    /// Whether all of a range of guest-physical memory can be read.
+    CoversMemory {
+        /// From where.
+        gpa: Gpa,
+        /// How many bytes.
+        length: u64,
+    } -> bool = "covers-memory" [_ _ _ _] MemoryWords;
+
     /// Removes one of this judge's breakpoints.
     ClearBreakpoint {
         /// The judge's own name for it.

@@ -71,7 +71,7 @@ pub(super) fn xcr(number: u8, value: u64) -> Result<(), Refusal> {
 }
 
 /// Whether bits 63 to 47 are all alike.
-const fn canonical(address: u64) -> bool {
+pub(in crate::mock) const fn canonical(address: u64) -> bool {
     let top = address.cast_signed() >> 47;
     top == 0 || top == -1
 }

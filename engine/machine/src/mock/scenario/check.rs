@@ -5,10 +5,10 @@ mod step;
 
 use std::{collections::HashSet, fmt};
 
-use super::{MEMORY_MAX, Map, Scenario, VCPUS_MAX, build};
-use crate::mock::step::Action;
+use oriel_protocol::page::PAGE_SIZE;
 
-const PAGE: u64 = 4096;
+use super::{MEMORY_MAX, Map, Scenario, VCPUS_MAX, build};
+use crate::mock::{cpu::canonical, step::Action};
 
 /// Something that does not fit.
 #[derive(Debug)]
@@ -90,12 +90,12 @@ fn memory(scenario: &Scenario) -> Result<(), Wrong> {
 fn check_map(scenario: &Scenario, part: Part, map: &Map) -> Result<(), Wrong> {
     let aligned = [map.gva, map.gpa, map.size]
         .iter()
-        .all(|number| number % PAGE == 0);
+        .all(|number| number % PAGE_SIZE == 0);
     part.must(
         aligned,
         "`gva`, `gpa` and `size` are whole pages of 4096 bytes",
     )?;
-    let sized = (PAGE..=Scenario::MAP_MAX).contains(&map.size);
+    let sized = (PAGE_SIZE..=Scenario::MAP_MAX).contains(&map.size);
     part.must(sized, "`size` is at most 1 GiB, and not 0")?;
     let last = map.gva.checked_add(map.size - 1);
     let one_half = last
@@ -108,13 +108,8 @@ fn check_map(scenario: &Scenario, part: Part, map: &Map) -> Result<(), Wrong> {
     part.must(reachable, "`gpa` has 52 bits at most")?;
     let root = map
         .cr3
-        .is_none_or(|cr3| cr3 % PAGE == 0 && cr3 < scenario.ram_size());
+        .is_none_or(|cr3| cr3 % PAGE_SIZE == 0 && cr3 < scenario.ram_size());
     part.must(root, "`cr3` is the address of a page in RAM")
-}
-
-fn canonical(address: u64) -> bool {
-    let top = address.cast_signed() >> 47;
-    top == 0 || top == -1
 }
 
 /// Every vCPU that is named exists, and its registers are a state that a vCPU can be in.

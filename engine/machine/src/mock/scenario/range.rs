@@ -1,14 +1,12 @@
 //! `[[memory]]` and `[[map]]`: what is in RAM, and where addresses lead.
 
-use oriel_protocol::{Gpa, Gva};
+use oriel_protocol::{Gpa, Gva, page::PAGE_SIZE};
 use serde::Deserialize;
 
 use super::{
     Map,
     value::{Word, number, optional},
 };
-
-const PAGE: u64 = 4096;
 
 /// Bytes in RAM, in one of three notations.
 #[derive(Deserialize)]
@@ -84,7 +82,7 @@ struct MapKeys {
 }
 
 const fn page() -> u64 {
-    PAGE
+    PAGE_SIZE
 }
 
 fn all() -> String {

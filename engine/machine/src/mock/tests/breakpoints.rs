@@ -1,6 +1,6 @@
 //! Breakpoints: managed ones, which are not in memory, and those that are.
 
-use oriel_protocol::{EventData, EventKind, Verdict, events::Breakpoint, x86::msr};
+use oriel_protocol::{Event, EventData, EventKind, Verdict, x86::msr};
 
 use super::{Run, wanting};
 use crate::{
@@ -21,19 +21,13 @@ fn managed_at(gpa: u64) -> Wants {
     }
 }
 
-fn managed(event: &oriel_protocol::Event) -> bool {
-    match event.data {
-        EventData::Breakpoint(Breakpoint {
-            managed,
-            gva,
-            gpa,
-            length,
-        }) => {
-            assert_eq!((gva, gpa, length), (AT, AT, 1));
-            managed
-        }
-        other => panic!("{other:?}"),
-    }
+/// Whether the breakpoint event at [`AT`] is of a managed one.
+fn managed(event: &Event) -> bool {
+    let EventData::Breakpoint(it) = event.data else {
+        panic!("{event:?}");
+    };
+    assert_eq!((it.gva, it.gpa, it.length), (AT, AT, 1));
+    it.managed
 }
 
 #[test]
@@ -131,4 +125,13 @@ fn a_breakpoint_is_found_by_its_physical_address_through_the_tables_in_force() {
     let event = run.event(Verdict::Continue);
     assert_eq!(event.ip, 0xffff_ffff_8100_0010);
     run.end(Verdict::Continue);
+}
+
+#[test]
+fn a_breakpoint_that_is_set_inside_an_event_is_reached_when_the_instruction_is_tried_again() {
+    let scenario = Scenario::new("b").step(Step::write_msr(msr::LSTAR, 0x77).at(AT));
+    let mut run = Run::of(&scenario, &wanting(&[EventKind::Msr]));
+    assert_eq!(run.event(Verdict::Continue).kind(), EventKind::Msr);
+    run.machine.arm(&managed_at(AT)).unwrap();
+    assert!(managed(&run.event(Verdict::Retry)));
 }

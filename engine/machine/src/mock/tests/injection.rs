@@ -33,10 +33,10 @@ fn at_write() -> Run {
 }
 
 fn trap(event: &Event) -> Trap {
-    match event.data {
-        EventData::Trap(trap) => trap,
-        other => panic!("{other:?}"),
-    }
+    let EventData::Trap(trap) = event.data else {
+        panic!("{event:?}");
+    };
+    trap
 }
 
 #[test]

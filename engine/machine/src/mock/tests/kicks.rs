@@ -103,10 +103,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// Bytes of code that a step runs.
 fn code(step: &Step) -> u64 {
-    match &step.action {
-        Action::Event(instruction) => u64::from(instruction.length()) * step.repeat,
-        _ => 0,
-    }
+    let Action::Event(instruction) = &step.action else {
+        return 0;
+    };
+    u64::from(instruction.length()) * step.repeat
 }
 
 /// With a report of RIP after each step, so that one more or one less shows; and what they say.

@@ -1,10 +1,17 @@
 //! Scenarios as text: what is read, and what is refused with its place and its key.
 
-use oriel_protocol::{Access, Decision, commands::vcpu::Place};
+use std::{collections::BTreeSet, sync::Arc};
 
-use crate::mock::{
-    Action, Expect, Instruction, Report, Scenario, Step,
-    instruction::{Touch, WriteMsr},
+use oriel_protocol::{Access, Decision, commands::vcpu::Place};
+use proptest::prelude::*;
+
+use super::raised;
+use crate::{
+    mock::{
+        Action, Expect, Instruction, Report, Scenario, Step,
+        instruction::{Touch, WriteMsr},
+    },
+    outlet::Kept,
 };
 
 fn refused(text: &str) -> String {
@@ -252,7 +259,7 @@ fn what_does_not_fit_together_is_told_with_its_place() {
 
 #[test]
 fn scenarios_in_rust_are_checked_when_they_are_built() {
-    let outlet = std::sync::Arc::new(crate::outlet::Kept::default());
+    let outlet = Arc::new(Kept::default());
     let wrong = Scenario::new("wrong").step(Step::serial("x").on(1));
     let error = wrong.build(outlet.clone()).unwrap_err().to_string();
     assert_eq!(error, "wrong: step 1: `vcpu`: there are 1 (`vcpus`)");
@@ -271,15 +278,36 @@ fn a_file_that_is_not_there_is_named() {
     assert_eq!(error.to_string(), "no/such.toml cannot be read");
 }
 
-#[test]
-fn the_examples_of_the_book_are_scenarios() {
-    let book = include_str!("../../../../../docs/scenarios.md");
-    let blocks: Vec<_> = book.split("```toml\n").skip(1).collect();
-    for block in &blocks {
-        let text = block.split("```").next().unwrap();
-        if let Err(error) = Scenario::parse(text, "scenarios.md") {
-            panic!("{error} in\n{text}");
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(
+        at in any::<prop::sample::Index>(),
+        length in 0usize..12,
+        word in "[0-9a-fx\"'={}.\\[\\]\n -]{0,12}|18446744073709551615|event|vcpu|gva|cr3",
+    ) {
+        let mut text = include_str!("../builtin/every-kind.toml").to_owned();
+        let from = at.index(text.len());
+        let to = text.len().min(from + length);
+        text.replace_range(from..to, &word);
+        if let Ok(scenario) = Scenario::parse(&text, "a.toml") {
+            let _ = scenario.build(Arc::new(Kept::default()));
         }
     }
-    assert!(blocks.len() > 20, "an example for each kind");
+}
+
+#[test]
+fn the_examples_of_the_book_are_scenarios_and_show_every_kind() {
+    let book = include_str!("../../../../../docs/scenarios.md");
+    let mut shown = BTreeSet::new();
+    for block in book.split("```toml\n").skip(1) {
+        let text = block.split("```").next().unwrap();
+        let read = Scenario::parse(text, "scenarios.md");
+        let scenario = read.unwrap_or_else(|error| panic!("{error} in\n{text}"));
+        for step in scenario.steps() {
+            if let Action::Event(instruction) = &step.action {
+                shown.insert(instruction.kind());
+            }
+        }
+    }
+    assert!(shown.into_iter().eq(raised()), "an example for each kind");
 }

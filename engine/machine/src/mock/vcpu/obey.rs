@@ -51,11 +51,12 @@ impl MockVcpu {
         }
     }
 
+    /// From the fetch on: what is wanted may have changed.
     fn again(&mut self) {
         if self.moved() {
             self.finish();
         } else {
-            self.phase = self.first_phase();
+            self.phase = Phase::Fetch;
         }
     }
 
@@ -103,10 +104,11 @@ impl MockVcpu {
 impl Open {
     /// Whether the verdict is one of those that were allowed, with a value of the right sort.
     fn takes(&self, verdict: &Verdict) -> bool {
-        let fits = match (verdict, self.data.proposed()) {
-            (Verdict::Replace(value), Some(own)) => discriminant(value) == discriminant(&own),
-            _ => true,
-        };
+        let mut fits = true;
+        if let Verdict::Replace(value) = verdict {
+            let own = self.data.proposed();
+            fits = own.is_none_or(|own| discriminant(value) == discriminant(&own));
+        }
         fits && self.allowed.contains(verdict.kind().set())
     }
 }

@@ -2,7 +2,7 @@
 
 use oriel_protocol::{
     Access, Event, EventData, VerdictSet,
-    events::{Breakpoint, Page, Pio, Singlestep, Trap},
+    events::{Breakpoint, Page, Singlestep, Trap},
     x86::Exception,
 };
 
@@ -73,10 +73,10 @@ impl MockVcpu {
         if let Action::Event(instruction) = &step.action {
             let (instruction, stand) = (*instruction, step.stand);
             self.take_up(instruction, stand);
-        } else {
-            let action = step.action.clone();
-            self.cue(action);
+            return self.straight_on();
         }
+        let action = step.action.clone();
+        self.cue(action);
         None
     }
 
@@ -95,16 +95,16 @@ impl MockVcpu {
             0 => 0,
             own => stand.length.unwrap_or(own),
         };
-        self.phase = self.first_phase();
+        let watched = self.length > 0 && self.armed.watches_code();
+        self.phase = if watched { Phase::Fetch } else { Phase::Run };
     }
 
-    /// Where an instruction begins. What is none is not fetched.
-    pub(super) fn first_phase(&self) -> Phase {
-        if self.length > 0 && self.armed.watches_code() {
-            Phase::Fetch
-        } else {
-            Phase::Run
+    /// Runs at once what nothing can come before.
+    fn straight_on(&mut self) -> Option<Event> {
+        if self.phase == Phase::Run && self.guest.cpu.pending.is_none() {
+            return self.run();
         }
+        None
     }
 
     /// An instruction whose address leads nowhere is played all the same: the script is not code.
@@ -210,25 +210,23 @@ impl MockVcpu {
 /// What can be answered: a value can be replaced where there is one of it, and bytes given where
 /// some are loaded.
 fn allowed(data: &EventData) -> VerdictSet {
-    let mut without = VerdictSet::NONE;
+    let all = data.kind().verdicts();
     if let EventData::Page(it) = data {
-        let stored = it.access.contains(Access::WRITE);
-        let loaded = it.access.contains(Access::READ);
-        without = without
-            | if stored {
-                VerdictSet::NONE
-            } else {
-                VerdictSet::REPLACE
-            };
-        without = without
-            | if loaded {
-                VerdictSet::NONE
-            } else {
-                VerdictSet::EMULATE
-            };
+        let stores = it.access.contains(Access::WRITE);
+        let loads = it.access.contains(Access::READ);
+        let all = without_unless(all, VerdictSet::REPLACE, stores);
+        return without_unless(all, VerdictSet::EMULATE, loads);
     }
-    if let EventData::Pio(Pio { count: 2.., .. }) = data {
-        without = VerdictSet::REPLACE;
+    if let EventData::Pio(it) = data {
+        return without_unless(all, VerdictSet::REPLACE, it.count == 1);
     }
-    data.kind().verdicts().difference(without)
+    all
+}
+
+const fn without_unless(all: VerdictSet, verdict: VerdictSet, possible: bool) -> VerdictSet {
+    if possible {
+        all
+    } else {
+        all.difference(verdict)
+    }
 }

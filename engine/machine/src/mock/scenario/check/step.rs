@@ -1,8 +1,8 @@
 //! What a single step must keep to.
 
-use oriel_protocol::{Access, commands::vcpu::Place, x86::Exception};
+use oriel_protocol::{Access, commands::vcpu::Place, page::PAGE_SIZE, x86::Exception};
 
-use super::{PAGE, Part, Wrong};
+use super::{Part, Wrong};
 use crate::mock::{
     instruction::{Device, Instruction, Port, Raise, Touch},
     scenario::Scenario,
@@ -56,7 +56,7 @@ fn instruction(scenario: &Scenario, part: Part, it: &Instruction) -> Result<(), 
 fn reach(part: Part, place: Place, size: u8) -> Result<(), Wrong> {
     part.must(matches!(size, 1 | 2 | 4 | 8), "`size` is 1, 2, 4 or 8")?;
     let (Place::Gva(address) | Place::Gpa(address)) = place;
-    let within = address % PAGE + u64::from(size) <= PAGE;
+    let within = address % PAGE_SIZE + u64::from(size) <= PAGE_SIZE;
     part.must(within, "an access stays within one page")
 }
 

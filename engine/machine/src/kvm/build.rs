@@ -1,0 +1,183 @@
+//! Makes a VM: the reference VMM around the kvm machine.
+
+use std::{io, sync::Arc};
+
+use kvm_bindings::KVM_SYNC_X86_VALID_FIELDS;
+use kvm_ioctls::{Cap, Kvm};
+use oriel_protocol::{Identity, identity::Arch};
+use rustix::io::Errno;
+use uuid::Uuid;
+
+use super::{
+    arm::Arming,
+    capabilities::capabilities,
+    devices::Devices,
+    error::KvmError,
+    loader::{self, Image},
+    probe,
+    ram::{HOLE, Ram},
+    sys::{
+        signal::KickSignal,
+        vm::{MappedVcpu, MappedVm},
+    },
+    tap::Tap,
+    vcpu::KvmVcpu,
+    vm::KvmVm,
+    world::{MOST_VCPUS, World},
+};
+use crate::{GuestMemory as _, Outlet, Parts, Vcpu};
+
+/// What a VM is to be.
+pub struct Config {
+    /// Which VM it is.
+    pub identity: Identity,
+    /// How many vCPUs, 1 to 64.
+    pub vcpus: u32,
+    /// How much memory.
+    pub memory_mib: u64,
+    /// The signal that kicks vCPUs out of the guest.
+    pub signal: i32,
+    /// Where the guest's words go.
+    pub outlet: Arc<dyn Outlet>,
+    /// What it runs.
+    pub image: Image,
+}
+
+impl Config {
+    /// One vCPU, 16 MiB, and a name of its own.
+    pub fn new(image: Image, outlet: Arc<dyn Outlet>) -> Self {
+        let identity = Identity {
+            uuid: Uuid::new_v4(),
+            name: "guest".to_owned(),
+            arch: Arch::X86_64,
+        };
+        let signal = KickSignal::default_number();
+        Self {
+            identity,
+            vcpus: 1,
+            memory_mib: 16,
+            signal,
+            outlet,
+            image,
+        }
+    }
+
+    /// Makes the VM, ready to run.
+    ///
+    /// # Errors
+    /// [`KvmError`] names what is missing, and what to do about it.
+    pub fn build(self) -> Result<Parts, KvmError> {
+        let kvm = open()?;
+        check_capabilities(&kvm)?;
+        let ram = self.load()?;
+        let habits = probe::habits(&kvm)?;
+        let signal = KickSignal::install(self.signal).map_err(|source| KvmError::Signal {
+            number: self.signal,
+            source,
+        })?;
+        let vm = make_vm(&kvm, &ram)?;
+        let arming = Arming::new(&kvm, vm.fd()).map_err(KvmError::host("KVM_ENABLE_CAP"))?;
+        let arming = Arc::new(arming);
+        let mut vcpus = self.make_vcpus(&kvm, &vm, &arming, signal)?;
+        vcpus.iter_mut().for_each(|(_, tap)| tap.set_habits(habits));
+        let kicks = vcpus.iter().map(|(_, tap)| tap.kick().clone()).collect();
+        let shared = KvmVm {
+            identity: self.identity,
+            capabilities: capabilities(habits),
+            vm,
+            ram,
+            image: self.image,
+            devices: Devices::new(self.vcpus, self.outlet),
+            arming,
+            world: World::new(kicks),
+        };
+        parts(Arc::new(shared), vcpus).map_err(KvmError::host("reading a vCPU's first state"))
+    }
+
+    /// Memory with the image in it.
+    fn load(&self) -> Result<Ram, KvmError> {
+        if self.vcpus == 0 || self.vcpus > MOST_VCPUS {
+            return Err(KvmError::Vcpus {
+                asked: self.vcpus,
+                most: MOST_VCPUS,
+            });
+        }
+        let ram = Ram::new(self.memory_mib)?;
+        self.image.check(ram.alias.end().min(HOLE))?;
+        let loaded = self.image.load(&ram.alias).map_err(io::Error::other);
+        loaded.map_err(KvmError::host("loading the image"))?;
+        Ok(ram)
+    }
+
+    fn make_vcpus(
+        &self,
+        kvm: &Kvm,
+        vm: &Arc<MappedVm>,
+        arming: &Arc<Arming>,
+        signal: KickSignal,
+    ) -> Result<Vec<(MappedVcpu, Tap)>, KvmError> {
+        let make = |index| {
+            let vcpu = vm.create_vcpu(index)?;
+            loader::prepare(kvm, &vcpu.fd, &self.image, index, self.vcpus)?;
+            let tap = Tap::new(vm.fd(), &vcpu.fd, index, arming.clone(), signal)?;
+            Ok::<_, io::Error>((vcpu, tap))
+        };
+        let vcpus: Result<_, _> = (0..self.vcpus).map(make).collect();
+        vcpus.map_err(KvmError::host("making a vCPU"))
+    }
+}
+
+/// Whether VMs can be made here.
+///
+/// # Errors
+/// [`KvmError`] names what is missing, and what to do about it.
+pub fn is_usable() -> Result<(), KvmError> {
+    check_capabilities(&open()?)
+}
+
+fn open() -> Result<Kvm, KvmError> {
+    Kvm::new().map_err(|errno| match Errno::from_raw_os_error(errno.errno()) {
+        Errno::NOENT | Errno::NODEV | Errno::NXIO => KvmError::NoDevice,
+        Errno::ACCESS | Errno::PERM => KvmError::NotPermitted,
+        _ => KvmError::host("opening /dev/kvm")(errno),
+    })
+}
+
+fn check_capabilities(kvm: &Kvm) -> Result<(), KvmError> {
+    let needed = [
+        (Cap::UserMemory, "KVM_CAP_USER_MEMORY"),
+        (Cap::ImmediateExit, "KVM_CAP_IMMEDIATE_EXIT"),
+        (Cap::X86UserSpaceMsr, "KVM_CAP_X86_USER_SPACE_MSR"),
+        (Cap::X86MsrFilter, "KVM_CAP_X86_MSR_FILTER"),
+    ];
+    if let Some((_, name)) = needed
+        .into_iter()
+        .find(|(cap, _)| !kvm.check_extension(*cap))
+    {
+        return Err(KvmError::Capability { name });
+    }
+    let fields = u32::try_from(kvm.check_extension_int(Cap::SyncRegs)).unwrap_or(0);
+    if fields & KVM_SYNC_X86_VALID_FIELDS != KVM_SYNC_X86_VALID_FIELDS {
+        return Err(KvmError::Capability {
+            name: "KVM_CAP_SYNC_REGS",
+        });
+    }
+    Ok(())
+}
+
+fn make_vm(kvm: &Kvm, ram: &Ram) -> Result<Arc<MappedVm>, KvmError> {
+    let fd = kvm.create_vm().map_err(KvmError::host("KVM_CREATE_VM"))?;
+    MappedVm::new(fd, ram.map()?).map_err(KvmError::host("KVM_SET_USER_MEMORY_REGION"))
+}
+
+fn parts(vm: Arc<KvmVm>, vcpus: Vec<(MappedVcpu, Tap)>) -> io::Result<Parts> {
+    let vcpu = |(index, (mapped, tap))| {
+        let vcpu = KvmVcpu::new(mapped, tap, vm.clone(), index)?;
+        Ok(Box::new(vcpu) as Box<dyn Vcpu>)
+    };
+    let vcpus: io::Result<_> = (0..).zip(vcpus).map(vcpu).collect();
+    Ok(Parts {
+        vcpus: vcpus?,
+        machine: vm,
+    })
+}

@@ -1,0 +1,207 @@
+//! Exit → event: what a vCPU has done, and whether anybody wants to hear of it.
+//!
+//! ```text
+//!   RawExit ── subject ──► Wanted(Pending) ── event ──► Event
+//!                     ├──► Silent(Pending)   KVM waits for us, but nobody listens
+//!                     └──► NotOurs           for whoever runs the vCPU: a device, a halt, …
+//! ```
+
+use oriel_protocol::{
+    Event, EventData, EventKind,
+    events::{Mmio, Msr, MsrRead, Pio, Reset, Shutdown, ShutdownCause},
+};
+
+use super::{
+    exit::{MsrExit, PortExit, RawExit},
+    pending::{Access, Pending, Place},
+};
+use crate::{End, Ranges, Wants};
+
+/// What an exit is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Somebody wants to hear of it.
+    Wanted(Pending),
+    /// Nobody does (any more), but KVM has left it to us to do.
+    Silent(Pending),
+    /// None of Oriel's business.
+    NotOurs,
+}
+
+/// Where a vCPU stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct At {
+    /// The instruction pointer.
+    pub ip: u64,
+    /// CR3.
+    pub cr3: u64,
+    /// The privilege level.
+    pub cpl: u8,
+}
+
+/// What this KVM does in its own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Habits {
+    /// At the exit for an OUT the instruction pointer is behind it. VMX and SVM leave it at the
+    /// instruction until the vCPU enters again; KVM's emulator does not.
+    pub output_retires: bool,
+    /// A guest's write to the read-only bits of IA32_MISC_ENABLE faults. VMX and SVM see to that.
+    pub guarded_misc_enable: bool,
+}
+
+impl Habits {
+    /// The habits of KVM on hardware.
+    pub const VMX_AND_SVM: Self = Self {
+        output_retires: false,
+        guarded_misc_enable: true,
+    };
+}
+
+/// What this exit is about. Values that it takes an ioctl or a device to know are not in yet: the
+/// old value of an MSR, and what a device answers.
+pub fn subject(exit: &RawExit, wants: &Wants, habits: Habits) -> Subject {
+    match exit {
+        RawExit::Msr(exit) if exit.is_filtered() => msr(exit, wants),
+        RawExit::Port(_) | RawExit::Memory { .. } => match access(exit, habits) {
+            Some(access) if wants_access(wants, &access) => {
+                Subject::Wanted(Pending::Access(access))
+            }
+            Some(_) | None => Subject::NotOurs,
+        },
+        RawExit::Shutdown if wants.kind(EventKind::Shutdown) => {
+            Subject::Wanted(Pending::Shutdown {
+                cause: ShutdownCause::TripleFault,
+                end: End::Shutdown(ShutdownCause::TripleFault),
+            })
+        }
+        // An MSR exit without the filter's bit is an embedder's own (reasons INVAL, UNKNOWN).
+        RawExit::Msr(_) | RawExit::Shutdown | RawExit::Halt | RawExit::Interrupted => {
+            Subject::NotOurs
+        }
+        // Here breakpoints and single steps will join: `Debug`, and on a KVM that cannot emulate
+        // INT3, `Internal` with the byte 0xCC.
+        RawExit::Debug | RawExit::Internal(_) => Subject::NotOurs,
+        RawExit::System(_) | RawExit::FailEntry(_) | RawExit::Other(_) => Subject::NotOurs,
+    }
+}
+
+fn msr(exit: &MsrExit, wants: &Wants) -> Subject {
+    let (msr, number) = (exit.msr, u64::from(exit.msr));
+    let (pending, wanted) = match exit.written {
+        Some(new) => (
+            Pending::MsrWrite {
+                msr,
+                old: None,
+                new,
+            },
+            wants.kind(EventKind::Msr) && wants.msr_writes.contains(number),
+        ),
+        None => (
+            Pending::MsrRead { msr, value: None },
+            wants.kind(EventKind::MsrRead) && wants.msr_reads.contains(number),
+        ),
+    };
+    if wanted {
+        Subject::Wanted(pending)
+    } else {
+        Subject::Silent(pending)
+    }
+}
+
+/// The access to a device that an exit is about; its value is not in yet.
+pub fn access(exit: &RawExit, habits: Habits) -> Option<Access> {
+    let access = |place, write, size, count| Access {
+        place,
+        write,
+        size,
+        count,
+        value: 0,
+        retired: write,
+    };
+    match *exit {
+        RawExit::Port(PortExit {
+            port,
+            write,
+            size,
+            count,
+        }) => Some(Access {
+            // Strings are emulated everywhere; one of a single element cannot be told from OUT.
+            retired: write && (habits.output_retires || count > 1),
+            ..access(Place::Port(port), write, size, count)
+        }),
+        RawExit::Memory { gpa, write, size } => Some(access(Place::Memory(gpa), write, size, 1)),
+        RawExit::Msr(_) | RawExit::Halt | RawExit::Shutdown | RawExit::Interrupted => None,
+        RawExit::System(_) | RawExit::Internal(_) | RawExit::FailEntry(_) => None,
+        RawExit::Debug | RawExit::Other(_) => None,
+    }
+}
+
+fn wants_access(wants: &Wants, access: &Access) -> bool {
+    let (kind, first, ranges) = match (access.place, access.write) {
+        (Place::Port(port), false) => (EventKind::Pio, u64::from(port), &wants.pio_reads),
+        (Place::Port(port), true) => (EventKind::Pio, u64::from(port), &wants.pio_writes),
+        (Place::Memory(gpa), false) => (EventKind::Mmio, gpa, &wants.mmio_reads),
+        (Place::Memory(gpa), true) => (EventKind::Mmio, gpa, &wants.mmio_writes),
+    };
+    wants.kind(kind) && touches(ranges, first, access.size)
+}
+
+/// Whether any byte is in the set: an access that begins below a watched port reaches it too.
+fn touches(ranges: &Ranges<u64>, first: u64, size: u8) -> bool {
+    (0..u64::from(size)).any(|offset| ranges.contains(first.wrapping_add(offset)))
+}
+
+/// The event of what has been done.
+pub fn event(pending: &Pending, at: At) -> Event {
+    Event {
+        data: data(pending),
+        ip: at.ip,
+        cr3: at.cr3,
+        cpl: at.cpl,
+        allowed: pending.allowed(),
+        retired: matches!(pending, Pending::Access(access) if access.retired),
+    }
+}
+
+fn data(pending: &Pending) -> EventData {
+    match *pending {
+        Pending::MsrWrite { msr, old, new } => Msr {
+            msr,
+            old: old.unwrap_or_default(),
+            new,
+        }
+        .into(),
+        Pending::MsrRead { msr, value } => MsrRead {
+            msr,
+            value: value.unwrap_or_default(),
+        }
+        .into(),
+        Pending::Access(access) => access_data(access),
+        Pending::Reset => Reset {}.into(),
+        Pending::Shutdown { cause, .. } => Shutdown { cause }.into(),
+    }
+}
+
+const fn access_data(access: Access) -> EventData {
+    let Access {
+        write, size, value, ..
+    } = access;
+    match access.place {
+        Place::Port(port) => EventData::Pio(Pio {
+            port,
+            write,
+            size,
+            count: access.count,
+            value,
+        }),
+        Place::Memory(gpa) => EventData::Mmio(Mmio {
+            gpa,
+            write,
+            size,
+            value,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

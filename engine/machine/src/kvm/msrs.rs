@@ -1,0 +1,157 @@
+//! A vCPU's MSRs: read and written by ioctl, remembered where that is sound.
+
+use std::collections::BTreeMap;
+
+use kvm_bindings::{Msrs, kvm_msr_entry};
+use kvm_ioctls::VcpuFd;
+use oriel_protocol::x86::msr;
+
+use super::{
+    msr_rules::{self, Class, Features, Now},
+    sys::page::RunPage,
+};
+
+const CR0_PG: u64 = 1 << 31;
+
+/// Reads an MSR (KVM API, 4.18); none if it does not exist.
+pub(super) fn get(vcpu: &VcpuFd, index: u32) -> Option<u64> {
+    let entry = kvm_msr_entry {
+        index,
+        ..Default::default()
+    };
+    let mut msrs = Msrs::from_entries(&[entry]).ok()?;
+    match vcpu.get_msrs(&mut msrs) {
+        Ok(1) => msrs.as_slice().first().map(|entry| entry.data),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// Writes an MSR as the host (KVM API, 4.19); whether KVM has taken it.
+pub(super) fn set(vcpu: &VcpuFd, index: u32, data: u64) -> bool {
+    let entry = kvm_msr_entry {
+        index,
+        data,
+        ..Default::default()
+    };
+    let Ok(msrs) = Msrs::from_entries(&[entry]) else {
+        return false;
+    };
+    matches!(vcpu.set_msrs(&msrs), Ok(1))
+}
+
+/// A vCPU's MSRs, with the old values of those whose every write comes by here.
+#[derive(Debug, Default)]
+pub(super) struct MsrBank {
+    has: Features,
+    /// Sound only for MSRs whose writes are filtered: `forget` when that changes.
+    shadow: BTreeMap<u32, u64>,
+}
+
+impl MsrBank {
+    pub(super) fn new(has: Features) -> Self {
+        Self {
+            has,
+            shadow: BTreeMap::new(),
+        }
+    }
+
+    /// Says whether KVM guards IA32_MISC_ENABLE.
+    pub(super) fn set_guarded_misc_enable(&mut self, guarded: bool) {
+        self.has.guarded_misc_enable = guarded;
+    }
+
+    /// Forgets all values: the filter has changed, or the vCPU was reset.
+    pub(super) fn forget(&mut self) {
+        self.shadow.clear();
+    }
+
+    /// What an MSR holds; none if it does not exist for the guest. `filtered`: its writes all come
+    /// by here.
+    pub(super) fn read(
+        &mut self,
+        vcpu: &VcpuFd,
+        page: &RunPage,
+        index: u32,
+        filtered: bool,
+    ) -> Option<u64> {
+        if !msr_rules::class(index).is_ok_and(|class| msr_rules::is_readable(class, self.has)) {
+            return None;
+        }
+        match index {
+            msr::EFER => Some(page.sregs().efer),
+            msr::FS_BASE => Some(page.sregs().fs.base),
+            msr::GS_BASE => Some(page.sregs().gs.base),
+            // SWAPGS changes it without a word.
+            msr::KERNEL_GS_BASE => get(vcpu, index),
+            _ if !filtered => get(vcpu, index),
+            _ => match self.shadow.get(&index) {
+                Some(value) => Some(*value),
+                None => {
+                    let value = get(vcpu, index)?;
+                    self.shadow.insert(index, value);
+                    Some(value)
+                }
+            },
+        }
+    }
+
+    /// Writes an MSR as the guest would; false where the guest's write would fault.
+    pub(super) fn write(
+        &mut self,
+        vcpu: &VcpuFd,
+        page: &mut RunPage,
+        index: u32,
+        value: u64,
+    ) -> bool {
+        let Ok(class) = msr_rules::class(index) else {
+            return false;
+        };
+        let Some(old) = self.old_for_rules(vcpu, page, index, class) else {
+            return false;
+        };
+        let now = Now {
+            old,
+            paging: page.sregs().cr0 & CR0_PG != 0,
+        };
+        let Ok(value) = msr_rules::host_value(class, value, self.has, now) else {
+            return false;
+        };
+        if !set(vcpu, index, value) {
+            return false;
+        }
+        self.note(page, index, class, value);
+        true
+    }
+
+    /// The old value where the rules ask for it, else zero; none if the MSR does not exist.
+    fn old_for_rules(
+        &self,
+        vcpu: &VcpuFd,
+        page: &RunPage,
+        index: u32,
+        class: Class,
+    ) -> Option<u64> {
+        match class {
+            Class::Efer => Some(page.sregs().efer),
+            Class::MiscEnable | Class::Unknown => get(vcpu, index),
+            Class::Exact | Class::Adjusted | Class::Address | Class::TscAux => Some(0),
+        }
+    }
+
+    /// Brings what we know of the vCPU in line with what KVM has been told.
+    fn note(&mut self, page: &mut RunPage, index: u32, class: Class, value: u64) {
+        self.shadow.remove(&index);
+        let mut sregs = page.sregs();
+        match (class, index) {
+            (Class::Efer, _) => sregs.efer = msr_rules::efer_after(value, sregs.efer),
+            (Class::Address, msr::FS_BASE) => sregs.fs.base = value,
+            (Class::Address, msr::GS_BASE) => sregs.gs.base = value,
+            (Class::Exact | Class::Address, _) => {
+                self.shadow.insert(index, value);
+                return;
+            }
+            (Class::Adjusted | Class::MiscEnable | Class::TscAux | Class::Unknown, _) => return,
+        }
+        page.note_sregs(&sregs);
+    }
+}

@@ -1,0 +1,144 @@
+//! What awaits a verdict, and what becomes of it.
+
+use oriel_protocol::{Gpa, VerdictKind, VerdictSet, events::ShutdownCause, x86::Exception};
+
+use crate::End;
+
+/// What a vCPU has done, as much of it as the verdict needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pending {
+    /// WRMSR.
+    MsrWrite {
+        /// Which.
+        msr: u32,
+        /// What it holds; none if it does not exist.
+        old: Option<u64>,
+        /// What is to be written.
+        new: u64,
+    },
+    /// RDMSR.
+    MsrRead {
+        /// Which.
+        msr: u32,
+        /// What it holds; none if it does not exist.
+        value: Option<u64>,
+    },
+    /// An access to a port, or to memory that is not RAM.
+    Access(Access),
+    /// The guest resets itself.
+    Reset,
+    /// The guest shuts down.
+    Shutdown {
+        /// Why.
+        cause: ShutdownCause,
+        /// How the VM ends if nobody objects.
+        end: End,
+    },
+}
+
+/// Where a device sits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A port.
+    Port(u16),
+    /// A guest-physical address.
+    Memory(Gpa),
+}
+
+/// An access to a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Where.
+    pub place: Place,
+    /// Output or a store, not input or a load.
+    pub write: bool,
+    /// Bytes of one element: at most 8.
+    pub size: u8,
+    /// Elements: more than one only for string instructions.
+    pub count: u32,
+    /// The first element; for input, what the device answers.
+    pub value: u64,
+    /// The instruction pointer is behind the instruction already.
+    pub retired: bool,
+}
+
+impl Access {
+    /// The verdicts that it can take. KVM reports an access when nothing but the device's part is
+    /// left of it, so it can neither fault nor run again; and one value cannot stand for the
+    /// elements of a string.
+    pub const fn allowed(&self) -> VerdictSet {
+        let always = VerdictSet::CONTINUE
+            .union(VerdictSet::SKIP)
+            .union(VerdictSet::CRASH);
+        if self.count == 1 {
+            always.union(VerdictSet::REPLACE)
+        } else {
+            always
+        }
+    }
+}
+
+/// The verdicts that an MSR exit can take: all of them, as the instruction has not run.
+pub const MSR_VERDICTS: VerdictSet = VerdictSet::CONTINUE
+    .union(VerdictSet::RETRY)
+    .union(VerdictSet::CRASH)
+    .union(VerdictSet::REPLACE)
+    .union(VerdictSet::DENY)
+    .union(VerdictSet::SKIP)
+    .union(VerdictSet::INJECT);
+
+/// The verdicts that the end of a guest can take.
+pub const END_VERDICTS: VerdictSet = VerdictSet::CONTINUE.union(VerdictSet::CRASH);
+
+impl Pending {
+    /// The verdicts that it can take.
+    pub const fn allowed(&self) -> VerdictSet {
+        match self {
+            Self::MsrWrite { .. } | Self::MsrRead { .. } => MSR_VERDICTS,
+            Self::Access(access) => access.allowed(),
+            Self::Reset | Self::Shutdown { .. } => END_VERDICTS,
+        }
+    }
+}
+
+/// Whether KVM raises it as an exception: vectors 0 to 31, but for NMI, which is none.
+pub const fn can_raise(exception: Exception) -> bool {
+    exception.vector < 32 && exception.vector != 2
+}
+
+/// What is to be done before the guest is entered again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Write the MSR as the guest would have; where the guest's own write would have faulted, let
+    /// it fault.
+    WriteMsr {
+        /// Which.
+        msr: u32,
+        /// What.
+        value: u64,
+    },
+    /// RDMSR gives this.
+    AnswerRead(u64),
+    /// The instruction faults with #GP(0).
+    Fault,
+    /// Go on behind a WRMSR that writes nothing.
+    DropWrite,
+    /// Go on behind an RDMSR that leaves all registers as they were.
+    DropRead,
+    /// Run the instruction again.
+    Again,
+    /// The instruction faults with this exception.
+    Raise(Exception),
+    /// The device sees what the guest sent; or the guest reads what the device answered.
+    Perform(Access),
+    /// The same with another value.
+    PerformWith(Access, u64),
+    /// The device sees nothing; the guest reads all ones, as where no device answers.
+    Ignore(Access),
+    /// Reset the VM.
+    Reset,
+    /// The VM ends.
+    End(End),
+    /// The verdict is none of those that were allowed.
+    Impossible(VerdictKind),
+}

@@ -1,0 +1,116 @@
+//! Guest RAM: a file in memory that is mapped twice. KVM's mapping may be protected to trap
+//! accesses; Oriel's alias never is, so that reading a guest never traps.
+
+use std::{fs::File, io, sync::Arc};
+
+use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, ftruncate, memfd_create};
+use vm_memory::{FileOffset, GuestAddress, GuestMemoryMmap};
+
+use super::error::KvmError;
+
+/// Where the hole for devices begins; RAM beyond it goes on at 4 GiB.
+pub(super) const HOLE: u64 = 0xc000_0000;
+const ABOVE_HOLE: u64 = 1 << 32;
+const MIB: u64 = 1 << 20;
+
+/// The memory of one VM.
+pub(super) struct Ram {
+    file: Arc<File>,
+    size: u64,
+    /// Oriel's alias.
+    pub(super) alias: GuestMemoryMmap<()>,
+}
+
+impl Ram {
+    /// So many MiB of zeros.
+    pub(super) fn new(mib: u64) -> Result<Self, KvmError> {
+        let host = host_mib().map_err(KvmError::host("reading /proc/meminfo"))?;
+        if mib == 0 || mib > host {
+            return Err(KvmError::Memory { asked: mib, host });
+        }
+        let size = mib * MIB;
+        let file = memfd_create("oriel-guest", MemfdFlags::CLOEXEC)
+            .and_then(|file| ftruncate(&file, size).map(|()| file))
+            .map_err(KvmError::host("allocating the guest's memory"))?;
+        let file = Arc::new(File::from(file));
+        let alias = map(&file, size)?;
+        Ok(Self { file, size, alias })
+    }
+
+    /// Another mapping of the same memory, for KVM.
+    pub(super) fn map(&self) -> Result<GuestMemoryMmap<()>, KvmError> {
+        map(&self.file, self.size)
+    }
+
+    /// Fills the memory with zeros.
+    pub(super) fn clear(&self) -> io::Result<()> {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        Ok(fallocate(&*self.file, flags, 0, self.size)?)
+    }
+}
+
+fn map(file: &Arc<File>, size: u64) -> Result<GuestMemoryMmap<()>, KvmError> {
+    let ranges = blocks(size).map(|(start, length, offset)| {
+        let file = FileOffset::from_arc(file.clone(), offset);
+        Ok((GuestAddress(start), usize::try_from(length)?, Some(file)))
+    });
+    let ranges: Result<Vec<_>, std::num::TryFromIntError> = ranges.collect();
+    ranges
+        .map_err(io::Error::other)
+        .and_then(|ranges| {
+            GuestMemoryMmap::from_ranges_with_files(ranges).map_err(io::Error::other)
+        })
+        .map_err(KvmError::host("mapping the guest's memory"))
+}
+
+/// Guest-physical start, length and offset in the file of each block.
+fn blocks(size: u64) -> impl Iterator<Item = (u64, u64, u64)> {
+    let low = size.min(HOLE);
+    [(0, low, 0), (ABOVE_HOLE, size - low, low)]
+        .into_iter()
+        .filter(|(_, length, _)| *length > 0)
+}
+
+fn host_mib() -> io::Result<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib: Option<u64> = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    kib.map(|kib| kib / 1024)
+        .ok_or_else(|| io::Error::other("it has no line MemTotal"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::GuestMemory as _;
+
+    #[test]
+    fn both_mappings_show_the_same_memory() {
+        let ram = Ram::new(2).unwrap();
+        let other = ram.map().unwrap();
+        ram.alias.write_at(0x1234, &[1, 2, 3]).unwrap();
+        let mut bytes = [0; 3];
+        other.read_at(0x1234, &mut bytes).unwrap();
+        assert_eq!(bytes, [1, 2, 3]);
+        ram.clear().unwrap();
+        other.read_at(0x1234, &mut bytes).unwrap();
+        assert_eq!(bytes, [0; 3]);
+        assert_eq!(ram.alias.end(), 2 * MIB);
+    }
+
+    #[test]
+    fn memory_goes_around_the_hole() {
+        let blocks: Vec<_> = blocks(4 << 30).collect();
+        assert_eq!(blocks, [(0, HOLE, 0), (ABOVE_HOLE, 1 << 30, HOLE)]);
+    }
+
+    #[test]
+    fn a_vm_larger_than_the_host_is_refused_by_name() {
+        let error = Ram::new(u64::MAX / MIB).err().unwrap().to_string();
+        assert!(error.contains("do not fit into the host's"), "{error}");
+        assert!(matches!(
+            Ram::new(0),
+            Err(KvmError::Memory { asked: 0, .. })
+        ));
+    }
+}

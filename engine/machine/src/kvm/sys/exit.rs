@@ -1,0 +1,82 @@
+//! Reads the union in `kvm_run` that says what happened (KVM API, section 5).
+
+#![expect(unsafe_code, reason = "the data of an exit are a C union")]
+
+use kvm_bindings::{
+    KVM_EXIT_DEBUG, KVM_EXIT_FAIL_ENTRY, KVM_EXIT_HLT, KVM_EXIT_INTERNAL_ERROR, KVM_EXIT_INTR,
+    KVM_EXIT_IO, KVM_EXIT_IO_OUT, KVM_EXIT_MMIO, KVM_EXIT_SHUTDOWN, KVM_EXIT_SYSTEM_EVENT,
+    KVM_EXIT_X86_RDMSR, KVM_EXIT_X86_WRMSR, kvm_run__bindgen_ty_1 as Data,
+};
+
+use crate::kvm::exit::{InternalError, MsrExit, PortExit, RawExit};
+
+/// The exit of this reason with its data.
+pub(super) fn read(reason: u32, data: &Data) -> RawExit {
+    match reason {
+        KVM_EXIT_IO => port(data),
+        KVM_EXIT_MMIO => memory(data),
+        KVM_EXIT_X86_RDMSR => msr(data, false),
+        KVM_EXIT_X86_WRMSR => msr(data, true),
+        KVM_EXIT_INTERNAL_ERROR => internal(data),
+        KVM_EXIT_FAIL_ENTRY => fail_entry(data),
+        KVM_EXIT_SYSTEM_EVENT => system(data),
+        KVM_EXIT_HLT => RawExit::Halt,
+        KVM_EXIT_SHUTDOWN => RawExit::Shutdown,
+        KVM_EXIT_INTR => RawExit::Interrupted,
+        KVM_EXIT_DEBUG => RawExit::Debug,
+        other => RawExit::Other(other),
+    }
+}
+
+fn port(data: &Data) -> RawExit {
+    // SAFETY: every variant of the union is integers, for which any bits are valid.
+    let io = unsafe { data.io };
+    RawExit::Port(PortExit {
+        port: io.port,
+        write: u32::from(io.direction) == KVM_EXIT_IO_OUT,
+        size: io.size,
+        count: io.count,
+    })
+}
+
+fn memory(data: &Data) -> RawExit {
+    // SAFETY: every variant of the union is integers, for which any bits are valid.
+    let mmio = unsafe { data.mmio };
+    RawExit::Memory {
+        gpa: mmio.phys_addr,
+        write: mmio.is_write != 0,
+        size: u8::try_from(mmio.len).unwrap_or(8).min(8),
+    }
+}
+
+fn msr(data: &Data, write: bool) -> RawExit {
+    // SAFETY: every variant of the union is integers, for which any bits are valid.
+    let exit = unsafe { data.msr };
+    RawExit::Msr(MsrExit {
+        msr: exit.index,
+        written: write.then_some(exit.data),
+        reason: exit.reason,
+    })
+}
+
+fn fail_entry(data: &Data) -> RawExit {
+    // SAFETY: every variant of the union is integers, for which any bits are valid.
+    let entry = unsafe { data.fail_entry };
+    RawExit::FailEntry(entry.hardware_entry_failure_reason)
+}
+
+fn system(data: &Data) -> RawExit {
+    // SAFETY: every variant of the union is integers, for which any bits are valid.
+    let event = unsafe { data.system_event };
+    RawExit::System(event.type_)
+}
+
+fn internal(data: &Data) -> RawExit {
+    // SAFETY: every variant of the union is integers, for which any bits are valid.
+    let error = unsafe { data.internal };
+    RawExit::Internal(InternalError {
+        suberror: error.suberror,
+        words: error.ndata.min(16),
+        data: error.data,
+    })
+}

@@ -1,0 +1,144 @@
+use std::{fs::File, mem::offset_of, os::unix::fs::FileExt};
+
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+
+use super::*;
+use crate::kvm::exit::{MsrExit, PortExit};
+
+const SIZE: usize = 0x2000;
+const UNION: u64 = offset_of!(kvm_run, __bindgen_anon_1) as u64;
+
+/// A page that a file stands in for: what KVM writes, the test writes into the file.
+fn page() -> (RunPage, File) {
+    let file = memfd_create("page", MemfdFlags::CLOEXEC).unwrap();
+    ftruncate(&file, SIZE as u64).unwrap();
+    let file = File::from(file);
+    (RunPage::map(&file, SIZE).unwrap(), file)
+}
+
+fn exit(file: &File, reason: u32, data: &[u8]) {
+    let at = offset_of!(kvm_run, exit_reason) as u64;
+    file.write_all_at(&reason.to_le_bytes(), at).unwrap();
+    file.write_all_at(data, UNION).unwrap();
+}
+
+fn byte(file: &File, at: usize) -> u8 {
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at as u64).unwrap();
+    byte[0]
+}
+
+/// An output of one 16-bit word to port 0x1234, with its data at this offset.
+fn output(data_offset: u64) -> Vec<u8> {
+    let head = [1, 2, 0x34, 0x12, 1, 0, 0, 0];
+    [&head[..], &data_offset.to_le_bytes()].concat()
+}
+
+#[test]
+fn exits_are_read_as_kvm_lays_them_out() {
+    let (page, file) = page();
+    exit(&file, KVM_EXIT_IO, &output(0x1000));
+    let port = PortExit {
+        port: 0x1234,
+        write: true,
+        size: 2,
+        count: 1,
+    };
+    assert_eq!(page.exit(), RawExit::Port(port));
+
+    let mut mmio = [0; 24];
+    (mmio[3], mmio[16], mmio[20]) = (0xd0, 9, 1);
+    exit(&file, KVM_EXIT_MMIO, &mmio);
+    let memory = RawExit::Memory {
+        gpa: 0xd000_0000,
+        write: true,
+        size: 8,
+    };
+    assert_eq!(
+        page.exit(),
+        memory,
+        "no fragment is longer than eight bytes"
+    );
+
+    let mut wrmsr = [0; 24];
+    (wrmsr[8], wrmsr[12], wrmsr[16]) = (4, 0x82, 7);
+    exit(&file, kvm_bindings::KVM_EXIT_X86_WRMSR, &wrmsr);
+    let write = MsrExit {
+        msr: 0x82,
+        written: Some(7),
+        reason: 4,
+    };
+    assert_eq!(page.exit(), RawExit::Msr(write));
+    exit(&file, 0xffff, &[]);
+    assert_eq!(page.exit(), RawExit::Other(0xffff));
+}
+
+#[test]
+fn an_answer_lands_where_kvm_looks_for_it() {
+    let (mut page, file) = page();
+    exit(&file, kvm_bindings::KVM_EXIT_X86_RDMSR, &[0; 24]);
+    page.answer_msr(true, 0x55);
+    let union = usize::try_from(UNION).unwrap();
+    assert_eq!((byte(&file, union), byte(&file, union + 16)), (1, 0x55));
+    exit(&file, KVM_EXIT_MMIO, &[0; 24]);
+    page.set_data(0, &[0xab]);
+    assert_eq!(byte(&file, union + 8), 0xab);
+    exit(&file, KVM_EXIT_IO, &output(0x1000));
+    page.set_data(1, &[0xcd]);
+    assert_eq!(byte(&file, 0x1001), 0xcd);
+}
+
+#[test]
+fn data_outside_the_page_are_zeros_and_are_not_written() {
+    let (mut page, file) = page();
+    for offset in [SIZE as u64 - 1, SIZE as u64, u64::MAX] {
+        exit(&file, KVM_EXIT_IO, &output(offset));
+        let mut word = [7; 2];
+        page.data(0, &mut word);
+        assert_eq!(word, [0; 2]);
+        page.set_data(0, &[9; 2]);
+        page.set_data(usize::MAX, &[9; 2]);
+    }
+    exit(&file, KVM_EXIT_MMIO, &[0; 24]);
+    let mut past = [7; 8];
+    page.data(1, &mut past);
+    assert_eq!(past, [0; 8], "an MMIO exit has eight bytes");
+    exit(&file, KVM_EXIT_IO, &output(SIZE as u64 - 2));
+    page.set_data(0, &[9; 2]);
+    assert_eq!(byte(&file, SIZE - 1), 9, "the last byte is there");
+}
+
+#[test]
+fn setting_registers_tells_kvm_again_of_an_exception_that_it_would_forget() {
+    let (mut page, file) = page();
+    let dirty = || byte(&file, offset_of!(kvm_run, kvm_dirty_regs));
+    page.set_regs(&kvm_regs::default());
+    assert_eq!(u32::from(dirty()), KVM_SYNC_X86_REGS);
+    page.forget_dirty();
+    let mut events = kvm_vcpu_events::default();
+    events.exception.injected = 1;
+    page.note_events(&events);
+    assert_eq!(dirty(), 0);
+    page.set_regs(&kvm_regs::default());
+    assert_eq!(u32::from(dirty()), KVM_SYNC_X86_REGS | KVM_SYNC_X86_EVENTS);
+}
+
+#[test]
+fn other_threads_reach_one_byte() {
+    let (page, file) = page();
+    let other = page.immediate_exit();
+    let at = offset_of!(kvm_run, immediate_exit);
+    std::thread::scope(|scope| {
+        scope.spawn(|| other.set(true));
+    });
+    assert_eq!(byte(&file, at), 1);
+    drop(page);
+    other.set(false);
+    assert_eq!(byte(&file, at), 0, "the mapping lives as long as either");
+}
+
+#[test]
+fn a_page_too_small_is_refused() {
+    let (_, file) = page();
+    assert!(RunPage::map(&file, 64).is_err());
+}

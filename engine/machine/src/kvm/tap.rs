@@ -1,0 +1,307 @@
+//! A tap on one vCPU: what introspection adds to whoever runs it.
+//!
+//! The owner of `KVM_RUN` keeps its loop and calls the tap around it:
+//! ```text
+//!   loop {
+//!       if tap.before_run(fd)? { ran(fd.run()) → tap.after_run(interrupted) }
+//!       match tap.decode(fd, bus)? {
+//!           Seen::Event(event) => tap.apply(fd, bus, judge(event))?,
+//!           Seen::Handled      => {}                 // enter again
+//!           Seen::NotOurs(exit) => the owner's own business
+//!       }
+//!   }
+//! ```
+//! Kicks go through [`Tap::kicker`], as the tap uses `immediate_exit` itself: to let KVM finish
+//! an instruction whose exit it has reported, which has to be done before the instruction pointer
+//! is moved or the state is shown to anybody (KVM API, section 5, note on `KVM_EXIT_IO`).
+
+use std::{io, sync::Arc};
+
+use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
+use kvm_ioctls::{VcpuFd, VmFd};
+use oriel_protocol::{Event, EventKind, Verdict, x86::Exception};
+
+use super::{
+    apply,
+    arm::{Armed, Arming},
+    bus::{Bus, Effect},
+    decode::{self, At, Habits, Subject},
+    exit::RawExit,
+    kick::Kick,
+    msr_rules::Features,
+    msrs::MsrBank,
+    pending::{Access, Pending},
+    sys::{page::RunPage, signal::KickSignal},
+};
+use crate::{End, Kicker, MachineError};
+
+mod carry;
+
+/// A tap on one vCPU.
+pub struct Tap {
+    index: u32,
+    habits: Habits,
+    pub(super) page: RunPage,
+    kick: Arc<Kick>,
+    arming: Arc<Arming>,
+    armed: Arc<Armed>,
+    generation: u64,
+    pub(super) msrs: MsrBank,
+    pending: Option<Pending>,
+    instruction: Instruction,
+    /// Where the instruction pointer is to go once an instruction in several fragments is done.
+    destination: Option<u64>,
+    /// An exit lies in the page that nobody has decoded: `KVM_RUN` must wait.
+    unread: bool,
+    /// What a command has asked to raise at the next entry.
+    staged: Option<Exception>,
+}
+
+/// Whether the instruction of the last exit is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Instruction {
+    /// KVM has nothing left to do for it.
+    Done,
+    /// KVM completes it at the next `KVM_RUN`; the instruction pointer was here at the exit.
+    Open { ip: u64 },
+}
+
+/// What an exit was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Something that is to be judged; then [`Tap::apply`].
+    Event(Event),
+    /// Done already; enter again.
+    Handled,
+    /// For whoever runs the vCPU.
+    NotOurs(RawExit),
+}
+
+/// How it goes on after a verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Enter the guest.
+    Enter,
+    /// Reset the VM.
+    Reset,
+    /// The VM ends.
+    End(End),
+    /// A device was asked for something that is not the tap's business.
+    Asked(Effect),
+}
+
+impl Tap {
+    /// Taps a vCPU whose CPUID is set.
+    ///
+    /// # Errors
+    /// Whatever KVM says.
+    pub fn new(
+        vm: &VmFd,
+        vcpu: &VcpuFd,
+        index: u32,
+        arming: Arc<Arming>,
+        signal: KickSignal,
+    ) -> io::Result<Self> {
+        let mut page = RunPage::map(vcpu, vm.run_size())?;
+        page.ask_for_registers();
+        let kick = Kick::new(page.immediate_exit(), signal);
+        let cpuid = vcpu.get_cpuid2(KVM_MAX_CPUID_ENTRIES)?;
+        let mut tap = Self {
+            index,
+            habits: Habits::VMX_AND_SVM,
+            page,
+            kick,
+            generation: arming.generation(),
+            armed: arming.current(),
+            arming,
+            msrs: MsrBank::new(Features::of(cpuid.as_slice())),
+            pending: None,
+            instruction: Instruction::Done,
+            destination: None,
+            unread: false,
+            staged: None,
+        };
+        tap.read_state(vcpu)?;
+        Ok(tap)
+    }
+
+    /// Says what this KVM does in its own way, as [`super::probe::habits`] finds out. Until told,
+    /// the tap takes it to be VMX's or SVM's.
+    pub fn set_habits(&mut self, habits: Habits) {
+        self.habits = habits;
+        self.msrs
+            .set_guarded_misc_enable(habits.guarded_misc_enable);
+    }
+
+    /// What makes the vCPU leave the guest.
+    pub fn kicker(&self) -> Arc<dyn Kicker> {
+        self.kick.clone()
+    }
+
+    pub(super) fn kick(&self) -> &Arc<Kick> {
+        &self.kick
+    }
+
+    /// Takes the registers from KVM, after something else than `KVM_RUN` has set them, and forgets
+    /// all that was in the air.
+    pub(super) fn read_state(&mut self, vcpu: &VcpuFd) -> io::Result<()> {
+        self.page.note_regs(&vcpu.get_regs()?);
+        self.page.note_sregs(&vcpu.get_sregs()?);
+        self.page.note_events(&vcpu.get_vcpu_events()?);
+        self.page.forget_dirty();
+        self.msrs.forget();
+        (self.pending, self.staged, self.destination) = (None, None, None);
+        (self.unread, self.instruction) = (false, Instruction::Done);
+        Ok(())
+    }
+
+    /// Gets the vCPU ready for `KVM_RUN`; false if there is an exit to decode first.
+    ///
+    /// # Errors
+    /// [`MachineError`] when the vCPU cannot go on.
+    pub fn before_run(&mut self, vcpu: &mut VcpuFd) -> Result<bool, MachineError> {
+        if self.staged.is_some() || self.moved_to().is_some() {
+            self.finish(vcpu)?;
+        }
+        if !self.unread
+            && let Some(exception) = self.staged.take()
+        {
+            self.raise_exception(vcpu, exception)?;
+        }
+        Ok(!self.unread)
+    }
+
+    /// Notes that `KVM_RUN` has returned: with an exit to decode, or interrupted.
+    pub fn after_run(&mut self, interrupted: bool) {
+        self.unread = !interrupted;
+        if interrupted {
+            self.instruction = Instruction::Done;
+        }
+    }
+
+    /// What the exit in the page is.
+    ///
+    /// # Errors
+    /// [`MachineError`] when the vCPU cannot go on.
+    pub fn decode(&mut self, vcpu: &mut VcpuFd, bus: &dyn Bus) -> Result<Seen, MachineError> {
+        self.unread = false;
+        self.refresh();
+        let exit = self.page.exit();
+        self.open(&exit);
+        match decode::subject(&exit, &self.armed.wants, self.habits) {
+            Subject::Wanted(pending) => {
+                let pending = self.fill_in(vcpu, bus, pending);
+                Ok(Seen::Event(self.raise(pending)))
+            }
+            Subject::Silent(pending) => {
+                let pending = self.fill_in(vcpu, bus, pending);
+                self.carry_out(vcpu, bus, apply::plan(pending, Verdict::Continue))?;
+                Ok(Seen::Handled)
+            }
+            Subject::NotOurs => Ok(Seen::NotOurs(exit)),
+        }
+    }
+
+    /// Notes where the vCPU stands at this exit.
+    fn open(&mut self, exit: &RawExit) {
+        let ip = self.page.regs().rip;
+        self.instruction = match exit {
+            RawExit::Port(_) | RawExit::Memory { .. } | RawExit::Msr(_) => Instruction::Open { ip },
+            RawExit::Halt | RawExit::Shutdown | RawExit::Interrupted | RawExit::System(_) => {
+                Instruction::Done
+            }
+            RawExit::Internal(_) | RawExit::FailEntry(_) => Instruction::Done,
+            RawExit::Debug | RawExit::Other(_) => Instruction::Done,
+        };
+        if let Some(destination) = self.destination.take() {
+            self.set_ip(destination);
+        }
+    }
+
+    /// Carries out the verdict on the last event.
+    ///
+    /// # Errors
+    /// [`MachineError`] when the vCPU cannot go on.
+    pub fn apply(
+        &mut self,
+        vcpu: &mut VcpuFd,
+        bus: &dyn Bus,
+        verdict: Verdict,
+    ) -> Result<Then, MachineError> {
+        match self.pending.take() {
+            Some(pending) => self.carry_out(vcpu, bus, apply::plan(pending, verdict)),
+            None => Ok(Then::Enter),
+        }
+    }
+
+    /// Raises an event that the owner of `KVM_RUN` has seen; none if nobody wants it.
+    pub(super) fn raise_if_wanted(&mut self, kind: EventKind, pending: Pending) -> Option<Event> {
+        self.refresh();
+        self.armed.wants.kind(kind).then(|| self.raise(pending))
+    }
+
+    fn raise(&mut self, pending: Pending) -> Event {
+        let sregs = self.page.sregs();
+        let ip = match self.instruction {
+            Instruction::Open { ip } => ip,
+            Instruction::Done => self.page.regs().rip,
+        };
+        let at = At {
+            ip,
+            cr3: sregs.cr3,
+            cpl: sregs.ss.dpl & 3,
+        };
+        let event = decode::event(&pending, at);
+        self.pending = Some(pending);
+        event
+    }
+
+    /// Takes what has been armed since the last exit.
+    fn refresh(&mut self) {
+        let generation = self.arming.generation();
+        if self.generation != generation {
+            self.generation = generation;
+            self.armed = self.arming.current();
+            self.msrs.forget();
+        }
+    }
+
+    /// Adds what an exit does not say: the old value of an MSR, and what a device answers.
+    fn fill_in(&mut self, vcpu: &VcpuFd, bus: &dyn Bus, pending: Pending) -> Pending {
+        match pending {
+            Pending::MsrWrite { msr, new, .. } => Pending::MsrWrite {
+                msr,
+                old: self.old_msr(vcpu, msr),
+                new,
+            },
+            Pending::MsrRead { msr, .. } => Pending::MsrRead {
+                msr,
+                value: self.old_msr(vcpu, msr),
+            },
+            Pending::Access(access) => {
+                if !access.write {
+                    self.ask_device(bus, &access);
+                }
+                Pending::Access(Access {
+                    value: self.first_element(&access),
+                    ..access
+                })
+            }
+            Pending::Reset | Pending::Shutdown { .. } => pending,
+        }
+    }
+
+    fn old_msr(&mut self, vcpu: &VcpuFd, msr: u32) -> Option<u64> {
+        let wants = &self.armed.wants;
+        let filtered = wants.kind(EventKind::Msr) && wants.msr_writes.contains(u64::from(msr));
+        self.msrs.read(vcpu, &self.page, msr, filtered)
+    }
+
+    fn error(&self, action: &'static str, source: impl Into<io::Error>) -> MachineError {
+        MachineError::Host {
+            vcpu: self.index,
+            action,
+            source: source.into(),
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Plan → vCPU: carries out what a verdict asks for.
+
+use kvm_bindings::{kvm_regs, kvm_vcpu_events};
+use kvm_ioctls::VcpuFd;
+use oriel_protocol::{Refusal, VerdictKind, x86::Exception};
+use rustix::io::Errno;
+
+use super::{Instruction, Tap, Then};
+use crate::{
+    End, MachineError,
+    kvm::{
+        bus::{Bus, Effect},
+        decode,
+        exit::RawExit,
+        pending::{Access, Place, Plan, can_raise},
+    },
+};
+
+const PAGE_FAULT: u8 = 14;
+
+/// More than any instruction has.
+const MOST_FRAGMENTS: usize = 16;
+
+/// Where an instruction leaves off that is to have no effect.
+#[derive(Clone, Copy)]
+enum Undone {
+    /// It is passed over.
+    Behind,
+    /// It is still to come.
+    Before,
+}
+
+impl Tap {
+    pub(super) fn carry_out(
+        &mut self,
+        vcpu: &mut VcpuFd,
+        bus: &dyn Bus,
+        plan: Plan,
+    ) -> Result<Then, MachineError> {
+        match plan {
+            Plan::WriteMsr { msr, value } => {
+                let written = self.msrs.write(vcpu, &mut self.page, msr, value);
+                self.page.answer_msr(!written, 0);
+            }
+            Plan::AnswerRead(value) => self.page.answer_msr(false, value),
+            Plan::Fault => self.page.answer_msr(true, 0),
+            Plan::DropWrite => self.page.answer_msr(false, 0),
+            Plan::DropRead => self.undo(vcpu, Undone::Behind)?,
+            Plan::Again => self.undo(vcpu, Undone::Before)?,
+            Plan::Raise(exception) => {
+                self.undo(vcpu, Undone::Before)?;
+                self.raise_exception(vcpu, exception)?;
+            }
+            Plan::Perform(access) => return Ok(asked(self.perform(bus, &access))),
+            Plan::PerformWith(access, value) => {
+                self.page
+                    .set_data(0, first_bytes(&value.to_le_bytes(), access.size));
+                return Ok(asked(self.perform(bus, &access)));
+            }
+            Plan::Ignore(access) => self.ignore(&access),
+            Plan::Reset => return Ok(Then::Reset),
+            Plan::End(end) => return Ok(Then::End(end)),
+            Plan::Impossible(kind) => return Ok(Then::End(impossible(kind))),
+        }
+        Ok(Then::Enter)
+    }
+
+    /// Has a port or memory access that is not judged done by the devices.
+    pub fn serve(&mut self, bus: &dyn Bus, exit: &RawExit) -> Effect {
+        let Some(access) = decode::access(exit, self.habits) else {
+            return Effect::None;
+        };
+        if !access.write {
+            self.ask_device(bus, &access);
+        }
+        self.perform(bus, &access)
+    }
+
+    /// Hands the device what was written; for input the answer is in place already.
+    fn perform(&mut self, bus: &dyn Bus, access: &Access) -> Effect {
+        let mut effect = Effect::None;
+        for (at, place) in elements(access).filter(|_| access.write) {
+            let mut bytes = [0; 8];
+            let bytes = first_bytes_mut(&mut bytes, access.size);
+            self.page.data(at, bytes);
+            let this = bus.write(self.index, place, bytes);
+            if effect == Effect::None {
+                effect = this;
+            }
+        }
+        effect
+    }
+
+    /// Puts what the device answers where KVM takes it from.
+    pub(super) fn ask_device(&mut self, bus: &dyn Bus, access: &Access) {
+        for (at, place) in elements(access) {
+            let mut bytes = [0; 8];
+            let bytes = first_bytes_mut(&mut bytes, access.size);
+            bus.read(self.index, place, bytes);
+            self.page.set_data(at, bytes);
+        }
+    }
+
+    /// The first element of an access.
+    pub(super) fn first_element(&self, access: &Access) -> u64 {
+        let mut bytes = [0; 8];
+        self.page.data(0, first_bytes_mut(&mut bytes, access.size));
+        u64::from_le_bytes(bytes)
+    }
+
+    /// The device sees nothing; input is all ones, as where no device answers.
+    fn ignore(&mut self, access: &Access) {
+        for (at, _) in elements(access).filter(|_| !access.write) {
+            self.page.set_data(at, first_bytes(&[0xff; 8], access.size));
+        }
+    }
+
+    /// Takes back the instruction of an MSR exit. KVM has to complete it first; its effects are
+    /// on RAX, RDX and the instruction pointer, and the registers from before are put back.
+    fn undo(&mut self, vcpu: &mut VcpuFd, undone: Undone) -> Result<(), MachineError> {
+        let moved = self.moved_to().is_some();
+        let mut before = self.page.regs();
+        self.page.answer_msr(false, 0);
+        self.finish(vcpu)?;
+        match undone {
+            Undone::Behind if !moved => before.rip = self.page.regs().rip,
+            Undone::Behind | Undone::Before => {}
+        }
+        self.page.set_regs(&before);
+        Ok(())
+    }
+
+    /// Where a judge has moved the instruction pointer while the instruction is still open.
+    pub(super) fn moved_to(&self) -> Option<u64> {
+        match self.instruction {
+            Instruction::Open { ip } => Some(self.page.regs().rip).filter(|now| *now != ip),
+            Instruction::Done => None,
+        }
+    }
+
+    /// Lets KVM complete an open instruction, without entering the guest. Should that lead to
+    /// another exit (the next fragment of a store that is larger than eight bytes), it is left in
+    /// the page to be decoded.
+    pub(in crate::kvm) fn finish(&mut self, vcpu: &mut VcpuFd) -> Result<(), MachineError> {
+        let Instruction::Open { ip } = self.instruction else {
+            return Ok(());
+        };
+        if self.unread {
+            return Ok(());
+        }
+        let target = self.moved_to();
+        if target.is_some() {
+            self.set_ip(ip);
+        }
+        self.kick.hold_at_entry();
+        let outcome = vcpu.run().map(drop);
+        self.kick.release_entry();
+        match outcome {
+            Ok(()) => (self.unread, self.destination) = (true, target),
+            Err(errno) if errno.errno() == Errno::INTR.raw_os_error() => {
+                self.instruction = Instruction::Done;
+                target.into_iter().for_each(|target| self.set_ip(target));
+            }
+            Err(errno) => return Err(self.error("completing an instruction", errno)),
+        }
+        Ok(())
+    }
+
+    /// Lets go of an open instruction, whatever comes of it: the vCPU is about to be reset.
+    pub(in crate::kvm) fn abandon(&mut self, vcpu: &mut VcpuFd) -> Result<(), MachineError> {
+        for _ in 0..MOST_FRAGMENTS {
+            self.unread = false;
+            self.finish(vcpu)?;
+            if !self.unread {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_ip(&mut self, ip: u64) {
+        let regs = kvm_regs {
+            rip: ip,
+            ..self.page.regs()
+        };
+        self.page.set_regs(&regs);
+    }
+
+    /// Has an exception raised at the next entry (KVM API, 4.32). What a vector pushes is the
+    /// processor's to say, not a judge's.
+    ///
+    /// KVM takes #BP and #OF to be raised by an instruction: on VMX the guest is shown an address
+    /// behind it, by the length of the last one that exited.
+    pub(super) fn raise_exception(
+        &mut self,
+        vcpu: &VcpuFd,
+        exception: Exception,
+    ) -> Result<(), MachineError> {
+        if exception.vector == PAGE_FAULT {
+            let mut sregs = self.page.sregs();
+            sregs.cr2 = exception.address;
+            vcpu.set_sregs(&sregs)
+                .map_err(|errno| self.error("setting CR2", errno))?;
+            self.page.note_sregs(&sregs);
+        }
+        let mut events: kvm_vcpu_events = self.page.events();
+        events.exception.injected = 1;
+        events.exception.pending = 0;
+        events.exception.nr = exception.vector;
+        let coded = Exception::vector_has_error_code(exception.vector);
+        events.exception.has_error_code = u8::from(coded);
+        events.exception.error_code = exception.error_code.filter(|_| coded).unwrap_or_default();
+        self.page.set_events(&events);
+        Ok(())
+    }
+
+    /// Has an exception raised at the next entry, for a command.
+    pub(in crate::kvm) fn stage(&mut self, exception: Exception) -> Result<(), Refusal> {
+        let coded = Exception::vector_has_error_code(exception.vector);
+        if !can_raise(exception) || coded != exception.error_code.is_some() {
+            return Err(Refusal::Invalid);
+        }
+        if self.staged.is_some() || self.page.events().exception.injected != 0 {
+            return Err(Refusal::Busy);
+        }
+        self.staged = Some(exception);
+        Ok(())
+    }
+}
+
+/// Each element's offset in the data of the exit, and where its device sits.
+fn elements(access: &Access) -> impl Iterator<Item = (usize, Place)> + use<> {
+    let (place, size) = (access.place, usize::from(access.size));
+    (0..access.count as usize).map(move |element| (element * size, place))
+}
+
+fn first_bytes(bytes: &[u8; 8], size: u8) -> &[u8] {
+    &bytes[..usize::from(size).min(8)]
+}
+
+fn first_bytes_mut(bytes: &mut [u8; 8], size: u8) -> &mut [u8] {
+    &mut bytes[..usize::from(size).min(8)]
+}
+
+/// A verdict that was not allowed must not turn into another: a no would be lost.
+fn impossible(kind: VerdictKind) -> End {
+    End::Failed(format!(
+        "the verdict `{}` cannot be carried out on this event, which did not allow it",
+        kind.name()
+    ))
+}
+
+fn asked(effect: Effect) -> Then {
+    match effect {
+        Effect::None => Then::Enter,
+        Effect::End(_) | Effect::Reset => Then::Asked(effect),
+    }
+}

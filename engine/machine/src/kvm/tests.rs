@@ -1,0 +1,11 @@
+//! Real guests on the real KVM of this host. Without one these tests say so and pass; with
+//! `kvm` in the environment variable `ORIEL_REQUIRE` they fail instead.
+
+mod conformance;
+mod devices;
+mod embedder;
+mod ends;
+mod kicks;
+mod msr;
+mod state;
+mod theatre;

@@ -1,0 +1,77 @@
+//! One vCPU of the reference VMM.
+
+use std::sync::Arc;
+
+use oriel_protocol::Verdict;
+
+use super::{
+    boot::Boot,
+    kick::Kick,
+    sys::{vm::MappedVcpu, xsave::FitsArea},
+    tap::Tap,
+    vm::KvmVm,
+};
+use crate::{Exit, Kicker, MachineError, Vcpu};
+
+mod reset;
+mod run;
+mod serve;
+mod state;
+
+/// One vCPU, for the thread that enters it.
+pub(super) struct KvmVcpu {
+    // The file goes first, then what keeps the memory behind it.
+    mapped: MappedVcpu,
+    tap: Tap,
+    kick: Arc<Kick>,
+    vm: Arc<KvmVm>,
+    index: u32,
+    boot: Boot,
+    fits: Option<FitsArea>,
+    /// How many resets of the VM this vCPU has been through.
+    resets: u64,
+    /// A reset is decided on, and waits for the others to be held.
+    must_reset: bool,
+}
+
+impl KvmVcpu {
+    pub(super) fn new(
+        mapped: MappedVcpu,
+        tap: Tap,
+        vm: Arc<KvmVm>,
+        index: u32,
+    ) -> std::io::Result<Self> {
+        let fits = FitsArea::check(mapped.vm.fd());
+        let boot = Boot::take(&mapped.fd, vm.arming.known(), fits)?;
+        let kick = tap.kick().clone();
+        Ok(Self {
+            mapped,
+            tap,
+            kick,
+            vm,
+            index,
+            boot,
+            fits,
+            resets: 0,
+            must_reset: false,
+        })
+    }
+}
+
+impl Vcpu for KvmVcpu {
+    fn index(&self) -> u32 {
+        self.index
+    }
+
+    fn kicker(&self) -> Arc<dyn Kicker> {
+        self.kick.clone()
+    }
+
+    fn acknowledge_kick(&mut self) {
+        self.kick.acknowledge();
+    }
+
+    fn enter(&mut self, verdict: Verdict) -> Result<Exit, MachineError> {
+        self.go(verdict)
+    }
+}

@@ -1,0 +1,153 @@
+//! The loop of one vCPU: obey the verdict, run the guest, see what happened.
+//!
+//! ```text
+//!   enter ── obey ──┬──► Run ── turn ──┬──► Run          nothing for the engine
+//!                   │                  ├──► Leave(Event)
+//!                   │                  └──► Leave(Kicked | Ended)
+//!                   └──► Leave
+//! ```
+
+use std::io;
+
+use oriel_protocol::{Verdict, events::ShutdownCause};
+use rustix::io::Errno;
+
+use super::KvmVcpu;
+use crate::{
+    End, Exit, MachineError,
+    kvm::{
+        failure,
+        tap::{Seen, Then},
+    },
+};
+
+/// How it goes on.
+pub(super) enum Next {
+    /// Towards the guest.
+    Run,
+    /// Back to the engine.
+    Leave(Exit),
+}
+
+/// How `KVM_RUN` came back.
+enum Ran {
+    /// With an exit.
+    Exit,
+    /// A signal, or `immediate_exit`.
+    Interrupted,
+    /// EFAULT: the memory behind a guest address cannot be reached.
+    Fault,
+}
+
+impl KvmVcpu {
+    /// Enters; if that fails, the VM ends for the other vCPUs too.
+    pub(super) fn go(&mut self, verdict: Verdict) -> Result<Exit, MachineError> {
+        self.try_go(verdict).inspect_err(|error| {
+            self.vm.world.finish(End::Failed(error.to_string()));
+        })
+    }
+
+    fn try_go(&mut self, verdict: Verdict) -> Result<Exit, MachineError> {
+        self.kick
+            .attach()
+            .map_err(|source| self.error("unblocking the kick signal", source))?;
+        let mut next = match self.begin_anew()? {
+            // What the verdict was about is gone with the reset.
+            true => Next::Run,
+            false => self.obey(verdict)?,
+        };
+        loop {
+            next = match next {
+                Next::Run => self.turn()?,
+                Next::Leave(exit) => return Ok(exit),
+            }
+        }
+    }
+
+    fn obey(&mut self, verdict: Verdict) -> Result<Next, MachineError> {
+        let then = self
+            .tap
+            .apply(&mut self.mapped.fd, &self.vm.devices, verdict)?;
+        Ok(match then {
+            Then::Enter => Next::Run,
+            Then::Asked(effect) => self.asked(effect),
+            Then::Reset => {
+                self.must_reset = true;
+                Next::Run
+            }
+            // Somebody has been woken since; the halt was not the end.
+            Then::End(End::Shutdown(ShutdownCause::Halted)) if !self.vm.world.all_halt() => {
+                Next::Run
+            }
+            Then::End(end) => self.end(end),
+        })
+    }
+
+    /// Once round: wait where there is reason to, else run the guest.
+    fn turn(&mut self) -> Result<Next, MachineError> {
+        if let Some(end) = self.vm.world.ended() {
+            return Ok(Next::Leave(Exit::Ended(end.clone())));
+        }
+        if self.kick.is_kicked() {
+            self.tap.finish(&mut self.mapped.fd)?;
+            return Ok(Next::Leave(Exit::Kicked));
+        }
+        if self.must_reset {
+            return self.reset_vm();
+        }
+        self.begin_anew()?;
+        let ready = self.tap.before_run(&mut self.mapped.fd)?;
+        if ready && !self.vm.world.go_in(self.index, self.resets) {
+            return self.wait();
+        }
+        let ran = if ready { self.run()? } else { Ran::Exit };
+        match ran {
+            Ran::Exit => self.see(),
+            Ran::Interrupted => Ok(Next::Run),
+            Ran::Fault => Ok(self.end_by(failure::fault)),
+        }
+    }
+
+    /// Held, or halted: waits until that is over or somebody kicks. What the last instruction has
+    /// left to do is done first, so that whoever looks meanwhile sees it done.
+    pub(super) fn wait(&mut self) -> Result<Next, MachineError> {
+        self.tap.finish(&mut self.mapped.fd)?;
+        let world = &self.vm.world;
+        self.kick
+            .wait_while(|| world.must_wait(self.index, self.resets));
+        Ok(Next::Run)
+    }
+
+    fn run(&mut self) -> Result<Ran, MachineError> {
+        let outcome = self.mapped.fd.run().map(drop);
+        self.vm.world.come_out(self.index);
+        let ran = match outcome.map_err(|errno| Errno::from_raw_os_error(errno.errno())) {
+            Ok(()) => Ran::Exit,
+            // EAGAIN: the vCPU has been reset under us, or waits for another to start it.
+            Err(Errno::INTR | Errno::AGAIN) => Ran::Interrupted,
+            Err(Errno::FAULT) => Ran::Fault,
+            Err(errno) => return Err(self.error("KVM_RUN", errno)),
+        };
+        self.tap.after_run(matches!(ran, Ran::Interrupted));
+        if matches!(ran, Ran::Interrupted) {
+            self.kick.release_entry();
+        }
+        Ok(ran)
+    }
+
+    fn see(&mut self) -> Result<Next, MachineError> {
+        match self.tap.decode(&mut self.mapped.fd, &self.vm.devices)? {
+            Seen::Event(event) => Ok(Next::Leave(Exit::Event(event))),
+            Seen::Handled => Ok(Next::Run),
+            Seen::NotOurs(exit) => Ok(self.serve(&exit)),
+        }
+    }
+
+    pub(super) fn error(&self, action: &'static str, source: impl Into<io::Error>) -> MachineError {
+        MachineError::Host {
+            vcpu: self.index,
+            action,
+            source: source.into(),
+        }
+    }
+}

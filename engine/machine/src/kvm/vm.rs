@@ -1,0 +1,58 @@
+//! The VM as a whole: what its vCPUs share, and the [`Machine`] that the engine sees.
+
+use std::sync::Arc;
+
+use oriel_protocol::{Capabilities, Identity, Refusal};
+
+use super::{
+    arm::Arming, devices::Devices, loader::Image, ram::Ram, sys::vm::MappedVm, world::World,
+};
+use crate::{ArmError, GuestMemory, Hold, Machine, Wants};
+
+/// A VM in this process.
+pub(super) struct KvmVm {
+    pub(super) identity: Identity,
+    pub(super) capabilities: Capabilities,
+    pub(super) vm: Arc<MappedVm>,
+    pub(super) ram: Ram,
+    pub(super) image: Image,
+    pub(super) devices: Devices,
+    pub(super) arming: Arc<Arming>,
+    pub(super) world: Arc<World>,
+}
+
+impl KvmVm {
+    /// Puts memory and devices into the state in which the VM started. The caller holds the
+    /// vCPUs out of the guest; each puts itself back before it enters again.
+    pub(super) fn reset(&self) -> std::io::Result<()> {
+        self.ram.clear()?;
+        self.image
+            .load(&self.ram.alias)
+            .map_err(std::io::Error::other)?;
+        self.devices.reset();
+        self.world.reset();
+        Ok(())
+    }
+}
+
+impl Machine for KvmVm {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn memory(&self) -> &dyn GuestMemory {
+        &self.ram.alias
+    }
+
+    fn arm(&self, wants: &Wants) -> Result<(), ArmError> {
+        self.arming.arm(self.vm.fd(), wants)
+    }
+
+    fn hold_others(&self, vcpu: u32) -> Result<Hold, Refusal> {
+        self.world.hold_others(vcpu)
+    }
+}

@@ -1,0 +1,203 @@
+//! What the vCPUs of a VM share: who is in the guest, who holds the others, who halts, and
+//! whether it is over.
+//!
+//! Nothing here is locked on the way into or out of the guest: a vCPU raises its own flag and
+//! looks at the holder's; a holder raises its flag and looks at every vCPU's. Each sees the other,
+//! or is seen.
+
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst},
+    },
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+use oriel_protocol::Refusal;
+
+use super::kick::Kick;
+use crate::{End, Hold};
+
+/// The most vCPUs: a bit each in one word.
+pub(super) const MOST_VCPUS: u32 = 64;
+
+/// How long a holder waits for the others to come out of the guest.
+const HOLD_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Nobody holds the others.
+const NOBODY: u32 = u32::MAX;
+
+/// What the vCPUs of a VM share.
+pub(super) struct World {
+    vcpus: Vec<Seat>,
+    holder: AtomicU32,
+    /// The thread that waits for the others to come out.
+    waiting: Mutex<Option<Thread>>,
+    halted: AtomicU64,
+    resets: AtomicU64,
+    end: OnceLock<End>,
+}
+
+struct Seat {
+    kick: Arc<Kick>,
+    in_guest: AtomicBool,
+}
+
+impl World {
+    pub(super) fn new(kicks: Vec<Arc<Kick>>) -> Arc<Self> {
+        let seat = |kick| Seat {
+            kick,
+            in_guest: AtomicBool::new(false),
+        };
+        Arc::new(Self {
+            vcpus: kicks.into_iter().map(seat).collect(),
+            holder: AtomicU32::new(NOBODY),
+            waiting: Mutex::new(None),
+            halted: AtomicU64::new(0),
+            resets: AtomicU64::new(0),
+            end: OnceLock::new(),
+        })
+    }
+
+    /// Whether this vCPU, which has been through so many resets, may go into the guest; if so it
+    /// counts as in it from now on.
+    pub(super) fn go_in(&self, vcpu: u32, resets: u64) -> bool {
+        self.set_in_guest(vcpu, true);
+        let free = !self.is_stopped(vcpu) && self.resets() == resets && self.ended().is_none();
+        if !free {
+            self.come_out(vcpu);
+        }
+        free
+    }
+
+    /// This vCPU is out of the guest.
+    pub(super) fn come_out(&self, vcpu: u32) {
+        self.set_in_guest(vcpu, false);
+        if self.holder.load(SeqCst) != NOBODY
+            && let Some(thread) = &*self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            thread.unpark();
+        }
+    }
+
+    /// Whether this vCPU, which has been through so many resets, has nothing to do but wait.
+    pub(super) fn must_wait(&self, vcpu: u32, resets: u64) -> bool {
+        self.is_stopped(vcpu) && self.resets() == resets && self.ended().is_none()
+    }
+
+    /// Whether somebody holds this vCPU, or it halts.
+    fn is_stopped(&self, vcpu: u32) -> bool {
+        let holder = self.holder.load(SeqCst);
+        let held = holder != NOBODY && holder != vcpu;
+        held || self.halted.load(SeqCst) & bit(vcpu) != 0
+    }
+
+    /// Whether this vCPU holds the others.
+    pub(super) fn is_holder(&self, vcpu: u32) -> bool {
+        self.holder.load(SeqCst) == vcpu
+    }
+
+    fn set_in_guest(&self, vcpu: u32, inside: bool) {
+        if let Some(seat) = self.vcpus.get(vcpu as usize) {
+            seat.in_guest.store(inside, SeqCst);
+        }
+    }
+
+    fn others(&self, vcpu: u32) -> impl Iterator<Item = &Seat> {
+        let mine = vcpu as usize;
+        let others = self
+            .vcpus
+            .iter()
+            .enumerate()
+            .filter(move |(index, _)| *index != mine);
+        others.map(|(_, seat)| seat)
+    }
+
+    /// Keeps the others out of the guest until the hold is dropped.
+    pub(super) fn hold_others(self: &Arc<Self>, vcpu: u32) -> Result<Hold, Refusal> {
+        let taken = self.holder.compare_exchange(NOBODY, vcpu, SeqCst, SeqCst);
+        taken.map_err(|_| Refusal::Busy)?;
+        let world = self.clone();
+        // From here on whatever happens, dropping `hold` lets the others go.
+        let hold = Hold::new(move || world.release());
+        self.wait_until_out(vcpu)?;
+        Ok(hold)
+    }
+
+    fn wait_until_out(&self, vcpu: u32) -> Result<(), Refusal> {
+        let deadline = Instant::now() + HOLD_DEADLINE;
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread::current());
+        let inside = |seat: &&Seat| seat.in_guest.load(SeqCst);
+        self.others(vcpu)
+            .filter(inside)
+            .for_each(|seat| seat.kick.nudge());
+        while self.others(vcpu).any(|seat| inside(&seat)) {
+            let left = deadline.checked_duration_since(Instant::now());
+            thread::park_timeout(left.ok_or(Refusal::Unavailable)?);
+        }
+        Ok(())
+    }
+
+    fn release(&self) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let holder = self.holder.swap(NOBODY, SeqCst);
+        self.others(holder).for_each(|seat| seat.kick.wake());
+    }
+
+    /// This vCPU halts; true for the one that completes the set, which nothing can wake any more.
+    ///
+    /// There is no interrupt controller here yet, so a halt with interrupts on is as final as one
+    /// with interrupts off. With one, only the latter will count.
+    pub(super) fn halt(&self, vcpu: u32) -> bool {
+        let before = self.halted.fetch_or(bit(vcpu), SeqCst);
+        before != self.everybody() && before | bit(vcpu) == self.everybody()
+    }
+
+    /// Whether nothing runs any more.
+    pub(super) fn all_halt(&self) -> bool {
+        self.halted.load(SeqCst) == self.everybody()
+    }
+
+    /// This vCPU has something to run again.
+    pub(super) fn wake(&self, vcpu: u32) {
+        self.halted.fetch_and(!bit(vcpu), SeqCst);
+    }
+
+    fn everybody(&self) -> u64 {
+        (0..)
+            .zip(&self.vcpus)
+            .fold(0, |all, (vcpu, _)| all | bit(vcpu))
+    }
+
+    /// How often the VM has been reset.
+    pub(super) fn resets(&self) -> u64 {
+        self.resets.load(SeqCst)
+    }
+
+    /// The VM has been reset: nobody halts, and every vCPU begins anew before it enters again.
+    pub(super) fn reset(&self) {
+        self.halted.store(0, SeqCst);
+        self.resets.fetch_add(1, SeqCst);
+    }
+
+    /// How the VM has ended, if it has.
+    pub(super) fn ended(&self) -> Option<&End> {
+        self.end.get()
+    }
+
+    /// The VM ends; the first end stands. Every vCPU hears of it.
+    pub(super) fn finish(&self, end: End) -> End {
+        let end = self.end.get_or_init(|| end).clone();
+        self.vcpus.iter().for_each(|seat| seat.kick.nudge());
+        end
+    }
+}
+
+/// A vCPU's bit; there are at most [`MOST_VCPUS`].
+const fn bit(vcpu: u32) -> u64 {
+    1 << (vcpu % MOST_VCPUS)
+}
+
+#[cfg(test)]
+mod tests;
