@@ -103,7 +103,7 @@ fn a_trap_or_a_loop_in_init_refuses_the_policy_by_name() {
     for (act, said) in [("trap", "panic"), ("loop", "CPU time")] {
         let mut bad = zoo(act).text("at", "init");
         bad.limits.init = Duration::from_millis(5);
-        let error = bad.prepare(&host).err().expect("it must be refused");
+        let error = bad.prepare(&host).expect_err("it must be refused");
         let text = chain(&error);
         assert!(
             text.contains("oriel-zoo") || text.contains(said),
@@ -127,8 +127,7 @@ fn a_right_that_nobody_granted_is_named_with_the_next_step() {
     let host = host();
     let error = load("oriel-zoo")
         .prepare(&host)
-        .err()
-        .expect("it must be refused");
+        .expect_err("it must be refused");
     let text = chain(&error);
     assert!(
         text.contains("memory-read") && text.contains("--grant"),
@@ -138,8 +137,7 @@ fn a_right_that_nobody_granted_is_named_with_the_next_step() {
         .no_rights()
         .right(Right::Log)
         .prepare(&host)
-        .err()
-        .expect("refused");
+        .expect_err("refused");
     assert!(chain(&none).contains("store"), "{}", chain(&none));
 }
 

@@ -43,9 +43,12 @@ fn every_judge_is_asked_and_the_strictest_verdict_stands() {
     let ran = play(&one_write(), judges);
     assert_eq!(ran.outcome.end, End::Finished(0));
     assert_eq!(ran.verdicts(), [(EventKind::Msr, Verdict::Deny)]);
-    let asked = ran.records.iter().find_map(|record| match record {
-        Record::Event(judged) => Some(judged.judges.len()),
-        _ => None,
+    let asked = ran.records.iter().find_map(|record| {
+        if let Record::Event(judged) = record {
+            Some(judged.judges.len())
+        } else {
+            None
+        }
     });
     assert_eq!(asked, Some(3));
 }
@@ -73,9 +76,12 @@ fn equally_strict_verdicts_conflict_and_the_first_stands() {
         ran.verdicts(),
         [(EventKind::Msr, Verdict::Replace(Value::Word(1)))]
     );
-    let conflicts = ran.records.iter().find_map(|record| match record {
-        Record::Event(judged) => Some(judged.conflicts.clone()),
-        _ => None,
+    let conflicts = ran.records.iter().find_map(|record| {
+        if let Record::Event(judged) = record {
+            Some(judged.conflicts.clone())
+        } else {
+            None
+        }
     });
     assert_eq!(conflicts, Some(vec!["second".into()]));
 }
@@ -140,9 +146,12 @@ fn the_gate_refuses_what_is_not_granted_and_says_so() {
     };
     let ran = play(&one_write(), vec![judge]);
     assert_eq!(ran.outcome.end, End::Finished(0));
-    let refused = ran.records.iter().find_map(|record| match record {
-        Record::Refusal(refused) => Some((refused.command.name(), refused.refusal)),
-        _ => None,
+    let refused = ran.records.iter().find_map(|record| {
+        if let Record::Refusal(refused) = record {
+            Some((refused.command.name(), refused.refusal))
+        } else {
+            None
+        }
     });
     assert_eq!(refused, Some(("write-physical", Refusal::Denied)));
 }

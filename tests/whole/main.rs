@@ -3,5 +3,5 @@
 mod contained;
 mod guard;
 mod judging;
-
+mod kvm;
 mod threads;

@@ -2,10 +2,12 @@
 
 mod contract;
 mod cost;
+mod deadlines;
 mod desk;
 mod echo;
-mod guest;
+pub(crate) mod guest;
 mod judging;
+mod lifecycle;
 mod limits;
 mod loading;
 mod rights;

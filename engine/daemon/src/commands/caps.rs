@@ -18,8 +18,8 @@ pub(crate) fn run(args: &CapsArgs) -> anyhow::Result<Exit> {
 
 fn print(machine: &dyn Machine) {
     println!(
-        "{:<14} {:<7} {:<32} {}",
-        "NAME", "", "MECHANISM", "VERDICTS, OR WHY NOT"
+        "{:<14} {:<7} {:<32} VERDICTS, OR WHY NOT",
+        "NAME", "", "MECHANISM"
     );
     for known in machine.capabilities().iter() {
         println!(

@@ -95,9 +95,12 @@ fn judge(unprotected: bool, records: &[Record]) -> anyhow::Result<Exit> {
     let finished = records
         .iter()
         .any(|record| matches!(record, Record::End(end) if end.end == End::Finished(0)));
-    let stayed = records.iter().find_map(|record| match record {
-        Record::Report { value, .. } => Some(*value),
-        _ => None,
+    let stayed = records.iter().find_map(|record| {
+        if let Record::Report { value, .. } = record {
+            Some(*value)
+        } else {
+            None
+        }
     });
     let denied = records.iter().any(denies_the_attack);
     let expected = if unprotected {

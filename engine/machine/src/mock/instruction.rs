@@ -15,7 +15,7 @@ use oriel_protocol::{EventData, EventKind, x86::Exception};
 
 pub use self::{
     device::{Device, Port},
-    flow::{Hypercall, Notice, Plain, Raise, Reach, Reset, Turn},
+    flow::{Hypercall, Notice, Plain, Raise, Reach, Reset, TurnOff},
     memory::{Descriptor, Touch},
     register::{AskCpuid, ReadMsr, WriteCr, WriteMsr, WriteXcr},
 };
@@ -53,7 +53,7 @@ pub enum Instruction {
     Pio(Port),
     Mmio(Device),
     Reset(Reset),
-    Shutdown(Turn),
+    Shutdown(TurnOff),
 }
 
 impl Instruction {

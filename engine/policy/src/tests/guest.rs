@@ -11,14 +11,14 @@ use wit_parser::{
 };
 
 /// Where 256 bytes of zeros are, for answers.
-pub(super) const ANSWER: u32 = 1024;
+pub(crate) const ANSWER: u32 = 1024;
 /// Where 256 bytes are into which imports put their results.
-pub(super) const RESULT: u32 = 1280;
+pub(crate) const RESULT: u32 = 1280;
 /// Where texts are.
-pub(super) const TEXT: u32 = 2048;
+pub(crate) const TEXT: u32 = 2048;
 
 /// The contract as it stands in this repository.
-pub(super) fn wit() -> String {
+pub(crate) fn wit() -> String {
     [
         include_str!("../../../../wit/types.wit"),
         include_str!("../../../../wit/policy.wit"),
@@ -31,7 +31,7 @@ pub(super) fn wit() -> String {
 
 /// A policy in the making.
 #[derive(Clone)]
-pub(super) struct Guest {
+pub(crate) struct Guest {
     wit: String,
     version: &'static str,
     exports: Vec<String>,
@@ -46,7 +46,7 @@ pub(super) struct Guest {
 
 impl Guest {
     /// Exports nothing but `lifecycle`.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             wit: wit(),
             version: "0.1.0",
@@ -62,90 +62,90 @@ impl Guest {
     }
 
     /// Judges events of these kinds, and lets all happen.
-    pub(super) fn judging<const N: usize>(kinds: [&str; N]) -> Self {
+    pub(crate) fn judging<const N: usize>(kinds: [&str; N]) -> Self {
         kinds.iter().fold(Self::new(), |guest, kind| {
             guest.exporting(&format!("judge-{kind}"))
         })
     }
 
     /// Exports one more interface.
-    pub(super) fn exporting(mut self, interface: &str) -> Self {
+    pub(crate) fn exporting(mut self, interface: &str) -> Self {
         self.exports.push(interface.into());
         self
     }
 
     /// Exports no lifecycle.
-    pub(super) fn without_lifecycle(mut self) -> Self {
+    pub(crate) fn without_lifecycle(mut self) -> Self {
         self.exports.retain(|export| export != "lifecycle");
         self
     }
 
     /// Imports a function; in bodies it is `$interface.function`.
-    pub(super) fn importing(mut self, interface: &str, function: &str) -> Self {
+    pub(crate) fn importing(mut self, interface: &str, function: &str) -> Self {
         self.imports.push((interface.into(), function.into()));
         self
     }
 
     /// Gives an exported function a body; its parameters are `$p0`, `$p1`, …, and it answers with
     /// what it puts at [`ANSWER`].
-    pub(super) fn with(mut self, interface: &str, function: &str, body: &str) -> Self {
+    pub(crate) fn with(mut self, interface: &str, function: &str, body: &str) -> Self {
         self.bodies
             .insert(format!("{interface}#{function}"), body.into());
         self
     }
 
     /// Puts a text into memory.
-    pub(super) fn text(mut self, at: u32, text: &str) -> Self {
+    pub(crate) fn text(mut self, at: u32, text: &str) -> Self {
         self.texts.push((at, text.into()));
         self
     }
 
     /// Speaks another version of the contract.
-    pub(super) fn version(mut self, version: &'static str) -> Self {
+    pub(crate) fn version(mut self, version: &'static str) -> Self {
         self.wit = self.wit.replace("@0.1.0", &format!("@{version}"));
         self.version = version;
         self
     }
 
     /// Speaks a contract in which something is different.
-    pub(super) fn edited(mut self, from: &str, to: &str) -> Self {
+    pub(crate) fn edited(mut self, from: &str, to: &str) -> Self {
         assert!(self.wit.contains(from), "{from}");
         self.wit = self.wit.replacen(from, to, 1);
         self
     }
 
     /// More of the world, in WIT.
-    pub(super) fn world(mut self, more: &str) -> Self {
+    pub(crate) fn world(mut self, more: &str) -> Self {
         self.more.push_str(more);
         self
     }
 
     /// Another package, in WIT.
-    pub(super) fn package(mut self, package: &str) -> Self {
+    pub(crate) fn package(mut self, package: &str) -> Self {
         self.packages.push(package.into());
         self
     }
 
     /// More of the module, in WebAssembly text.
-    pub(super) fn raw(mut self, more: &str) -> Self {
+    pub(crate) fn raw(mut self, more: &str) -> Self {
         self.raw.push_str(more);
         self
     }
 
     /// Has this much memory from the start.
-    pub(super) fn pages(mut self, pages: u32) -> Self {
+    pub(crate) fn pages(mut self, pages: u32) -> Self {
         self.pages = pages;
         self
     }
 
     /// The types of an exported function's parameters.
-    pub(super) fn params(&self, interface: &str, function: &str) -> Vec<&'static str> {
+    pub(crate) fn params(&self, interface: &str, function: &str) -> Vec<&'static str> {
         self.core_signature(AbiVariant::GuestExport, interface, function)
             .0
     }
 
     /// The types of a function's parameters and results, in core WebAssembly.
-    pub(super) fn core_signature(
+    pub(crate) fn core_signature(
         &self,
         abi: AbiVariant,
         interface: &str,
@@ -158,14 +158,14 @@ impl Guest {
     }
 
     /// The functions of an interface.
-    pub(super) fn functions(&self, interface: &str) -> Vec<String> {
+    pub(crate) fn functions(&self, interface: &str) -> Vec<String> {
         let resolve = self.contract();
         let (_, functions) = interface_named(&resolve, interface);
         functions.map(|function| function.name.clone()).collect()
     }
 
     /// Where in a function's result the payload is: a refusal, say.
-    pub(super) fn refusal_offset(&self, interface: &str, function: &str) -> u32 {
+    pub(crate) fn refusal_offset(&self, interface: &str, function: &str) -> u32 {
         let resolve = self.contract();
         let Some(Type::Id(result)) = find(&resolve, interface, function).result else {
             return 0;
@@ -189,7 +189,7 @@ impl Guest {
     }
 
     /// The component.
-    pub(super) fn build(&self) -> Vec<u8> {
+    pub(crate) fn build(&self) -> Vec<u8> {
         let (resolve, world) = self.resolve();
         let module = self.module(&resolve);
         let mut module =
@@ -296,12 +296,12 @@ const RUNTIME: &str = r#"
 "#;
 
 /// A body that answers with a case that has no payload.
-pub(super) fn answer(case: u8) -> String {
+pub(crate) fn answer(case: u8) -> String {
     format!("(i32.store8 (i32.const {ANSWER}) (i32.const {case}))")
 }
 
 /// A body that answers with a case and eight bytes of payload.
-pub(super) fn answer_with(case: u8, payload: &str) -> String {
+pub(crate) fn answer_with(case: u8, payload: &str) -> String {
     format!(
         "(i64.store (i32.const {}) {payload}) {}",
         ANSWER + 8,
@@ -310,7 +310,7 @@ pub(super) fn answer_with(case: u8, payload: &str) -> String {
 }
 
 /// A body that never ends.
-pub(super) const LOOP: &str = "(loop $again (br $again))";
+pub(crate) const LOOP: &str = "(loop $again (br $again))";
 
 fn signature(resolve: &Resolve, abi: AbiVariant, function: &Function) -> String {
     let signature = resolve.wasm_signature(abi, function);
@@ -333,7 +333,7 @@ fn core(ty: WasmType) -> &'static str {
 }
 
 /// An interface of the contract, and its functions.
-pub(super) fn interface_named<'a>(
+pub(crate) fn interface_named<'a>(
     resolve: &'a Resolve,
     name: &str,
 ) -> (InterfaceId, impl Iterator<Item = &'a Function>) {

@@ -98,11 +98,10 @@ fn print_alert(alert: &Alert) {
 }
 
 fn describe(event: &Event) -> String {
-    match event.data {
-        EventData::Msr(Msr { msr, old, new }) => {
-            format!("writes {}: {old:#x} → {new:#x}", name(msr))
-        }
-        other => other.kind().name().to_owned(),
+    if let EventData::Msr(Msr { msr, old, new }) = event.data {
+        format!("writes {}: {old:#x} → {new:#x}", name(msr))
+    } else {
+        event.kind().name().to_owned()
     }
 }
 
@@ -114,14 +113,20 @@ fn name(number: u32) -> String {
 }
 
 fn print_summary(records: &[Record]) {
-    let spent = records.iter().filter_map(|record| match record {
-        Record::Event(judged) => Some(judged.judges.iter().map(|opinion| opinion.ns).sum::<u64>()),
-        _ => None,
+    let spent = records.iter().filter_map(|record| {
+        if let Record::Event(judged) = record {
+            Some(judged.judges.iter().map(|opinion| opinion.ns).sum::<u64>())
+        } else {
+            None
+        }
     });
     let (events, spent) = spent.fold((0, 0), |(events, total), ns| (events + 1, total + ns));
-    let stayed = records.iter().find_map(|record| match record {
-        Record::Report { value, .. } => Some(*value),
-        _ => None,
+    let stayed = records.iter().find_map(|record| {
+        if let Record::Report { value, .. } = record {
+            Some(*value)
+        } else {
+            None
+        }
     });
     if let Some(value) = stayed {
         println!("\nThe value that stayed in LSTAR: {value:#x}");

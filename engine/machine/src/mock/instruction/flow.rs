@@ -170,13 +170,13 @@ impl Play for Reset {
 /// `event = "shutdown"`: the guest turns itself off, or falls over.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
-pub struct Turn {
+pub struct TurnOff {
     /// Why.
     #[serde(deserialize_with = "cause")]
     pub cause: ShutdownCause,
 }
 
-impl Play for Turn {
+impl Play for TurnOff {
     fn decode(&self, _guest: &Guest) -> Decoded {
         Ok(Some(events::Shutdown { cause: self.cause }.into()))
     }
