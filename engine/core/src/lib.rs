@@ -37,6 +37,7 @@ pub mod round;
 pub mod shared;
 pub mod station;
 
+mod failure;
 mod mail;
 mod policy_judge;
 mod thread;

@@ -1,7 +1,6 @@
 //! A policy as a judge: keeps its instance alive, and answers for it when it fails.
 
 mod conduct;
-mod failure;
 mod home;
 
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use oriel_protocol::{Case, EventKind, Moment, Observation, Verdict};
 
 use crate::{
     desk::Desk,
+    failure,
     judge::{Judge, Lapse, Ruling},
 };
 pub(crate) use conduct::Conduct;

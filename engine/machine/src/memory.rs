@@ -1,7 +1,9 @@
 //! Guest-physical memory, as the engine reads and writes it.
 
 use oriel_protocol::{Gpa, Refusal};
-use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend as _, GuestMemoryMmap, GuestMemoryRegion as _};
+use vm_memory::{
+    Bytes, GuestAddress, GuestMemoryBackend as _, GuestMemoryMmap, GuestMemoryRegion as _,
+};
 
 /// Guest-physical memory of one machine.
 pub trait GuestMemory: Send + Sync {

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 
 use crate::{
-    Desk, Failure, Slot, instance::Answer, limits::Allowance, state::State, watchdog::Turn,
+    Desk, Failure, Slot,
+    instance::Answer,
+    limits::{Allowance, cut},
+    state::State,
+    watchdog::Turn,
 };
 
 /// A call that is about to be made: with a desk, a turn of the slot, and this much time.
@@ -70,7 +74,7 @@ fn message(state: &State, error: &wasmtime::Error) -> String {
     let mut parts: Vec<String> = state.last_words().map(str::to_owned).into_iter().collect();
     parts.push(cause.trim_start_matches("wasm trap: ").to_owned());
     parts.extend(error.downcast_ref::<WasmBacktrace>().and_then(place));
-    parts.join("; ")
+    cut(parts.join("; "))
 }
 
 /// The functions of a backtrace, innermost first, by the names that their authors know.

@@ -9,6 +9,8 @@ mod interface;
 mod load_error;
 pub(crate) mod sections;
 
+use std::collections::BTreeMap;
+
 use oriel_protocol::{EventSet, Right};
 use serde::Serialize;
 
@@ -113,17 +115,16 @@ type Asked = (Vec<Right>, Vec<(Right, Vec<String>)>);
 
 /// The rights among the imports. Anything else with functions in it is refused.
 fn imports(component: &Component) -> Result<Asked, LoadError> {
-    let mut functions = Vec::new();
+    let mut functions = BTreeMap::<Right, Vec<String>>::new();
     for (name, used) in &component.imports {
         match Import::named(name, used)? {
             Import::Words => {}
-            Import::Right(right) => functions.push((right, used.clone())),
+            Import::Right(right) => functions.entry(right).or_default().extend_from_slice(used),
         }
     }
-    functions.sort_by_key(|(right, _)| *right);
     Ok((
-        functions.iter().map(|(right, _)| *right).collect(),
-        functions,
+        functions.keys().copied().collect(),
+        functions.into_iter().collect(),
     ))
 }
 

@@ -11,6 +11,7 @@ use crate::{
     call::Visit,
     exports::Exports,
     judges::Store,
+    limits::cut,
     observe,
     policy::Linked,
     probe::Asked,
@@ -72,7 +73,9 @@ impl Instance {
             let answer = exports
                 .lifecycle
                 .call_init(store, &policy.settings, place.into())?;
-            Ok(answer.map(|()| exports).map_err(Failure::Init))
+            Ok(answer
+                .map(|()| exports)
+                .map_err(|no| Failure::Init(cut(no))))
         });
         let instance = begun.flatten().map(|exports| Self {
             store,
@@ -178,7 +181,7 @@ impl Instance {
             )
         });
         (
-            answer.and_then(|answer| answer.map_err(Failure::Declined)),
+            answer.and_then(|answer| answer.map_err(|no| Failure::Declined(cut(no)))),
             desk,
         )
     }
@@ -241,7 +244,7 @@ fn lawful(verdict: Verdict, case: &Case<'_>) -> Result<Verdict, Failure> {
 
 impl Saved {
     fn within(most: usize, answer: Result<wit_state::Saved, String>) -> Result<Self, Failure> {
-        let wit_state::Saved { schema, data } = answer.map_err(Failure::Declined)?;
+        let wit_state::Saved { schema, data } = answer.map_err(|no| Failure::Declined(cut(no)))?;
         if data.len() > most {
             let length = data.len();
             return Err(Failure::Declined(format!(

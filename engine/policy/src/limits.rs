@@ -34,7 +34,7 @@ pub struct Limits {
     pub tick: Duration,
     /// How many times its CPU time a call may take on the wall clock.
     pub wall_factor: u32,
-    /// Bytes of one linear memory.
+    /// Bytes of one linear memory; of an instance in the pool, the pool's own limit at most.
     pub memory: usize,
     /// Elements of one table.
     pub table_elements: usize,
@@ -113,6 +113,12 @@ impl From<&Limits> for Times {
             tick: allow(limits.tick),
         }
     }
+}
+
+/// A policy's own words, of a length that can be told.
+pub(crate) fn cut(mut words: String) -> String {
+    words.truncate(words.floor_char_boundary(LOG_MAX));
+    words
 }
 
 /// A time as one number; centuries are cut off.

@@ -6,7 +6,9 @@ mod deadlines;
 mod desk;
 mod echo;
 pub(crate) mod guest;
+mod hearing;
 mod judging;
+mod keeping;
 mod lifecycle;
 mod limits;
 mod loading;
@@ -14,9 +16,11 @@ mod rights;
 
 use std::sync::{Arc, LazyLock};
 
-use oriel_protocol::{Case, Decision, Event, EventData, EventSet, Moment, Right, VerdictSet};
+use oriel_protocol::{Case, Decision, Event, EventData, EventSet, Moment, Right};
 
-use crate::{Desk, Host, HostSettings, Instance, Place, Plugin, Policy, PrepareError, Slot, Terms};
+use crate::{
+    Desk, Host, HostSettings, Instance, Limits, Place, Plugin, Policy, PrepareError, Slot, Terms,
+};
 use desk::FakeDesk;
 use guest::Guest;
 
@@ -39,6 +43,11 @@ fn all() -> Terms {
         name: "guest".into(),
         rights: Right::ALL.iter().copied().collect(),
         events: EventSet::all(),
+        limits: Limits {
+            // A loaded machine is no reason for a test to fail.
+            wall_factor: 10_000,
+            ..Limits::default()
+        },
         ..Terms::default()
     }
 }

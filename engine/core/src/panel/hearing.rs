@@ -8,6 +8,7 @@ use oriel_protocol::{Case, Event, Moment, Verdict};
 use super::{Listener, Seat};
 use crate::{
     desk::Desk,
+    failure,
     judge::Ruling,
     record::{Failed, Judged, Opinion, Record},
     round::Round,
@@ -73,6 +74,7 @@ impl<'a> Hearing<'a> {
             Some(what) => seat.judge.observe(what, &case, desk),
         };
         desk.close();
+        let ruling = failure::lawful(ruling, self.event);
         self.note(seat, &ruling, started);
         let conflict = self.round.add(listener.judge(), ruling.verdict);
         if let (Some(conflict), Some(notes)) = (conflict, &mut self.notes) {

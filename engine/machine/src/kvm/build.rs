@@ -136,11 +136,16 @@ pub fn is_usable() -> Result<(), KvmError> {
 }
 
 fn open() -> Result<Kvm, KvmError> {
-    Kvm::new().map_err(|errno| match Errno::from_raw_os_error(errno.errno()) {
+    Kvm::new().map_err(unopened)
+}
+
+/// Why `/dev/kvm` did not open.
+fn unopened(errno: kvm_ioctls::Error) -> KvmError {
+    match Errno::from_raw_os_error(errno.errno()) {
         Errno::NOENT | Errno::NODEV | Errno::NXIO => KvmError::NoDevice,
         Errno::ACCESS | Errno::PERM => KvmError::NotPermitted,
         _ => KvmError::host("opening /dev/kvm")(errno),
-    })
+    }
 }
 
 fn check_capabilities(kvm: &Kvm) -> Result<(), KvmError> {
@@ -180,4 +185,22 @@ fn parts(vm: Arc<KvmVm>, vcpus: Vec<(MappedVcpu, Tap)>) -> io::Result<Parts> {
         vcpus: vcpus?,
         machine: vm,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_is_missing_or_not_permitted_is_told_with_the_next_step() {
+        let said =
+            |errno: Errno| unopened(kvm_ioctls::Error::new(errno.raw_os_error())).to_string();
+        for missing in [Errno::NOENT, Errno::NODEV, Errno::NXIO] {
+            assert!(said(missing).contains("does not exist: load the module"));
+        }
+        for forbidden in [Errno::ACCESS, Errno::PERM] {
+            assert!(said(forbidden).contains("add the user to the group `kvm`"));
+        }
+        assert!(said(Errno::MFILE).contains("opening /dev/kvm failed"));
+    }
 }

@@ -101,9 +101,14 @@ pub enum LoadError {
     BehindSignature(usize),
 }
 
+/// The first few of a list of names.
 fn list(names: &[String]) -> String {
-    if names.is_empty() {
+    const SHOWN: usize = 8;
+    let shown = names.iter().take(SHOWN).map(String::as_str);
+    let more = (names.len() > SHOWN).then_some("…");
+    let shown: Vec<_> = shown.chain(more).collect();
+    if shown.is_empty() {
         return "none".into();
     }
-    names.join(", ")
+    shown.join(", ")
 }

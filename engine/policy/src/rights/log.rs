@@ -4,13 +4,13 @@ use oriel_protocol::commands::service::{self, WriteLog};
 
 use crate::{
     bindings::oriel::introspection::log::{Host, Level},
-    limits::LOG_MAX,
+    limits::cut,
     state::State,
 };
 
 impl Host for State {
-    fn write(&mut self, level: Level, mut message: String) {
-        message.truncate(message.floor_char_boundary(LOG_MAX));
+    fn write(&mut self, level: Level, message: String) {
+        let message = cut(message);
         let level = level.into();
         if level == service::Level::Error {
             self.keep_words(&message);

@@ -37,12 +37,17 @@ fn named<'a>(resolve: &'a Resolve, interface_name: &str, ty: &str) -> &'a TypeDe
 
 /// The names of the cases of an enum or a variant, or of the bits of flags, in order.
 fn cases(resolve: &Resolve, interface: &str, ty: &str) -> Vec<String> {
-    match &named(resolve, interface, ty).kind {
-        TypeDefKind::Enum(list) => list.cases.iter().map(|case| case.name.clone()).collect(),
-        TypeDefKind::Flags(list) => list.flags.iter().map(|flag| flag.name.clone()).collect(),
-        TypeDefKind::Variant(list) => list.cases.iter().map(|case| case.name.clone()).collect(),
-        other => panic!("{other:?} has no cases"),
+    let kind = &named(resolve, interface, ty).kind;
+    if let TypeDefKind::Enum(list) = kind {
+        return list.cases.iter().map(|case| case.name.clone()).collect();
     }
+    if let TypeDefKind::Flags(list) = kind {
+        return list.flags.iter().map(|flag| flag.name.clone()).collect();
+    }
+    if let TypeDefKind::Variant(list) = kind {
+        return list.cases.iter().map(|case| case.name.clone()).collect();
+    }
+    panic!("{kind:?} has no cases")
 }
 
 /// The words of values as they are serialized, which is how they are spelled everywhere.

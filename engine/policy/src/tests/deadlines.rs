@@ -13,7 +13,7 @@ use super::{
     guest::{ANSWER, LOOP},
     *,
 };
-use crate::{Failure, Limits};
+use crate::Failure;
 
 const SHORT: Duration = Duration::from_millis(5);
 

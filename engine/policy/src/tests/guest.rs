@@ -309,6 +309,16 @@ pub(crate) fn answer_with(case: u8, payload: &str) -> String {
     )
 }
 
+/// A body that answers with an error of this text, which is at [`TEXT`].
+pub(crate) fn error(text: &str) -> String {
+    format!(
+        "(i32.store offset=4 (i32.const {ANSWER}) (i32.const {TEXT}))
+         (i32.store offset=8 (i32.const {ANSWER}) (i32.const {})) {}",
+        text.len(),
+        answer(1)
+    )
+}
+
 /// A body that never ends.
 pub(crate) const LOOP: &str = "(loop $again (br $again))";
 
