@@ -187,6 +187,7 @@ where
         filters: kinds.iter().map(|&kind| Filter::any(kind)).collect(),
         observations: vec![],
         store: Arc::default(),
+        tick: None,
         make: Box::new(move |_, _| -> Box<dyn Judge> { Box::new(Native(judge.clone())) }),
     }
 }

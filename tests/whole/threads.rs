@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oriel_engine::{Engine, Sink, record};
+use oriel_engine::{Engine, Record, Sink, record};
 use oriel_machine::{
     End,
     mock::{self, Scenario, Step},
@@ -17,7 +17,7 @@ use oriel_protocol::{
     },
     x86::{Register, msr},
 };
-use oriel_tests::{host, native, play, zoo};
+use oriel_tests::{Load, host, native, play, zoo};
 
 /// Far longer than anything takes, so that nothing but a hang meets it.
 const FOREVER: Duration = Duration::from_secs(60);
@@ -168,4 +168,67 @@ fn instances_per_vcpu_share_by_the_store() {
         key: "count".to_owned(),
     });
     assert_eq!(counted, Ok(Some(1000u64.to_le_bytes().to_vec())));
+}
+
+/// Passes records on to a test that waits for one.
+struct Told(std::sync::mpsc::Sender<Record>);
+
+impl Sink for Told {
+    fn put(&self, record: Record) {
+        // The test may have seen enough.
+        let _ = self.0.send(record);
+    }
+}
+
+/// Runs a guest that never ends under this policy, until the engine has told this often of
+/// what `wanted` picks.
+fn until(policy: &Load, times: usize, wanted: impl Fn(&Record) -> bool) {
+    let (told, records) = std::sync::mpsc::channel();
+    let endless = Scenario::new("endless").step(Step::serial("x")).looping();
+    let parts = endless
+        .build(Arc::new(outlet::Kept::default()))
+        .expect("well formed");
+    let engine = Engine::new(host(), parts).sink(Arc::new(Told(told)));
+    let running = engine
+        .judge(policy.candidate(&host()))
+        .start()
+        .expect("starts");
+    let mut seen = 0;
+    while seen < times {
+        let record = records.recv_timeout(FOREVER).expect("it is told in time");
+        seen += usize::from(wanted(&record));
+    }
+    running.handle().stop();
+    assert_eq!(running.wait().end, End::Cancelled);
+}
+
+#[test]
+fn the_clock_calls_a_policy_that_ticks() {
+    let policy = zoo("alert").text("at", "tick");
+    until(
+        &policy,
+        2,
+        |record| matches!(record, Record::Alert(alert) if alert.moment.vcpu == record::CLOCK),
+    );
+}
+
+#[test]
+fn a_trap_in_a_tick_is_told_and_the_next_tick_finds_a_fresh_instance() {
+    let policy = zoo("trap").text("at", "tick");
+    until(
+        &policy,
+        2,
+        |record| matches!(record, Record::Failure(failed) if failed.kind.is_none()),
+    );
+}
+
+#[test]
+fn an_endless_loop_in_a_tick_is_stopped() {
+    let mut policy = zoo("loop").text("at", "tick");
+    policy.limits.tick = Duration::from_millis(2);
+    until(
+        &policy,
+        1,
+        |record| matches!(record, Record::Failure(failed) if failed.kind.is_none()),
+    );
 }

@@ -80,9 +80,10 @@ fn event() -> Event {
 /// One vCPU's station with one judge, and nobody who wants to know.
 fn station(host: &Arc<Host>, candidate: Candidate) -> Result<Station> {
     let parts = Scenario::new("bench").build(Arc::new(Kept::default()))?;
-    let (_, mut stations) = Engine::new(host.clone(), parts)
+    let mut stations = Engine::new(host.clone(), parts)
         .judge(candidate)
-        .stations()?;
+        .assemble()?
+        .stations;
     let mut station = stations.pop().context("one vCPU")?;
     station.ready();
     Ok(station)
@@ -95,6 +96,7 @@ fn judge(filter: Filter) -> Candidate {
         filters: vec![filter],
         observations: vec![],
         store: Arc::default(),
+        tick: None,
         make: Box::new(|_, _| -> Box<dyn Judge> {
             Box::new(Native(|_: &Case<'_>, _: &mut Desk| Verdict::Continue))
         }),

@@ -29,6 +29,8 @@ use staged::Staged;
 
 /// One vCPU's desk.
 pub struct Desk {
+    /// The number of its vCPU, and of its mailbox.
+    index: u32,
     vcpu: Box<dyn Vcpu>,
     shared: Arc<Shared>,
     /// Who is asking: the number of the judge.
@@ -48,16 +50,17 @@ pub struct Desk {
 
 impl Desk {
     pub(crate) fn new(vcpu: Box<dyn Vcpu>, shared: Arc<Shared>) -> Box<Self> {
-        let moment = Moment {
-            vcpu: vcpu.index(),
-            seq: 0,
-            time_ns: 0,
-        };
+        let index = vcpu.index();
         Box::new(Self {
+            index,
             vcpu,
             shared,
             caller: 0,
-            moment,
+            moment: Moment {
+                vcpu: index,
+                seq: 0,
+                time_ns: 0,
+            },
             staged: Staged::default(),
             hold: None,
             paused: Vec::new(),
@@ -69,7 +72,7 @@ impl Desk {
 
     /// The vCPU whose desk it is.
     pub fn index(&self) -> u32 {
-        self.moment.vcpu
+        self.index
     }
 
     /// The event that is being judged.

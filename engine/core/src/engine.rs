@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use oriel_machine::{ArmError, End, Parts};
+use oriel_machine::{ArmError, End, Kicker, Parts, Vcpu};
 use oriel_policy::{Host, Slot, Store};
 use oriel_protocol::{
     Filter, Grant, Observation, Refusal, Request,
@@ -15,8 +15,10 @@ use oriel_protocol::{
 use thiserror::Error;
 
 use crate::{
+    absent::Nobody,
+    clock::{Called, Clock},
     holdings::Holdings,
-    judge::Judge,
+    judge::{Bench, Judge},
     ledger::Ledger,
     mail::{Mail, Pauser},
     mailbox::Mailbox,
@@ -39,12 +41,25 @@ pub struct Candidate {
     pub observations: Vec<Observation>,
     /// What it remembers.
     pub store: Arc<Store>,
-    /// Makes the judge of one vCPU, whose thread calls policies with this slot.
+    /// How often the clock calls it; none: never.
+    pub tick: Option<Duration>,
+    /// Makes the judge of one vCPU, or of the clock; its thread calls policies with this slot.
     pub make: MakeJudge,
 }
 
-/// Makes the judge of one vCPU.
-pub type MakeJudge = Box<dyn Fn(u32, &Arc<Slot>) -> Box<dyn Judge> + Send + Sync>;
+/// Makes the judge of one vCPU, or of the clock.
+pub type MakeJudge = Box<dyn Fn(Bench, &Arc<Slot>) -> Box<dyn Judge> + Send + Sync>;
+
+/// A VM with all that its threads need.
+#[derive(Debug)]
+pub struct Assembly {
+    /// Reaches it from any thread.
+    pub handle: VmHandle,
+    /// For each vCPU, by its number.
+    pub stations: Vec<Station>,
+    /// For each judge that the clock calls.
+    pub clocks: Vec<Clock>,
+}
 
 /// What a VM is started with.
 pub struct Engine {
@@ -65,10 +80,10 @@ pub enum StartError {
     #[error("not everything that the judges listen to can be reported")]
     Arm(#[from] ArmError),
     /// No thread.
-    #[error("starting the thread of vCPU {vcpu} failed")]
+    #[error("the thread {name} does not start")]
     Thread {
-        /// Which vCPU.
-        vcpu: u32,
+        /// Its name.
+        name: String,
         /// What the host said.
         source: std::io::Error,
     },
@@ -123,13 +138,24 @@ impl Engine {
     /// # Errors
     /// [`StartError`]; then nothing runs.
     pub fn start(self) -> Result<Running, StartError> {
-        let (handle, stations) = self.stations()?;
+        let Assembly {
+            handle,
+            stations,
+            clocks,
+        } = self.assemble()?;
         let mut running = Running {
             shared: handle.shared,
             threads: Vec::new(),
         };
-        for station in stations {
-            running.launch(station)?;
+        for mut station in stations {
+            let name = format!("vcpu-{}", station.desk().index());
+            running.launch(name, move || thread::run(station))?;
+        }
+        for clock in clocks {
+            running.launch("clock".to_owned(), move || {
+                clock.run();
+                0
+            })?;
         }
         Ok(running)
     }
@@ -139,7 +165,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`StartError`]; then nothing is armed.
-    pub fn stations(self) -> Result<(VmHandle, Vec<Station>), StartError> {
+    pub fn assemble(self) -> Result<Assembly, StartError> {
         check_names(&self.candidates)?;
         let Self {
             host,
@@ -148,17 +174,14 @@ impl Engine {
             sink,
             settings,
         } = self;
+        let Parts { machine, vcpus } = parts;
         let holdings = candidates.iter().map(declared).collect();
-        let ledger = Ledger::new(parts.machine.clone(), holdings)?;
         let shared = Arc::new(Shared {
-            ledger,
-            mailboxes: parts
-                .vcpus
-                .iter()
-                .map(|vcpu| Mailbox::new(vcpu.kicker()))
-                .collect(),
+            ledger: Ledger::new(machine.clone(), holdings)?,
+            mailboxes: mailboxes(&vcpus, &candidates),
+            vcpus: u32::try_from(vcpus.len()).unwrap_or(u32::MAX),
             callers: candidates.iter().map(caller).collect(),
-            machine: parts.machine,
+            machine,
             sink,
             metrics: Metrics::default(),
             settings,
@@ -166,17 +189,50 @@ impl Engine {
             end: std::sync::OnceLock::new(),
         });
         shared.tell(|| Record::Start(start_record(&shared)));
-        let stations = parts
-            .vcpus
+        let stations = vcpus
             .into_iter()
             .map(|vcpu| Station::new(vcpu, &shared, host.slot(), &candidates));
-        Ok((
-            VmHandle {
-                shared: shared.clone(),
-            },
-            stations.collect(),
-        ))
+        let stations = stations.collect();
+        Ok(Assembly {
+            stations,
+            clocks: clocks(&host, &shared, &candidates),
+            handle: VmHandle { shared },
+        })
     }
+}
+
+/// One for each vCPU, then one for each clock.
+fn mailboxes(vcpus: &[Box<dyn Vcpu>], candidates: &[Candidate]) -> Vec<Mailbox<Mail>> {
+    let kickers = vcpus.iter().map(|vcpu| vcpu.kicker());
+    let nobody = candidates
+        .iter()
+        .filter(|one| one.tick.is_some())
+        .map(|_| -> Arc<dyn Kicker> { Arc::new(Nobody) });
+    kickers.chain(nobody).map(Mailbox::new).collect()
+}
+
+/// A clock for each judge that wants one.
+fn clocks(host: &Host, shared: &Arc<Shared>, candidates: &[Candidate]) -> Vec<Clock> {
+    let ticking = candidates
+        .iter()
+        .enumerate()
+        .filter_map(|(at, one)| Some((at, one, one.tick?)));
+    let clocks = ticking
+        .zip(shared.vcpus..)
+        .map(|((at, one, period), mailbox)| {
+            let judge = (one.make)(Bench::Clock, &host.slot());
+            Clock::new(
+                shared,
+                mailbox,
+                at,
+                Called {
+                    name: one.name.clone(),
+                    judge,
+                    period,
+                },
+            )
+        });
+    clocks.collect()
 }
 
 fn check_names(candidates: &[Candidate]) -> Result<(), StartError> {
@@ -220,7 +276,7 @@ fn caller(candidate: &Candidate) -> Caller {
 fn start_record(shared: &Shared) -> Start {
     Start {
         identity: shared.machine.identity().clone(),
-        vcpus: u32::try_from(shared.mailboxes.len()).unwrap_or(u32::MAX),
+        vcpus: shared.vcpus,
         judges: shared
             .callers
             .iter()
@@ -236,18 +292,21 @@ pub struct Running {
 }
 
 impl Running {
-    fn launch(&mut self, mut station: Station) -> Result<(), StartError> {
-        let vcpu = station.desk().index();
+    fn launch(
+        &mut self,
+        name: String,
+        body: impl FnOnce() -> u64 + Send + 'static,
+    ) -> Result<(), StartError> {
         // Sync Wasm calls run on this stack: room for a policy's and the host's below it.
         let thread = std::thread::Builder::new()
-            .name(format!("vcpu-{vcpu}"))
+            .name(name.clone())
             .stack_size(4 << 20);
-        match thread.spawn(move || thread::run(station)) {
+        match thread.spawn(body) {
             Ok(handle) => self.threads.push(handle),
             Err(source) => {
-                // The vCPUs that run already are told to stop, and waited for in `drop`.
+                // Those that run already are told to stop, and waited for in `drop`.
                 self.shared.end(&End::Cancelled);
-                return Err(StartError::Thread { vcpu, source });
+                return Err(StartError::Thread { name, source });
             }
         }
         Ok(())
@@ -340,7 +399,7 @@ impl VmHandle {
             // Whoever asked may have stopped waiting.
             let _ = send.try_send(answer);
         });
-        self.shared.post(
+        self.shared.post_to_vcpu(
             vcpu,
             Mail::Pause {
                 by: Pauser::Operator,
@@ -355,7 +414,7 @@ impl VmHandle {
     /// # Errors
     /// [`Refusal::NotFound`] if there is no such vCPU, [`Refusal::Gone`] if it has ended.
     pub fn resume(&self, vcpu: u32) -> Result<(), Refusal> {
-        self.shared.post(
+        self.shared.post_to_vcpu(
             vcpu,
             Mail::Resume {
                 by: Pauser::Operator,
@@ -389,7 +448,7 @@ impl VmHandle {
             // Whoever asked may have stopped waiting.
             let _ = send.try_send(answer);
         });
-        self.shared.post(
+        self.shared.post_to_vcpu(
             vcpu,
             Mail::Call {
                 caller: judge,

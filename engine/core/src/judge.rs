@@ -26,6 +26,11 @@ pub trait Judge: Send {
         (Ruling::from(Verdict::Continue), desk)
     }
 
+    /// Is called by the clock; `missed` calls were left out since the last.
+    fn tick(&mut self, _time_ns: u64, _missed: u32, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
+        (Ruling::from(Verdict::Continue), desk)
+    }
+
     /// Is told of something that takes no answer.
     fn notice(
         &mut self,
@@ -35,6 +40,15 @@ pub trait Judge: Send {
     ) -> (Ruling, Box<Desk>) {
         (Ruling::from(Verdict::Continue), desk)
     }
+}
+
+/// Where a judge sits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bench {
+    /// With this vCPU.
+    Vcpu(u32),
+    /// With the clock.
+    Clock,
 }
 
 /// A judge's answer, or what stands in for it.

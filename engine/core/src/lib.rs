@@ -15,12 +15,14 @@
 //! | [`engine`] | a VM from start to end | judges |
 //! | [`panel`] | who hears what on one vCPU | shares anything with another vCPU |
 //! | [`round`] | how verdicts add up | asks anybody |
+//! | [`clock`] | calling a judge every so often | touches a vCPU |
 //! | [`desk`] | one vCPU's state while it is out of the guest; the gate | waits without serving its mailbox |
 //! | [`ledger`] | who has armed what | delivers events |
 //! | [`judge`] | what a judge is | knows Wasm |
 //! | [`policies`] | policies as judges | merges verdicts |
 //! | [`record`], [`lines`] | what is told about all this | holds up a vCPU |
 
+pub mod clock;
 pub mod desk;
 pub mod effect;
 pub mod engine;
@@ -37,13 +39,15 @@ pub mod round;
 pub mod shared;
 pub mod station;
 
+mod absent;
 mod failure;
 mod mail;
 mod policy_judge;
 mod thread;
 
+pub use clock::Clock;
 pub use desk::Desk;
-pub use engine::{Candidate, Engine, Outcome, Running, StartError, VmHandle};
+pub use engine::{Assembly, Candidate, Engine, Outcome, Running, StartError, VmHandle};
 pub use judge::{Judge, Native, Ruling};
 pub use record::{Record, Sink};
 pub use shared::Settings;

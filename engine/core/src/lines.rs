@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::{
     effect::effect,
-    record::{Alert, Failed, Judged, LogLine, Record, Refused},
+    record::{Alert, CLOCK, Failed, Judged, LogLine, Record, Refused},
 };
 
 /// The version of the format, in every line.
@@ -130,7 +130,8 @@ fn log(line: &LogLine) -> Json {
 
 fn stamp(moment: Moment) -> Map<String, Json> {
     let mut fields = Map::new();
-    fields.insert("vcpu".to_owned(), json!(moment.vcpu));
+    let vcpu = (moment.vcpu != CLOCK).then_some(moment.vcpu);
+    fields.insert("vcpu".to_owned(), json!(vcpu));
     fields.insert("seq".to_owned(), json!(moment.seq));
     fields.insert("time_ns".to_owned(), json!(moment.time_ns));
     fields

@@ -107,8 +107,7 @@ impl Panel {
             let (ruling, back) = seat.judge.ready(desk);
             desk = back;
             desk.close();
-            self.shared
-                .tell_lapse(seat, moment, EventKind::CreateVcpu, ruling);
+            self.shared.tell_lapse(&seat.name, moment, None, ruling);
         }
         desk
     }
@@ -132,7 +131,8 @@ impl Panel {
             let (ruling, back) = seat.judge.notice(kind, moment, desk);
             desk = back;
             desk.close();
-            self.shared.tell_lapse(seat, moment, kind, ruling);
+            self.shared
+                .tell_lapse(&seat.name, moment, Some(kind), ruling);
         }
         desk
     }
@@ -164,17 +164,15 @@ impl std::fmt::Debug for Panel {
 
 impl Shared {
     /// Tells of a judge that failed where no verdict was asked for.
-    fn tell_lapse(&self, seat: &Seat, moment: Moment, kind: EventKind, ruling: Ruling) {
-        let Some(lapse) = ruling.failure else { return };
-        self.tell(|| {
-            Record::Failure(Failed {
-                judge: seat.name.clone(),
-                moment,
-                kind,
-                failure: lapse.reason,
-                verdict: ruling.verdict,
-                quarantined: lapse.quarantined,
-            })
-        });
+    pub(crate) fn tell_lapse(
+        &self,
+        judge: &Arc<str>,
+        moment: Moment,
+        kind: Option<EventKind>,
+        ruling: Ruling,
+    ) {
+        if let Some(lapse) = ruling.failure {
+            self.tell(|| Record::Failure(Failed::untold(judge.clone(), moment, kind, lapse)));
+        }
     }
 }

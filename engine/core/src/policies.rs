@@ -7,7 +7,7 @@ use oriel_protocol::{CommandSet, EventSet, Grant, Right};
 
 use crate::{
     engine::Candidate,
-    judge::Judge,
+    judge::{Bench, Judge},
     policy_judge::{Conduct, Home, PolicyJudge, Turn},
 };
 
@@ -16,10 +16,11 @@ pub fn candidate(host: &Arc<Host>, policy: &Arc<Policy>, store: Arc<Store>) -> C
     let (judging_host, judging) = (host.clone(), policy.clone());
     let conduct = Arc::new(Conduct::default());
     let turn = Arc::new(Turn::default());
-    let make = move |_vcpu: u32, slot: &Arc<Slot>| -> Box<dyn Judge> {
-        let home = match judging.instances() {
-            InstanceMode::Vcpu => Home::Vcpu(None),
-            InstanceMode::Vm => Home::Vm(turn.clone()),
+    let make = move |place: Bench, slot: &Arc<Slot>| -> Box<dyn Judge> {
+        let home = match (place, judging.instances()) {
+            (Bench::Clock, _) => Home::Clock(None),
+            (Bench::Vcpu(_), InstanceMode::Vcpu) => Home::Vcpu(None),
+            (Bench::Vcpu(_), InstanceMode::Vm) => Home::Vm(turn.clone()),
         };
         Box::new(PolicyJudge {
             host: judging_host.clone(),
@@ -35,6 +36,7 @@ pub fn candidate(host: &Arc<Host>, policy: &Arc<Policy>, store: Arc<Store>) -> C
         filters: policy.filters().to_vec(),
         observations: policy.observations().to_vec(),
         store,
+        tick: policy.tick(),
         make: Box::new(make),
     }
 }

@@ -128,6 +128,17 @@ impl Judge for PolicyJudge {
         (self.told(answer), desk)
     }
 
+    fn tick(&mut self, time_ns: u64, missed: u32, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
+        if self.conduct.is_quarantined() {
+            return (Verdict::Continue.into(), desk);
+        }
+        let (answer, desk) = self.call(desk, |instance, slot, desk| {
+            let (answer, lent) = instance.tick(time_ns, missed, slot, desk);
+            (answer, Desk::back(lent))
+        });
+        (self.told(answer), desk)
+    }
+
     fn notice(&mut self, kind: EventKind, moment: Moment, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
         if self.conduct.is_quarantined() {
             return (Verdict::Continue.into(), desk);

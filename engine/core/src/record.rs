@@ -7,6 +7,8 @@ use oriel_protocol::{
     commands::service::{Level, Severity},
 };
 
+use crate::judge::Lapse;
+
 /// Takes what the engine tells. Called on vCPU threads: must not block for long.
 pub trait Sink: Send + Sync {
     /// Takes one record.
@@ -57,6 +59,9 @@ pub struct Start {
     pub judges: Vec<Arc<str>>,
 }
 
+/// The `vcpu` of a [`Moment`] that is no vCPU's: what a policy says when the clock calls it.
+pub const CLOCK: u32 = u32::MAX;
+
 /// An event with its verdicts.
 #[derive(Clone, Debug)]
 pub struct Judged {
@@ -88,7 +93,7 @@ pub struct Opinion {
 pub struct Alert {
     /// Who.
     pub judge: Arc<str>,
-    /// On which vCPU; none: outside of an event.
+    /// When, and on which vCPU.
     pub moment: Moment,
     /// How bad it is.
     pub severity: Severity,
@@ -118,8 +123,8 @@ pub struct Failed {
     pub judge: Arc<str>,
     /// When.
     pub moment: Moment,
-    /// In what.
-    pub kind: EventKind,
+    /// In what; none: outside of an event.
+    pub kind: Option<EventKind>,
     /// How.
     pub failure: String,
     /// What stands in for its verdict.
@@ -152,6 +157,29 @@ impl Kept {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .clone()
+    }
+}
+
+impl Failed {
+    /// A judge that failed where no verdict was asked for.
+    pub(crate) fn untold(
+        judge: Arc<str>,
+        moment: Moment,
+        kind: Option<EventKind>,
+        lapse: Lapse,
+    ) -> Self {
+        let Lapse {
+            reason,
+            quarantined,
+        } = lapse;
+        Self {
+            judge,
+            moment,
+            kind,
+            failure: reason,
+            verdict: Verdict::Continue,
+            quarantined,
+        }
     }
 }
 

@@ -21,7 +21,10 @@ use crate::{
 pub struct Shared {
     pub(crate) machine: Arc<dyn Machine>,
     pub(crate) ledger: Ledger,
+    /// One a vCPU, then one a clock.
     pub(crate) mailboxes: Vec<Mailbox<Mail>>,
+    /// How many vCPUs there are.
+    pub(crate) vcpus: u32,
     pub(crate) callers: Vec<Caller>,
     pub(crate) sink: Option<Arc<dyn Sink>>,
     pub(crate) metrics: Metrics,
@@ -80,6 +83,15 @@ impl Shared {
     ///
     /// # Errors
     /// [`Refusal::NotFound`] if there is no such vCPU, [`Refusal::Gone`] if it has ended.
+    pub(crate) fn post_to_vcpu(&self, vcpu: u32, mail: Mail) -> Result<(), Refusal> {
+        if vcpu < self.vcpus {
+            self.post(vcpu, mail)
+        } else {
+            Err(Refusal::NotFound)
+        }
+    }
+
+    /// Sends a letter to a mailbox, a vCPU's or a clock's.
     pub(crate) fn post(&self, vcpu: u32, mail: Mail) -> Result<(), Refusal> {
         let mailbox = usize::try_from(vcpu)
             .ok()
@@ -110,7 +122,7 @@ impl std::fmt::Debug for Shared {
             out,
             "Shared({}, {} vCPUs)",
             self.machine.identity().name,
-            self.mailboxes.len()
+            self.vcpus
         )
     }
 }

@@ -12,6 +12,7 @@ use oriel_protocol::{Event, EventKind, Refusal, Verdict};
 use crate::{
     desk::Desk,
     engine::Candidate,
+    judge::Bench,
     panel::{Panel, Seat},
     shared::Shared,
 };
@@ -33,7 +34,7 @@ impl Station {
         let index = vcpu.index();
         let make = |one: &Candidate| Seat {
             name: one.name.clone(),
-            judge: (one.make)(index, &slot),
+            judge: (one.make)(Bench::Vcpu(index), &slot),
         };
         let panel = Panel::new(
             shared.clone(),

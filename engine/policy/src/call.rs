@@ -20,12 +20,14 @@ pub(crate) struct Visit<'a> {
 }
 
 impl<'a> Visit<'a> {
+    #[inline]
     pub(crate) const fn new(time: Allowance, slot: &'a Arc<Slot>, desk: Box<dyn Desk>) -> Self {
         Self { time, slot, desk }
     }
 
     /// Runs `code` inside the store, and hands the desk back. A store that has failed is never
     /// entered again.
+    #[inline]
     pub(crate) fn call<T>(
         self,
         store: &mut Store<State>,
@@ -44,6 +46,7 @@ impl<'a> Visit<'a> {
         (answer, desk.expect("nothing but `end` takes the desk"))
     }
 
+    #[inline]
     fn enter(&self, store: &Store<State>) -> Result<Turn<'a>, Failure> {
         if store.data().is_dead() {
             return Err(Failure::Dead);

@@ -84,6 +84,7 @@ impl State {
         store
     }
 
+    #[inline]
     pub(crate) fn begin(&mut self, slot: &Arc<Slot>, allowance: Allowance, desk: Box<dyn Desk>) {
         if !Arc::ptr_eq(&self.slot, slot) {
             self.slot = Arc::clone(slot);
@@ -97,6 +98,7 @@ impl State {
     }
 
     /// Ends a call; only one that went well leaves it alive.
+    #[inline]
     pub(crate) fn end(&mut self, well: bool) -> Option<Box<dyn Desk>> {
         self.dead = !well;
         self.desk.take()
@@ -117,6 +119,7 @@ impl State {
         })
     }
 
+    #[inline]
     pub(crate) const fn is_dead(&self) -> bool {
         self.dead
     }

@@ -180,6 +180,7 @@ impl Shared {
 
 impl Bell {
     /// What every call does: one load of a line that is hardly ever written.
+    #[inline]
     pub(crate) fn ring_if_dozing(&self) {
         if self.dozing.load(Ordering::Relaxed) {
             self.ring();

@@ -19,7 +19,7 @@ impl Desk {
     pub(super) fn ask(&mut self, vcpu: u32, call: VcpuCall) -> Result<VcpuReply, Refusal> {
         let (ticket, home) = self.ticket();
         let reply = Box::new(move |answer| home(Answer::Call(answer)));
-        self.shared.post(
+        self.shared.post_to_vcpu(
             vcpu,
             Mail::Call {
                 caller: self.caller,
@@ -37,7 +37,7 @@ impl Desk {
         let (ticket, home) = self.ticket();
         let reply = Box::new(move |answer| home(Answer::Pause(answer)));
         let by = Pauser::Judge { vcpu: self.index() };
-        self.shared.post(vcpu, Mail::Pause { by, reply })?;
+        self.shared.post_to_vcpu(vcpu, Mail::Pause { by, reply })?;
         // Whether or not it answers in time, the pause is in its mailbox.
         self.paused.push(vcpu);
         match self.await_answer(ticket)? {

@@ -97,7 +97,7 @@ impl<'a> Hearing<'a> {
             notes.failures.push(Failed {
                 judge: seat.name.clone(),
                 moment: self.moment,
-                kind: self.event.kind(),
+                kind: Some(self.event.kind()),
                 failure: lapse.reason.clone(),
                 verdict: ruling.verdict.clone(),
                 quarantined: lapse.quarantined,

@@ -19,6 +19,8 @@ pub(crate) enum Home {
     Vcpu(Option<Instance>),
     /// In one place for all vCPUs.
     Vm(Arc<Turn>),
+    /// With the clock.
+    Clock(Option<Instance>),
 }
 
 /// An instance that all vCPUs share, one at a time.
@@ -39,6 +41,7 @@ impl Home {
         match self {
             Self::Vcpu(_) => Place::Vcpu(vcpu),
             Self::Vm(_) => Place::Vm,
+            Self::Clock(_) => Place::Tick,
         }
     }
 
@@ -50,7 +53,7 @@ impl Home {
         desk: Box<Desk>,
     ) -> (Result<Option<Instance>, Failure>, Box<Desk>) {
         match self {
-            Self::Vcpu(instance) => (Ok(instance.take()), desk),
+            Self::Vcpu(instance) | Self::Clock(instance) => (Ok(instance.take()), desk),
             Self::Vm(turn) => turn.take(desk),
         }
     }
@@ -58,7 +61,7 @@ impl Home {
     /// Puts it back; none if it is gone.
     pub(crate) fn put(&mut self, instance: Option<Instance>, desk: &Desk) {
         match self {
-            Self::Vcpu(home) => *home = instance,
+            Self::Vcpu(home) | Self::Clock(home) => *home = instance,
             Self::Vm(turn) => turn.put(instance, desk),
         }
     }

@@ -24,9 +24,12 @@ impl Sink for Words {
                 );
             }
             Record::Failure(failed) => eprintln!(
-                "oriel: policy {} failed on a {} event; {} answers for it{}: {}",
+                "oriel: policy {} failed{}; {} answers for it{}: {}",
                 failed.judge,
-                failed.kind.name(),
+                failed
+                    .kind
+                    .map(|kind| format!(" on a {} event", kind.name()))
+                    .unwrap_or_default(),
                 failed.verdict.kind().name(),
                 if failed.quarantined {
                     ", and it is in quarantine now"

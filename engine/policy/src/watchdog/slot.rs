@@ -86,6 +86,7 @@ impl Slot {
     }
 
     /// Begins a call.
+    #[inline]
     pub(crate) fn enter(&self, allowance: Allowance) -> Result<Turn<'_>, Failure> {
         if self.turn.lasts() {
             return Err(Failure::Nested);
@@ -118,6 +119,7 @@ impl Slot {
         Pulse::GoOn
     }
 
+    #[inline]
     fn round_is_over(&self) -> bool {
         self.round.is_overdue()
             && self
@@ -161,21 +163,25 @@ struct Sight {
 
 impl Watch {
     /// The number that lasts is the owner's own word.
+    #[inline]
     fn lasts(&self) -> bool {
         self.number.load(Ordering::Relaxed) % 2 == 1
     }
 
+    #[inline]
     fn begin(&self, limit_ns: u64) {
         self.limit_ns.store(limit_ns, Ordering::Relaxed);
         let number = self.number.load(Ordering::Relaxed) | 1;
         self.number.store(number, Ordering::Release);
     }
 
+    #[inline]
     fn end(&self) {
         let number = self.number.load(Ordering::Relaxed) | 1;
         self.number.store(number.wrapping_add(1), Ordering::Release);
     }
 
+    #[inline]
     fn is_overdue(&self) -> bool {
         let number = self.number.load(Ordering::Relaxed);
         number % 2 == 1 && self.overdue.load(Ordering::Acquire) == number
