@@ -1,10 +1,6 @@
 //! A VM under introspection, from its start to its end.
 
-use std::{
-    sync::Arc,
-    thread::JoinHandle,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
 use oriel_machine::{ArmError, End, Kicker, Parts, Vcpu};
 use oriel_policy::{Host, Slot, Store};
@@ -27,6 +23,7 @@ use crate::{
     shared::{Caller, Settings, Shared},
     station::Station,
     thread,
+    time::Time,
 };
 
 /// A judge to be: what the engine asks for when the VM starts.
@@ -182,10 +179,10 @@ impl Engine {
             vcpus: u32::try_from(vcpus.len()).unwrap_or(u32::MAX),
             callers: candidates.iter().map(caller).collect(),
             machine,
+            time: Time::start(sink.is_some()),
             sink,
             metrics: Metrics::default(),
             settings,
-            started: Instant::now(),
             end: std::sync::OnceLock::new(),
         });
         shared.tell(|| Record::Start(start_record(&shared)));
@@ -326,7 +323,7 @@ impl Running {
         let outcome = Outcome {
             end,
             events,
-            ran: self.shared.started.elapsed(),
+            ran: self.shared.time.elapsed(),
         };
         self.shared.tell(|| Record::End(outcome.clone()));
         outcome

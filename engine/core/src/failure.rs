@@ -41,10 +41,10 @@ pub(crate) fn lawful(ruling: Ruling, event: &Event) -> Ruling {
     );
     Ruling {
         verdict: closed(event),
-        failure: Some(Lapse {
+        failure: Some(Box::new(Lapse {
             reason,
             quarantined: false,
-        }),
+        })),
     }
 }
 

@@ -13,7 +13,7 @@ pub trait Judge: Send {
 
     /// Gets ready, before the vCPU's first event.
     fn ready(&mut self, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
-        (Ruling::from(Verdict::Continue), desk)
+        (Ruling::CONTINUE, desk)
     }
 
     /// Sees an event without answering it.
@@ -23,12 +23,12 @@ pub trait Judge: Send {
         _case: &Case<'_>,
         desk: Box<Desk>,
     ) -> (Ruling, Box<Desk>) {
-        (Ruling::from(Verdict::Continue), desk)
+        (Ruling::CONTINUE, desk)
     }
 
     /// Is called by the clock; `missed` calls were left out since the last.
     fn tick(&mut self, _time_ns: u64, _missed: u32, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
-        (Ruling::from(Verdict::Continue), desk)
+        (Ruling::CONTINUE, desk)
     }
 
     /// Is told of something that takes no answer.
@@ -38,7 +38,7 @@ pub trait Judge: Send {
         _moment: Moment,
         desk: Box<Desk>,
     ) -> (Ruling, Box<Desk>) {
-        (Ruling::from(Verdict::Continue), desk)
+        (Ruling::CONTINUE, desk)
     }
 }
 
@@ -57,7 +57,7 @@ pub struct Ruling {
     /// The answer.
     pub verdict: Verdict,
     /// Why it is not the judge's own.
-    pub failure: Option<Lapse>,
+    pub failure: Option<Box<Lapse>>,
 }
 
 /// A judge did not answer.
@@ -67,6 +67,14 @@ pub struct Lapse {
     pub reason: String,
     /// It is not asked any more until the operator acts.
     pub quarantined: bool,
+}
+
+impl Ruling {
+    /// Let it happen.
+    pub const CONTINUE: Self = Self {
+        verdict: Verdict::Continue,
+        failure: None,
+    };
 }
 
 impl From<Verdict> for Ruling {

@@ -44,6 +44,7 @@ mod failure;
 mod mail;
 mod policy_judge;
 mod thread;
+mod time;
 
 pub use clock::Clock;
 pub use desk::Desk;

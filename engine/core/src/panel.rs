@@ -172,7 +172,7 @@ impl Shared {
         ruling: Ruling,
     ) {
         if let Some(lapse) = ruling.failure {
-            self.tell(|| Record::Failure(Failed::untold(judge.clone(), moment, kind, lapse)));
+            self.tell(|| Record::Failure(Failed::untold(judge.clone(), moment, kind, *lapse)));
         }
     }
 }

@@ -18,9 +18,9 @@ pub fn candidate(host: &Arc<Host>, policy: &Arc<Policy>, store: Arc<Store>) -> C
     let turn = Arc::new(Turn::default());
     let make = move |place: Bench, slot: &Arc<Slot>| -> Box<dyn Judge> {
         let home = match (place, judging.instances()) {
-            (Bench::Clock, _) => Home::Clock(None),
-            (Bench::Vcpu(_), InstanceMode::Vcpu) => Home::Vcpu(None),
-            (Bench::Vcpu(_), InstanceMode::Vm) => Home::Vm(turn.clone()),
+            (Bench::Clock, _) => Home::clock(),
+            (Bench::Vcpu(_), InstanceMode::Vcpu) => Home::vcpu(),
+            (Bench::Vcpu(_), InstanceMode::Vm) => Home::vm(turn.clone()),
         };
         Box::new(PolicyJudge {
             host: judging_host.clone(),

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, OnceLock},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use oriel_machine::{End, Machine};
@@ -15,6 +15,7 @@ use crate::{
     mailbox::Mailbox,
     metrics::Metrics,
     record::{Record, Sink},
+    time::Time,
 };
 
 /// What all threads of one VM share.
@@ -29,7 +30,7 @@ pub struct Shared {
     pub(crate) sink: Option<Arc<dyn Sink>>,
     pub(crate) metrics: Metrics,
     pub(crate) settings: Settings,
-    pub(crate) started: Instant,
+    pub(crate) time: Time,
     pub(crate) end: OnceLock<End>,
 }
 
@@ -69,7 +70,7 @@ impl Default for Settings {
 impl Shared {
     /// Nanoseconds since the VM started.
     pub fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        self.time.now()
     }
 
     /// Tells whoever listens.

@@ -51,6 +51,9 @@ impl<'a> Visit<'a> {
         if store.data().is_dead() {
             return Err(Failure::Dead);
         }
+        if !store.data().is_watched_in(self.slot) {
+            return Err(Failure::Foreign);
+        }
         self.slot.enter(self.time)
     }
 }

@@ -63,6 +63,9 @@ pub enum Failure {
     /// It failed before, and cannot be called again.
     #[error("it failed before; a new instance is needed")]
     Dead,
+    /// The thread's slot is another host's, whose watchdog would never look at this call.
+    #[error("this thread's slot belongs to another host of policies")]
+    Foreign,
     /// The thread's slot is in a call already.
     #[error("this thread is already inside a policy")]
     Nested,
@@ -75,7 +78,9 @@ impl Failure {
         match self {
             Self::Trap { .. } | Self::Overdue { .. } | Self::Init(_) => true,
             Self::Illegal { .. } | Self::TooLong { .. } => true,
-            Self::Stalled { .. } | Self::RoundOver | Self::Full | Self::Nested => false,
+            Self::Stalled { .. } | Self::RoundOver | Self::Full | Self::Nested | Self::Foreign => {
+                false
+            }
             Self::Declined(_) | Self::Mismatch(_) | Self::Unheard(_) | Self::Dead => false,
         }
     }

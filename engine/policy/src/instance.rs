@@ -61,6 +61,9 @@ impl Instance {
         slot: &Arc<Slot>,
         desk: Box<dyn Desk>,
     ) -> Answer<Self> {
+        if !policy.minding.covers(slot) {
+            return (Err(Failure::Foreign), desk);
+        }
         let init = policy.times.init;
         let state = State::new(slot, policy.limits, init);
         let mut store = state.into_store(policy.plugin.engine());

@@ -44,7 +44,7 @@ pub(crate) struct Linked {
     pub(crate) indices: Indices,
     pub(crate) settings: Vec<(String, WitSetting)>,
     /// The watchdog minds its limits as long as it lives.
-    _minding: Minding,
+    pub(crate) minding: Minding,
 }
 
 impl Policy {
@@ -164,7 +164,7 @@ impl Linked {
                 .iter()
                 .map(|(key, value)| (key.clone(), value.into()))
                 .collect(),
-            _minding: watchdog.mind(limits.shortest()),
+            minding: watchdog.mind(limits.shortest()),
         })
     }
 }

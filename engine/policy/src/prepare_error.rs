@@ -27,7 +27,7 @@ pub enum PrepareError {
         all: Vec<Right>,
     },
     /// Its configuration is wrong.
-    #[error("its configuration is wrong: {0}")]
+    #[error(transparent)]
     Config(#[from] ConfigError),
     /// It uses a function that this host does not have, or has with another type.
     #[error(

@@ -119,6 +119,12 @@ impl State {
         })
     }
 
+    /// Whether the watchdog that minds this policy looks at the slot.
+    #[inline]
+    pub(crate) fn is_watched_in(&self, slot: &Arc<Slot>) -> bool {
+        Arc::ptr_eq(&self.slot, slot) || self.slot.has_watchdog_of(slot)
+    }
+
     #[inline]
     pub(crate) const fn is_dead(&self) -> bool {
         self.dead

@@ -115,6 +115,13 @@ impl Drop for Watchdog {
     }
 }
 
+impl Minding {
+    /// Whether the same watchdog looks at this slot.
+    pub(crate) fn covers(&self, slot: &Slot) -> bool {
+        slot.belongs_to(&self.watchdog.shared.bell)
+    }
+}
+
 impl Drop for Minding {
     fn drop(&mut self) {
         let mut limits = lock(&self.watchdog.shared.limits);

@@ -74,6 +74,10 @@ impl<'a> Hearing<'a> {
             Some(what) => seat.judge.observe(what, &case, desk),
         };
         desk.close();
+        if ruling == Ruling::CONTINUE {
+            self.note(seat, &ruling, started);
+            return desk;
+        }
         let ruling = failure::lawful(ruling, self.event);
         self.note(seat, &ruling, started);
         let conflict = self.round.add(listener.judge(), ruling.verdict);

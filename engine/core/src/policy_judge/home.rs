@@ -14,13 +14,19 @@ use oriel_policy::{Failure, Instance, Place};
 use crate::{desk::Desk, mail::Mail};
 
 /// Where an instance lives.
-pub(crate) enum Home {
+pub(crate) struct Home {
+    /// Here while it is this vCPU's turn; with an instance of its own, always.
+    instance: Option<Instance>,
+    kind: Kind,
+}
+
+enum Kind {
     /// With this vCPU.
-    Vcpu(Option<Instance>),
+    Vcpu,
     /// In one place for all vCPUs.
     Vm(Arc<Turn>),
     /// With the clock.
-    Clock(Option<Instance>),
+    Clock,
 }
 
 /// An instance that all vCPUs share, one at a time.
@@ -36,34 +42,69 @@ struct Bench {
 }
 
 impl Home {
+    /// With a vCPU.
+    pub(crate) const fn vcpu() -> Self {
+        Self {
+            instance: None,
+            kind: Kind::Vcpu,
+        }
+    }
+
+    /// In one place for all vCPUs.
+    pub(crate) const fn vm(turn: Arc<Turn>) -> Self {
+        Self {
+            instance: None,
+            kind: Kind::Vm(turn),
+        }
+    }
+
+    /// With the clock.
+    pub(crate) const fn clock() -> Self {
+        Self {
+            instance: None,
+            kind: Kind::Clock,
+        }
+    }
+
     /// What an instance made here is for.
-    pub(crate) fn place(&self, vcpu: u32) -> Place {
-        match self {
-            Self::Vcpu(_) => Place::Vcpu(vcpu),
-            Self::Vm(_) => Place::Vm,
-            Self::Clock(_) => Place::Tick,
+    pub(crate) const fn place(&self, vcpu: u32) -> Place {
+        match &self.kind {
+            Kind::Vcpu => Place::Vcpu(vcpu),
+            Kind::Vm(_) => Place::Vm,
+            Kind::Clock => Place::Tick,
         }
     }
 
-    /// Takes the instance; none if there is none at the moment, and the caller makes one.
-    ///
-    /// Whoever takes must put, whatever becomes of the instance.
-    pub(crate) fn take(
-        &mut self,
-        desk: Box<Desk>,
-    ) -> (Result<Option<Instance>, Failure>, Box<Desk>) {
-        match self {
-            Self::Vcpu(instance) | Self::Clock(instance) => (Ok(instance.take()), desk),
-            Self::Vm(turn) => turn.take(desk),
+    /// Waits for the turn, if turns are taken. Whoever enters must leave.
+    pub(crate) fn enter(&mut self, desk: Box<Desk>) -> (Result<(), Failure>, Box<Desk>) {
+        let Kind::Vm(turn) = &self.kind else {
+            return (Ok(()), desk);
+        };
+        let (taken, desk) = turn.take(desk);
+        let taken = taken.map(|instance| self.instance = instance);
+        (taken, desk)
+    }
+
+    /// Lets the next one have its turn.
+    pub(crate) fn leave(&mut self, desk: &Desk) {
+        if let Kind::Vm(turn) = &self.kind {
+            turn.put(self.instance.take(), desk);
         }
     }
 
-    /// Puts it back; none if it is gone.
-    pub(crate) fn put(&mut self, instance: Option<Instance>, desk: &Desk) {
-        match self {
-            Self::Vcpu(home) | Self::Clock(home) => *home = instance,
-            Self::Vm(turn) => turn.put(instance, desk),
-        }
+    /// The instance, between [`enter`](Self::enter) and [`leave`](Self::leave).
+    pub(crate) const fn instance(&mut self) -> Option<&mut Instance> {
+        self.instance.as_mut()
+    }
+
+    /// Puts a new instance here.
+    pub(crate) fn settle(&mut self, instance: Instance) {
+        self.instance = Some(instance);
+    }
+
+    /// Takes the instance away for good.
+    pub(crate) const fn vacate(&mut self) -> Option<Instance> {
+        self.instance.take()
     }
 }
 

@@ -8,7 +8,7 @@ use super::SettingKind;
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ConfigError {
     /// Nothing of that name is declared.
-    #[error("`{key}` is not declared by the policy; {}", known_keys(.known))]
+    #[error("`config.{key}` is not declared by the policy; {}", known_keys(.known))]
     Unknown {
         /// What was given.
         key: String,
@@ -16,7 +16,7 @@ pub enum ConfigError {
         known: Vec<String>,
     },
     /// It is of another type.
-    #[error("`{key}` must be {expected}, and is {found}")]
+    #[error("`config.{key}` must be {expected}, and is {found}")]
     Type {
         /// Which.
         key: String,
@@ -26,7 +26,7 @@ pub enum ConfigError {
         found: String,
     },
     /// It must be given.
-    #[error("`{key}` is missing: {expected}{}", explained(.doc))]
+    #[error("`config.{key}` is missing: {expected}{}", explained(.doc))]
     Missing {
         /// Which.
         key: String,

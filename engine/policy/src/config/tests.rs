@@ -64,21 +64,21 @@ fn what_is_wrong_is_named() {
     let table = [
         (
             "must = \"x\"\nm = 1",
-            "`m` is not declared by the policy; it declares f, must, n",
+            "`config.m` is not declared by the policy; it declares f, must, n",
         ),
         (
             "must = \"x\"\nn = \"ten\"",
-            "`n` must be a number (or a text like \"0x10\"), and is the text \"ten\"",
+            "`config.n` must be a number (or a text like \"0x10\"), and is the text \"ten\"",
         ),
         (
             "must = \"x\"\nn = true",
-            "`n` must be a number (or a text like \"0x10\"), and is the flag true",
+            "`config.n` must be a number (or a text like \"0x10\"), and is the flag true",
         ),
         (
             "must = \"x\"\nf = 1",
-            "`f` must be a flag (true or false), and is the number 1",
+            "`config.f` must be a flag (true or false), and is the number 1",
         ),
-        ("n = 1", "`must` is missing: a text (the one)"),
+        ("n = 1", "`config.must` is missing: a text (the one)"),
     ];
     for (written, expected) in table {
         assert_eq!(resolved(schema, written), Err(expected.to_owned()));
@@ -86,7 +86,7 @@ fn what_is_wrong_is_named() {
     let nothing = resolved("{}", "a = 1").unwrap_err();
     assert_eq!(
         nothing,
-        "`a` is not declared by the policy; it declares no configuration"
+        "`config.a` is not declared by the policy; it declares no configuration"
     );
 }
 

@@ -12,7 +12,7 @@ pub enum ManifestError {
     #[error("it has {0} bytes; {LENGTH_MAX} at most")]
     Length(usize),
     /// It is not JSON, or has keys or values that are not known.
-    #[error("{0}")]
+    #[error(transparent)]
     Json(#[from] serde_json::Error),
     /// A time of nothing.
     #[error("`{0}` is 0; leave it out for the default")]

@@ -67,29 +67,3 @@ fn nanoseconds(mut run: impl FnMut()) -> f64 {
     (0..TIMES).for_each(|_| run());
     start.elapsed().as_secs_f64() * 1e9 / f64::from(TIMES)
 }
-
-#[test]
-#[ignore = "x"]
-fn only_judge() {
-    let (mut guard, slot) = instance(&Guest::judging(["msr"]));
-    let event = msr();
-    let case = case(&event);
-    let mut desk: Option<Box<dyn Desk>> = Some(FakeDesk::new());
-    for _ in 0..10_000_000 {
-        let (verdict, back) = guard.judge(&case, &slot, desk.take().unwrap());
-        assert!(matches!(verdict, Ok(Verdict::Continue)));
-        desk = Some(back);
-    }
-}
-#[test]
-#[ignore = "x"]
-fn only_raw() {
-    let (mut store, raw) = raw(&Guest::judging(["msr"]));
-    let event = msr();
-    let case = case(&event);
-    for _ in 0..10_000_000 {
-        let at = (&case).into();
-        let v = raw.call_judge(&mut store, at, 0xc000_0082, 1, 2, 2).unwrap();
-        std::hint::black_box(&v);
-    }
-}

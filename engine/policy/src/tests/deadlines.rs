@@ -188,3 +188,26 @@ fn the_judges_of_one_event_share_its_time() {
         "the next event is another round"
     );
 }
+
+#[test]
+fn a_slot_that_no_watchdog_of_ours_looks_at_is_refused() {
+    let other = Host::new(HostSettings {
+        pool: 1,
+        ..HostSettings::default()
+    })
+    .unwrap();
+    let foreign = other.slot();
+    let guest = Guest::judging(["msr"]);
+    let (begun, desk) = policy(&guest).instantiate(Place::Vcpu(0), &foreign, FakeDesk::new());
+    assert_eq!(begun.err(), Some(Failure::Foreign));
+    let (mut guard, slot) = instance(&guest);
+    let event = msr();
+    let (verdict, desk) = guard.judge(&case(&event), &foreign, desk);
+    assert_eq!(verdict, Err(Failure::Foreign));
+    let (verdict, _) = guard.judge(&case(&event), &slot, desk);
+    assert_eq!(
+        verdict,
+        Ok(Verdict::Continue),
+        "it is none the worse for it"
+    );
+}

@@ -303,7 +303,7 @@ fn what_is_wrong_with_a_manifest_is_said() {
         (br#"{"deadlines":{"event-ms":0}}"#, "`event-ms` is 0"),
         (
             br#"{"config":{"a":{"type":"number","default":"x"}}}"#,
-            "`a` must be a number",
+            "`config.a` must be a number",
         ),
         (
             br#"{"config":{"a":{"type":"number","default":1,"required":true}}}"#,

@@ -78,6 +78,16 @@ impl Slot {
         }
     }
 
+    /// Whether this bell wakes the watchdog that looks at it.
+    pub(super) fn belongs_to(&self, bell: &Arc<Bell>) -> bool {
+        Arc::ptr_eq(&self.bell, bell)
+    }
+
+    /// Whether one watchdog looks at both.
+    pub(crate) fn has_watchdog_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.bell, &other.bell)
+    }
+
     /// Begins the round of one event: all policies that judge it until the round is dropped
     /// share this much CPU time.
     pub fn round(&self, total: Duration) -> Round<'_> {
