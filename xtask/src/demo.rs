@@ -15,13 +15,22 @@ pub(crate) fn run(args: &[OsString]) -> Result<u8> {
     setup::run()?;
     let workspace = Workspace::here()?;
     plugins::build(&workspace, false)?;
-    child::run(child::cargo().args(["build", "--package", "oriel"]))?;
+    child::run(&mut build())?;
 
     let status = child::status(oriel(&workspace).args(args))?;
     if !args.is_empty() || status != 0 {
         return Ok(status);
     }
     child::status(oriel(&workspace).arg("--unprotected"))
+}
+
+/// Builds the program as the tests build it: Cargo settles the features of dependencies for all
+/// that it is told to build, and without a test among it Wasmtime would be built a second time by
+/// `cargo xtask test`.
+fn build() -> Command {
+    let mut cargo = child::cargo();
+    cargo.args(["build", "--workspace", "--bin", "oriel", "--test", "cli"]);
+    cargo
 }
 
 fn oriel(workspace: &Workspace) -> Command {

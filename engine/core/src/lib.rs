@@ -8,7 +8,7 @@
 //!
 //! A value goes through once: an [`Event`](oriel_protocol::Event) comes from
 //! [`Vcpu::enter`](oriel_machine::Vcpu::enter), is judged on that same thread, and its verdict is
-//! the argument of the next `enter`. Start at [`engine`], then [`thread`], [`panel`], [`desk`].
+//! the argument of the next `enter`. Start at [`engine`], then `thread`, [`panel`], [`desk`].
 //!
 //! | module | owns | never |
 //! |---|---|---|

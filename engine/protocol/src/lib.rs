@@ -1,6 +1,6 @@
 //! What is said between a machine, the engine and its judges.
 //!
-//! This crate holds **the tables**: [commands](commands), [events](events) and the
+//! This crate holds **the tables**: [`commands`], [`events`] and the
 //! [verdicts](Verdict) they can take. A row is written once; the typed request and reply, the
 //! number in each [KVMI dialect](Dialect), the bit in the allow-mask and the list of all rows that
 //! tests walk are generated from it.
@@ -34,7 +34,7 @@ pub mod grant;
 pub mod identity;
 pub mod page;
 pub mod refusal;
-pub mod set;
+mod set;
 pub mod verdict;
 pub mod x86;
 

@@ -1,4 +1,4 @@
-//! Small sets of bits with names. [`flags!`] makes one; the tables make the masks over their rows.
+//! Small sets of bits with names. the macro here makes one; the tables make the masks over their rows.
 
 /// Makes a set type out of named bits.
 macro_rules! flags {

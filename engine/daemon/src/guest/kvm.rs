@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use oriel_guests::{Guest, abi};
 use oriel_machine::{
     Outlet, Parts,
@@ -58,6 +58,12 @@ fn image(plan: &Plan) -> anyhow::Result<(Image, u32)> {
     let Some(name) = plan.guest.strip_prefix(BUILTIN) else {
         let bytes =
             std::fs::read(&plan.guest).with_context(|| format!("{} cannot be read", plan.guest))?;
+        if bytes.is_empty() {
+            bail!(
+                "{} is empty: a flat image begins with its first instruction",
+                plan.guest
+            );
+        }
         return Ok((
             Image {
                 bytes,

@@ -31,8 +31,8 @@ pub enum KvmError {
         /// How many there can be.
         most: u32,
     },
-    /// More memory than the host has.
-    #[error("{asked} MiB of memory do not fit into the host's {host}: give the VM less")]
+    /// No memory, or more than the host has.
+    #[error("a VM has 1 to {host} MiB of memory here, which is what the host has, not {asked}")]
     Memory {
         /// MiB that were asked for.
         asked: u64,
