@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use oriel_engine::{Candidate, policies};
 use oriel_machine::Machine;
 use oriel_policy::{Host, Inspection, Limits, Policy, Store, Terms};
-use oriel_protocol::{EventKind, EventSet, Right};
+use oriel_protocol::{EventSet, Right};
 
 use crate::plan::{GrantPlan, PolicyPlan};
 
@@ -18,11 +18,21 @@ pub(crate) fn judge(
 ) -> anyhow::Result<Candidate> {
     let policy = prepare(host, plan, machine)
         .with_context(|| format!("policy {:?} cannot be loaded", plan.name))?;
-    Ok(policies::candidate(
-        host,
-        &Arc::new(policy),
-        Arc::new(Store::default()),
-    ))
+    let mut candidate = policies::candidate(host, &Arc::new(policy), Arc::new(Store::default()));
+    leave_out_unreported(&mut candidate, machine);
+    Ok(candidate)
+}
+
+/// A policy that only observes goes without what the machine cannot report, with a warning.
+fn leave_out_unreported(candidate: &mut Candidate, machine: &dyn Machine) {
+    let (kept, missing): (Vec<_>, Vec<_>) = std::mem::take(&mut candidate.observations)
+        .into_iter()
+        .partition(|seen| machine.capabilities().reports(seen.kind));
+    candidate.observations = kept;
+    if !missing.is_empty() {
+        let kinds: Vec<_> = missing.iter().map(|seen| seen.kind.name()).collect();
+        tracing::warn!(policy = %candidate.name, kinds = kinds.join(", "), "it observes what this machine cannot report");
+    }
 }
 
 fn prepare(host: &Arc<Host>, plan: &PolicyPlan, machine: &dyn Machine) -> anyhow::Result<Policy> {
@@ -59,17 +69,22 @@ fn events(
 ) -> anyhow::Result<EventSet> {
     let capabilities = machine.capabilities();
     let named = plan.grant.as_ref().and_then(|grant| grant.events);
+    // What it observes is known only once it has been asked, and may be anything.
     let observes = inspection
         .exports
         .iter()
         .any(|interface| interface == "observe");
     let exported = if observes {
-        reported(machine).union(inspection.hears)
+        EventSet::all()
     } else {
         inspection.hears
     };
     let mut events = named.unwrap_or(exported);
-    for kind in events.iter().filter(|&kind| !capabilities.reports(kind)) {
+    for kind in named
+        .unwrap_or(inspection.hears)
+        .iter()
+        .filter(|&kind| !capabilities.reports(kind))
+    {
         let reason = capabilities
             .get(kind.name())
             .map_or("it is unknown here", |known| &known.reason);
@@ -88,13 +103,4 @@ fn events(
         events.remove(kind);
     }
     Ok(events)
-}
-
-/// Every kind that the machine can report.
-fn reported(machine: &dyn Machine) -> EventSet {
-    EventKind::ALL
-        .iter()
-        .copied()
-        .filter(|&kind| machine.capabilities().reports(kind))
-        .collect()
 }
