@@ -184,6 +184,7 @@ where
     Candidate {
         name: Arc::from(name),
         grant: Grant::all(),
+        judges: oriel_protocol::EventSet::all(),
         filters: kinds.iter().map(|&kind| Filter::any(kind)).collect(),
         observations: vec![],
         store: Arc::default(),

@@ -93,6 +93,7 @@ fn judge(filter: Filter) -> Candidate {
     Candidate {
         name: Arc::from("native"),
         grant: Grant::all(),
+        judges: oriel_protocol::EventSet::all(),
         filters: vec![filter],
         observations: vec![],
         store: Arc::default(),

@@ -7,7 +7,9 @@ use std::{sync::Arc, time::Duration, time::Instant};
 
 use oriel_protocol::Moment;
 
-use crate::{absent::Absent, desk::Desk, judge::Judge, record::CLOCK, shared::Shared};
+use crate::{
+    absent::Absent, desk::Desk, judge::Judge, record::CLOCK, shared::Shared, thread::EndsOnPanic,
+};
 
 /// Calls a judge every so often.
 pub struct Clock {
@@ -50,6 +52,7 @@ impl Clock {
         let Some(mut desk) = self.desk.take() else {
             return;
         };
+        let _guard = EndsOnPanic(desk.shared().clone());
         let mut due = Instant::now() + self.period;
         while self.wait(&mut desk, due) {
             let late = Instant::now().saturating_duration_since(due);
@@ -63,14 +66,16 @@ impl Clock {
 
     /// Serves the mailbox until the next call is due; whether there will be one.
     fn wait(&self, desk: &mut Desk, due: Instant) -> bool {
-        while let Some(mail) = desk.mailbox().wait(Some(due)) {
-            desk.serve(mail);
+        loop {
+            // The letter may have come while the judge was being called.
             if desk.take_ending().is_some() {
                 return false;
             }
+            match desk.mailbox().wait(Some(due)) {
+                Some(mail) => desk.serve(mail),
+                None => return true,
+            }
         }
-        // One that came while the judge was being called.
-        desk.take_ending().is_none()
     }
 
     fn tick(&mut self, missed: u32, mut desk: Box<Desk>) -> Box<Desk> {
@@ -84,7 +89,7 @@ impl Clock {
         desk.open(self.caller, moment);
         let (ruling, mut desk) = self.judge.tick(time_ns, missed, desk);
         desk.close();
-        desk.shared().tell_lapse(&self.name, moment, None, ruling);
+        desk.shared().tell_lapse(&self.name, moment, None, &ruling);
         desk
     }
 }

@@ -16,7 +16,7 @@ use std::{any::Any, sync::Arc};
 
 use oriel_machine::{End, Hold, Vcpu};
 use oriel_protocol::{
-    CommandId, Moment, Refusal, Request,
+    CommandId, EventKind, Moment, Refusal, Request,
     commands::{self, ServiceCall, ServiceReply, VcpuCall, VcpuReply, VmCall, VmReply},
 };
 
@@ -171,13 +171,27 @@ impl Desk {
 
     /// The gate. Every command of every judge comes through here.
     fn admit(&self, id: CommandId) -> Result<(), Refusal> {
+        self.answer_for(id, self.asking()?.grant.admit(id))
+    }
+
+    /// The gate, for a command that arms a kind of event: it must be granted, and be one that the
+    /// judge answers.
+    fn admit_arming(&self, id: CommandId, kind: EventKind) -> Result<(), Refusal> {
         let caller = self.asking()?;
-        caller.grant.admit(id).inspect_err(|&refusal| {
+        let may = caller.grant.events.contains(kind) && caller.judges.contains(kind);
+        self.answer_for(id, if may { Ok(()) } else { Err(Refusal::Denied) })
+    }
+
+    /// Tells of a no.
+    fn answer_for(&self, command: CommandId, answer: Result<(), Refusal>) -> Result<(), Refusal> {
+        answer.inspect_err(|&refusal| {
+            let Ok(caller) = self.asking() else { return };
+            let (judge, moment) = (caller.name.clone(), self.moment);
             self.shared.tell(|| {
                 Record::Refusal(Refused {
-                    judge: caller.name.clone(),
-                    moment: self.moment,
-                    command: id,
+                    judge,
+                    moment,
+                    command,
                     refusal,
                 })
             });
@@ -237,6 +251,9 @@ impl oriel_policy::Desk for Desk {
 
     fn vcpu(&mut self, vcpu: u32, call: VcpuCall) -> Result<VcpuReply, Refusal> {
         self.admit(CommandId::Vcpu(call.id()))?;
+        if vcpu >= self.shared.vcpus {
+            return Err(Refusal::NotFound);
+        }
         if vcpu == self.index() {
             call.run(self)
         } else {

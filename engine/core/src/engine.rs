@@ -5,7 +5,7 @@ use std::{sync::Arc, thread::JoinHandle, time::Duration};
 use oriel_machine::{ArmError, End, Kicker, Parts, Vcpu};
 use oriel_policy::{Host, Slot, Store};
 use oriel_protocol::{
-    Filter, Grant, Observation, Refusal, Request,
+    EventSet, Filter, Grant, Observation, Refusal, Request,
     commands::{self, VcpuReply},
 };
 use thiserror::Error;
@@ -32,7 +32,9 @@ pub struct Candidate {
     pub name: Arc<str>,
     /// What it may see and do.
     pub grant: Grant,
-    /// What it judges. Kinds that the grant lacks are left out.
+    /// The kinds that it can answer, now or when it arms them later.
+    pub judges: EventSet,
+    /// What it judges from the start. Kinds that the grant lacks are left out.
     pub filters: Vec<Filter>,
     /// What it only observes.
     pub observations: Vec<Observation>,
@@ -266,6 +268,7 @@ fn caller(candidate: &Candidate) -> Caller {
     Caller {
         name: candidate.name.clone(),
         grant: candidate.grant.clone(),
+        judges: candidate.judges,
         store: candidate.store.clone(),
     }
 }

@@ -32,20 +32,18 @@ pub(crate) fn closed(event: &Event) -> Verdict {
 
 /// A verdict that the event cannot take is no answer: the judge has failed, and is not passed over.
 pub(crate) fn lawful(ruling: Ruling, event: &Event) -> Ruling {
-    if can_take(event, &ruling.verdict) {
+    if can_take(event, ruling.verdict()) {
         return ruling;
     }
-    let reason = format!(
-        "it answered `{}`, which this event cannot take",
-        ruling.verdict.kind().name()
-    );
-    Ruling {
-        verdict: closed(event),
-        failure: Some(Box::new(Lapse {
+    let name = ruling.verdict().kind().name();
+    let reason = format!("it answered `{name}`, which this event cannot take");
+    Ruling::lapsed(
+        closed(event),
+        Lapse {
             reason,
             quarantined: false,
-        })),
-    }
+        },
+    )
 }
 
 fn can_take(event: &Event, verdict: &Verdict) -> bool {
@@ -99,8 +97,8 @@ mod tests {
         let leaf = Verdict::Replace(Value::Leaf(oriel_protocol::x86::CpuidLeaf::default()));
         for verdict in [Verdict::Step, leaf, Verdict::Emulate(Box::new([0]))] {
             let ruling = lawful(verdict.into(), &write);
-            assert_eq!(ruling.verdict, Verdict::Deny);
-            assert!(ruling.failure.is_some());
+            assert_eq!(ruling.verdict(), &Verdict::Deny);
+            assert!(ruling.failure().is_some());
         }
         let lawful = lawful(Verdict::Replace(Value::Word(7)).into(), &write);
         assert_eq!(lawful, Verdict::Replace(Value::Word(7)).into());

@@ -6,11 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use oriel_machine::{Ranges, Wants};
 use oriel_protocol::{
-    Access, Event, EventData, EventKind, EventSet, Filter, Gpa, Observation, Only,
+    Access, Event, EventData, EventKind, EventSet, Filter, Gpa, Observation, Only, Refusal,
     commands::vm::PageRule,
     events::{Breakpoint, Page},
     page,
 };
+
+/// The most filters, breakpoints or pages that one judge arms.
+pub const ARMED_MAX: usize = 65_536;
 
 /// What one judge has armed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,8 +22,8 @@ pub struct Holdings {
     filters: Vec<Filter>,
     /// Declared at the start: what is only observed.
     observations: Vec<Observation>,
-    /// Added and removed by the judge.
-    added: Vec<Filter>,
+    /// Added and removed by the judge, each for a vCPU.
+    added: Vec<(u32, Filter)>,
     breakpoints: BTreeMap<u64, Gpa>,
     pages: BTreeMap<u64, PageRule>,
     singlestep: BTreeSet<u32>,
@@ -41,9 +44,16 @@ impl Holdings {
         self.all_filters().map(|filter| filter.kind).collect()
     }
 
-    /// The filters of one kind.
-    pub fn filters(&self, kind: EventKind) -> Box<[Filter]> {
-        self.all_filters()
+    /// The filters of one kind on one vCPU.
+    pub fn filters(&self, kind: EventKind, vcpu: u32) -> Box<[Filter]> {
+        let added = self
+            .added
+            .iter()
+            .filter(|(on, _)| *on == vcpu)
+            .map(|(_, filter)| filter);
+        self.filters
+            .iter()
+            .chain(added)
             .filter(|filter| filter.kind == kind)
             .copied()
             .collect()
@@ -55,24 +65,38 @@ impl Holdings {
     }
 
     fn all_filters(&self) -> impl Iterator<Item = &Filter> {
-        self.filters.iter().chain(&self.added)
+        self.filters
+            .iter()
+            .chain(self.added.iter().map(|(_, filter)| filter))
     }
 
-    /// Adds or removes one filter.
-    pub fn switch(&mut self, filter: Filter, on: bool) {
-        self.added.retain(|known| *known != filter);
-        if on {
-            self.added.push(filter);
+    /// Adds or removes one filter on one vCPU.
+    ///
+    /// # Errors
+    /// [`Refusal::Limit`] over [`ARMED_MAX`].
+    pub fn switch(&mut self, vcpu: u32, filter: Filter, on: bool) -> Result<(), Refusal> {
+        self.added.retain(|known| *known != (vcpu, filter));
+        if !on {
+            return Ok(());
         }
+        bounded(self.added.len())?;
+        self.added.push((vcpu, filter));
+        Ok(())
     }
 
     /// Says what goes through at a page; all three kinds of access end the trap.
-    pub fn set_page(&mut self, rule: PageRule) {
+    ///
+    /// # Errors
+    /// [`Refusal::Limit`] over [`ARMED_MAX`].
+    pub fn set_page(&mut self, rule: PageRule) -> Result<(), Refusal> {
+        let frame = page::frame(rule.gpa);
         if rule.allowed == Access::ALL {
-            self.pages.remove(&page::frame(rule.gpa));
-        } else {
-            self.pages.insert(page::frame(rule.gpa), rule);
+            self.pages.remove(&frame);
+            return Ok(());
         }
+        bounded(self.pages.len())?;
+        self.pages.insert(frame, rule);
+        Ok(())
     }
 
     /// What goes through at a page.
@@ -82,9 +106,17 @@ impl Holdings {
             .map_or(Access::ALL, |rule| rule.allowed)
     }
 
-    /// Places a breakpoint; a tag names one only.
-    pub fn set_breakpoint(&mut self, tag: u64, gpa: Gpa) -> Option<Gpa> {
-        self.breakpoints.insert(tag, gpa)
+    /// Places a breakpoint.
+    ///
+    /// # Errors
+    /// [`Refusal::Conflict`] if the tag names another one, [`Refusal::Limit`] over [`ARMED_MAX`].
+    pub fn set_breakpoint(&mut self, tag: u64, gpa: Gpa) -> Result<(), Refusal> {
+        bounded(self.breakpoints.len())?;
+        if *self.breakpoints.entry(tag).or_insert(gpa) == gpa {
+            Ok(())
+        } else {
+            Err(Refusal::Conflict)
+        }
     }
 
     /// Removes a breakpoint, if there is one of this tag.
@@ -104,6 +136,11 @@ impl Holdings {
         } else {
             self.singlestep.remove(&vcpu)
         };
+    }
+
+    /// Whether it steps this vCPU.
+    pub fn steps(&self, vcpu: u32) -> bool {
+        self.singlestep.contains(&vcpu)
     }
 
     /// Whether the event is this judge's business, and its own name for what was hit. A managed
@@ -161,6 +198,15 @@ impl Holdings {
         }
         wants.breakpoints.extend(self.breakpoints.values());
         wants.singlestep.extend(&self.singlestep);
+    }
+}
+
+/// Room for one more.
+const fn bounded(length: usize) -> Result<(), Refusal> {
+    if length < ARMED_MAX {
+        Ok(())
+    } else {
+        Err(Refusal::Limit)
     }
 }
 
@@ -226,11 +272,11 @@ mod tests {
     #[test]
     fn setting_a_page_to_rwx_never_clears_anothers_trap() {
         let (mut guard, mut tool) = (Holdings::default(), Holdings::default());
-        guard.set_page(rule(Access::READ, 1));
-        tool.set_page(rule(Access::READ | Access::WRITE, 2));
+        assert_eq!(guard.set_page(rule(Access::READ, 1)), Ok(()));
+        assert_eq!(tool.set_page(rule(Access::READ | Access::WRITE, 2)), Ok(()));
         let both = union(&[guard.clone(), tool.clone()]);
         assert_eq!(both.pages[&page::frame(PAGE)], Access::READ);
-        tool.set_page(rule(Access::ALL, 2));
+        assert_eq!(tool.set_page(rule(Access::ALL, 2)), Ok(()));
         assert_eq!(
             union(&[guard, tool]).pages[&page::frame(PAGE)],
             Access::READ
@@ -240,8 +286,14 @@ mod tests {
     #[test]
     fn a_page_event_goes_to_those_whose_own_rule_it_breaks() {
         let (mut no_write, mut no_execute) = (Holdings::default(), Holdings::default());
-        no_write.set_page(rule(Access::READ | Access::EXECUTE, 7));
-        no_execute.set_page(rule(Access::READ | Access::WRITE, 8));
+        assert_eq!(
+            no_write.set_page(rule(Access::READ | Access::EXECUTE, 7)),
+            Ok(())
+        );
+        assert_eq!(
+            no_execute.set_page(rule(Access::READ | Access::WRITE, 8)),
+            Ok(())
+        );
         let write = Page {
             gva: None,
             gpa: PAGE + 8,
@@ -258,7 +310,8 @@ mod tests {
     #[test]
     fn a_managed_breakpoint_is_its_owners_only() {
         let (mut owner, other) = (Holdings::default(), Holdings::default());
-        owner.set_breakpoint(3, 0x1234);
+        assert_eq!(owner.set_breakpoint(3, 0x1234), Ok(()));
+        assert_eq!(owner.set_breakpoint(3, 0x9999), Err(Refusal::Conflict));
         let hit = crate::test_event(Breakpoint {
             gva: 0,
             gpa: 0x1234,
@@ -298,10 +351,15 @@ mod tests {
             ..Filter::any(EventKind::Msr)
         };
         let mut holdings = Holdings::default();
-        holdings.switch(filter, true);
-        holdings.switch(filter, true);
-        assert_eq!(holdings.filters(EventKind::Msr).len(), 1);
-        holdings.switch(filter, false);
+        assert_eq!(holdings.switch(0, filter, true), Ok(()));
+        assert_eq!(holdings.switch(0, filter, true), Ok(()));
+        assert_eq!(
+            holdings.filters(EventKind::Msr, 1).len(),
+            0,
+            "another vCPU's"
+        );
+        assert_eq!(holdings.filters(EventKind::Msr, 0).len(), 1);
+        assert_eq!(holdings.switch(0, filter, false), Ok(()));
         assert!(holdings.judges().is_empty());
     }
 }

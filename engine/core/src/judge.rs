@@ -51,13 +51,16 @@ pub enum Bench {
     Clock,
 }
 
-/// A judge's answer, or what stands in for it.
+/// A judge's answer, or what stands in for it. One word: nearly all answers are `continue`, and
+/// what is larger costs more to hand on than it costs to decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ruling {
-    /// The answer.
-    pub verdict: Verdict,
-    /// Why it is not the judge's own.
-    pub failure: Option<Box<Lapse>>,
+pub struct Ruling(Option<Box<Objection>>);
+
+/// An answer other than `continue`, or one that is not the judge's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Objection {
+    verdict: Verdict,
+    failure: Option<Lapse>,
 }
 
 /// A judge did not answer.
@@ -71,18 +74,49 @@ pub struct Lapse {
 
 impl Ruling {
     /// Let it happen.
-    pub const CONTINUE: Self = Self {
-        verdict: Verdict::Continue,
-        failure: None,
-    };
+    pub const CONTINUE: Self = Self(None);
+
+    /// What answers for a judge that failed.
+    pub fn lapsed(verdict: Verdict, lapse: Lapse) -> Self {
+        Self(Some(Box::new(Objection {
+            verdict,
+            failure: Some(lapse),
+        })))
+    }
+
+    /// Whether there is nothing to say.
+    pub const fn is_continue(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The answer.
+    pub fn verdict(&self) -> &Verdict {
+        self.0
+            .as_ref()
+            .map_or(&Verdict::Continue, |objection| &objection.verdict)
+    }
+
+    /// The answer.
+    pub fn into_verdict(self) -> Verdict {
+        self.0
+            .map_or(Verdict::Continue, |objection| objection.verdict)
+    }
+
+    /// Why it is not the judge's own.
+    pub fn failure(&self) -> Option<&Lapse> {
+        self.0.as_ref()?.failure.as_ref()
+    }
 }
 
 impl From<Verdict> for Ruling {
     fn from(verdict: Verdict) -> Self {
-        Self {
+        if verdict == Verdict::Continue {
+            return Self::CONTINUE;
+        }
+        Self(Some(Box::new(Objection {
             verdict,
             failure: None,
-        }
+        })))
     }
 }
 

@@ -9,7 +9,7 @@ mod listener;
 use std::sync::Arc;
 
 use oriel_policy::Slot;
-use oriel_protocol::{Event, EventKind, Moment, Verdict};
+use oriel_protocol::{Event, EventKind, Moment};
 
 use crate::{
     desk::Desk, judge::Judge, judge::Ruling, record::Failed, record::Record, shared::Shared,
@@ -27,6 +27,7 @@ pub struct Seat {
 
 /// The judges of one vCPU.
 pub struct Panel {
+    vcpu: u32,
     shared: Arc<Shared>,
     /// Where this thread says that it is inside a policy.
     slot: Arc<Slot>,
@@ -39,9 +40,10 @@ pub struct Panel {
 
 impl Panel {
     /// A panel of these judges, whose order is that of the ledger.
-    pub fn new(shared: Arc<Shared>, slot: Arc<Slot>, seats: Vec<Seat>) -> Self {
+    pub fn new(vcpu: u32, shared: Arc<Shared>, slot: Arc<Slot>, seats: Vec<Seat>) -> Self {
         let by_kind = EventKind::ALL.iter().map(|_| Vec::new()).collect();
         let mut panel = Self {
+            vcpu,
             shared,
             slot,
             seats,
@@ -59,10 +61,16 @@ impl Panel {
     }
 
     /// Asks everybody whose business the event is, and adds up their verdicts.
-    pub fn judge(&mut self, mut desk: Box<Desk>, event: &Event) -> (Verdict, Box<Desk>) {
+    pub fn judge(&mut self, desk: Box<Desk>, event: &Event) -> (Ruling, Box<Desk>) {
         if self.generation != self.shared.ledger.generation() {
             self.refresh();
         }
+        let (ruling, lapsed, desk) = self.hear(desk, event);
+        (ruling, self.restore(lapsed, desk))
+    }
+
+    /// The verdict that stands, and the judges that failed.
+    fn hear(&mut self, mut desk: Box<Desk>, event: &Event) -> (Ruling, Vec<usize>, Box<Desk>) {
         let Self {
             shared,
             slot,
@@ -93,22 +101,39 @@ impl Panel {
                 break;
             }
         }
-        match hearing {
-            Some(hearing) => (hearing.close(shared, seats), desk),
-            None => (Verdict::Continue, desk),
+        let Some(hearing) = hearing else {
+            return (Ruling::CONTINUE, Vec::new(), desk);
+        };
+        let (ruling, lapsed) = hearing.close(shared, seats);
+        (ruling, lapsed, desk)
+    }
+
+    /// Lets judges that failed begin anew, now that the time of the event is not running.
+    fn restore(&mut self, lapsed: Vec<usize>, mut desk: Box<Desk>) -> Box<Desk> {
+        let moment = self.moment(&desk);
+        for judge in lapsed {
+            desk = self.prepare(judge, moment, desk);
         }
+        desk
     }
 
     /// Lets every judge get ready, whatever it listens to.
     pub fn ready(&mut self, mut desk: Box<Desk>) -> Box<Desk> {
         let moment = self.moment(&desk);
-        for (judge, seat) in self.seats.iter_mut().enumerate() {
-            desk.open(judge, moment);
-            let (ruling, back) = seat.judge.ready(desk);
-            desk = back;
-            desk.close();
-            self.shared.tell_lapse(&seat.name, moment, None, ruling);
+        for judge in 0..self.seats.len() {
+            desk = self.prepare(judge, moment, desk);
         }
+        desk
+    }
+
+    fn prepare(&mut self, judge: usize, moment: Moment, mut desk: Box<Desk>) -> Box<Desk> {
+        let Some(seat) = self.seats.get_mut(judge) else {
+            return desk;
+        };
+        desk.open(judge, moment);
+        let (ruling, mut desk) = seat.judge.ready(desk);
+        desk.close();
+        self.shared.tell_lapse(&seat.name, moment, None, &ruling);
         desk
     }
 
@@ -122,8 +147,12 @@ impl Panel {
 
     /// Tells everybody who listens of something that takes no answer.
     pub fn notice(&mut self, kind: EventKind, mut desk: Box<Desk>) -> Box<Desk> {
+        if self.generation != self.shared.ledger.generation() {
+            self.refresh();
+        }
         let moment = self.moment(&desk);
-        for listener in &self.by_kind[kind as usize] {
+        let told = |listener: &&Listener| listener.observation().is_none();
+        for listener in self.by_kind[kind as usize].iter().filter(told) {
             let Some(seat) = self.seats.get_mut(listener.judge()) else {
                 continue;
             };
@@ -132,7 +161,7 @@ impl Panel {
             desk = back;
             desk.close();
             self.shared
-                .tell_lapse(&seat.name, moment, Some(kind), ruling);
+                .tell_lapse(&seat.name, moment, Some(kind), &ruling);
         }
         desk
     }
@@ -144,7 +173,7 @@ impl Panel {
             *listeners = holdings
                 .iter()
                 .enumerate()
-                .flat_map(|(judge, holdings)| Listener::of(judge, holdings, kind))
+                .flat_map(|(judge, holdings)| Listener::of(judge, holdings, kind, self.vcpu))
                 .collect();
         }
         self.generation = generation;
@@ -169,10 +198,12 @@ impl Shared {
         judge: &Arc<str>,
         moment: Moment,
         kind: Option<EventKind>,
-        ruling: Ruling,
+        ruling: &Ruling,
     ) {
-        if let Some(lapse) = ruling.failure {
-            self.tell(|| Record::Failure(Failed::untold(judge.clone(), moment, kind, *lapse)));
+        if let Some(lapse) = ruling.failure() {
+            self.tell(|| {
+                Record::Failure(Failed::untold(judge.clone(), moment, kind, lapse.clone()))
+            });
         }
     }
 }

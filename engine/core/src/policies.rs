@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use oriel_policy::{Host, InstanceMode, Policy, Slot, Store};
-use oriel_protocol::{CommandSet, EventSet, Grant, Right};
+use oriel_protocol::{CommandSet, EventSet, Filter, Grant, Right, events::EventClass};
 
 use crate::{
     engine::Candidate,
@@ -33,12 +33,27 @@ pub fn candidate(host: &Arc<Host>, policy: &Arc<Policy>, store: Arc<Store>) -> C
     Candidate {
         name: Arc::from(policy.name()),
         grant: grant(policy.rights(), heard(policy)),
-        filters: policy.filters().to_vec(),
+        judges: policy.hears(),
+        filters: filters(policy),
         observations: policy.observations().to_vec(),
         store,
         tick: policy.tick(),
         make: Box::new(make),
     }
+}
+
+/// What it judges, and the notices that it is told of, all of them.
+fn filters(policy: &Policy) -> Vec<Filter> {
+    let told = policy
+        .hears()
+        .iter()
+        .filter(|kind| kind.class() == EventClass::Notice);
+    policy
+        .filters()
+        .iter()
+        .copied()
+        .chain(told.map(Filter::any))
+        .collect()
 }
 
 /// What it judges, is told of, and observes.

@@ -27,20 +27,16 @@ pub(crate) struct PolicyJudge {
 
 impl PolicyJudge {
     /// Calls the instance, making it anew first if the last one failed; answers why it could not
-    /// be called.
+    /// be called. The failure is boxed because there hardly ever is one.
     #[inline]
     fn call(
         &mut self,
-        desk: Box<Desk>,
+        mut desk: Box<Desk>,
         call: impl FnOnce(&mut Instance, &Arc<Slot>, Box<Desk>) -> Box<Desk>,
-    ) -> (Option<Failure>, Box<Desk>) {
-        let (entered, mut desk) = self.home.enter(desk);
-        if entered.is_err() {
-            return (entered.err(), desk);
-        }
+    ) -> (Option<Box<Failure>>, Box<Desk>) {
         let mut failure = None;
-        if self.home.instance().is_none() {
-            (failure, desk) = self.instantiate(desk);
+        if self.home.is_empty() {
+            (failure, desk) = self.furnish(desk);
         }
         if let Some(instance) = self.home.instance() {
             desk = call(instance, &self.slot, desk);
@@ -52,11 +48,20 @@ impl PolicyJudge {
         (failure, desk)
     }
 
-    fn instantiate(&mut self, desk: Box<Desk>) -> (Option<Failure>, Box<Desk>) {
+    /// Waits for the turn, if turns are taken, and makes an instance if there is none then.
+    #[cold]
+    fn furnish(&mut self, desk: Box<Desk>) -> (Option<Box<Failure>>, Box<Desk>) {
+        let (entered, desk) = self.home.enter(desk);
+        if let Err(failure) = entered {
+            return (Some(Box::new(failure)), desk);
+        }
+        if !self.home.is_empty() {
+            return (None, desk);
+        }
         let place = self.home.place(desk.index());
         let (made, lent) = self.policy.instantiate(place, &self.slot, desk);
         let made = made.map(|instance| self.home.settle(instance));
-        (made.err(), Desk::back(lent))
+        (made.err().map(Box::new), Desk::back(lent))
     }
 
     /// Gives up an instance that cannot be called any more. Dropping it unmaps memory, which is
@@ -71,13 +76,13 @@ impl PolicyJudge {
     /// What stands in for the verdict of a policy that failed.
     fn lapse(&self, failure: &Failure, verdict: Verdict) -> Ruling {
         let quarantined = self.conduct.strike(failure);
-        Ruling {
+        Ruling::lapsed(
             verdict,
-            failure: Some(Box::new(Lapse {
+            Lapse {
                 reason: failure.to_string(),
                 quarantined,
-            })),
-        }
+            },
+        )
     }
 
     /// What a policy said, or what stands in for it.
@@ -106,7 +111,7 @@ impl PolicyJudge {
             told = answer;
             Desk::back(lent)
         });
-        let failure = uncalled.or(told.err());
+        let failure = uncalled.map(|failure| *failure).or(told.err());
         (
             failure.map_or(Ruling::CONTINUE, |failure| {
                 self.lapse(&failure, Verdict::Continue)

@@ -7,7 +7,7 @@ use std::{
 
 use oriel_machine::{End, Machine};
 use oriel_policy::Store;
-use oriel_protocol::{Grant, Refusal};
+use oriel_protocol::{EventSet, Grant, Refusal};
 
 use crate::{
     ledger::Ledger,
@@ -41,6 +41,8 @@ pub struct Caller {
     pub name: Arc<str>,
     /// What it may do.
     pub grant: Grant,
+    /// The kinds that it answers, and so can arm.
+    pub judges: EventSet,
     /// What it remembers.
     pub store: Arc<Store>,
 }

@@ -37,6 +37,7 @@ impl Station {
             judge: (one.make)(Bench::Vcpu(index), &slot),
         };
         let panel = Panel::new(
+            index,
             shared.clone(),
             slot.clone(),
             candidates.iter().map(make).collect(),
@@ -55,6 +56,7 @@ impl Station {
     /// Asks everybody whose business the event is, and adds up their verdicts.
     pub fn judge(&mut self, event: &Event) -> Verdict {
         self.lend(|panel, desk| panel.judge(desk, event))
+            .into_verdict()
     }
 
     /// Tells everybody who listens of something that takes no answer.

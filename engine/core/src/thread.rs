@@ -81,12 +81,16 @@ fn answer(station: &mut Station, event: &Event) -> Verdict {
 fn paused(station: &mut Station, verdict: Verdict) -> State {
     station.notice(EventKind::Pause);
     let desk = station.desk();
-    while desk.is_paused() {
-        if let Some(mail) = desk.mailbox().wait(None) {
-            desk.serve(mail);
-        }
+    loop {
+        // The notice may have read the mailbox, so this comes before any waiting.
         if let Some(end) = desk.take_ending() {
             return State::Ended(end);
+        }
+        if !desk.is_paused() {
+            break;
+        }
+        if let Some(mail) = desk.mailbox().wait(None) {
+            desk.serve(mail);
         }
     }
     State::Running(verdict)
@@ -110,14 +114,14 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A bug on one vCPU's thread must not leave the others running without it.
-struct EndsOnPanic(std::sync::Arc<crate::shared::Shared>);
+/// A bug on one thread of a VM must not leave the others running without it.
+pub(crate) struct EndsOnPanic(pub(crate) std::sync::Arc<crate::shared::Shared>);
 
 impl Drop for EndsOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.end(&End::Failed(
-                "a vCPU's thread panicked: this is a bug in Oriel".to_owned(),
+                "a thread of the VM panicked: this is a bug in Oriel".to_owned(),
             ));
         }
     }

@@ -73,6 +73,9 @@ impl Desk {
 
 impl Handle<PauseVcpu> for Desk {
     fn handle(&mut self, request: PauseVcpu) -> Result<(), Refusal> {
+        if request.vcpu >= self.shared.vcpus {
+            return Err(Refusal::NotFound);
+        }
         // The vCPU of the event is out of the guest already.
         if request.vcpu == self.index() {
             Ok(())

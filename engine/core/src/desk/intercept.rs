@@ -1,7 +1,7 @@
 //! Commands that arm events. Each changes only what the asking judge holds.
 
 use oriel_protocol::{
-    Access, EventKind, Filter, Handle, Only, Refusal,
+    Access, EventKind, Filter, Handle, Only, Refusal, Request,
     commands::{
         vcpu::{
             ControlCr, ControlEvents, ControlMsr, ControlSinglestep, InjectException, Place,
@@ -14,18 +14,14 @@ use oriel_protocol::{
 
 use super::Desk;
 
-/// The most breakpoints or pages that one judge arms.
-const ARMED_MAX: usize = 65_536;
-
 impl Desk {
-    fn switch(&self, filter: Filter, on: bool) -> Result<(), Refusal> {
-        if !self.asking()?.grant.events.contains(filter.kind) {
-            return Err(Refusal::Denied);
-        }
-        self.shared.ledger.change(self.caller, |holdings| {
-            holdings.switch(filter, on);
-            Ok(())
-        })
+    /// Switches a filter of this judge, on this vCPU.
+    fn switch<R: Request>(&self, filter: Filter, on: bool) -> Result<(), Refusal> {
+        self.admit_arming(R::ID, filter.kind)?;
+        let vcpu = self.index();
+        self.shared
+            .ledger
+            .change(self.caller, |holdings| holdings.switch(vcpu, filter, on))
     }
 }
 
@@ -34,14 +30,16 @@ impl Handle<ControlVmEvents> for Desk {
         if !matches!(request.event, EventKind::Unhook | EventKind::CreateVcpu) {
             return Err(Refusal::Invalid);
         }
-        self.switch(Filter::any(request.event), request.enable)
+        self.switch::<ControlVmEvents>(Filter::any(request.event), request.enable)
     }
 }
 
 impl Handle<ControlEvents> for Desk {
     fn handle(&mut self, request: ControlEvents) -> Result<(), Refusal> {
         match request.event.class() {
-            EventClass::Vcpu => self.switch(Filter::any(request.event), request.enable),
+            EventClass::Vcpu => {
+                self.switch::<ControlEvents>(Filter::any(request.event), request.enable)
+            }
             EventClass::Notice | EventClass::Wire => Err(Refusal::Invalid),
         }
     }
@@ -55,7 +53,7 @@ impl Handle<ControlCr> for Desk {
             4 => 4,
             _ => return Err(Refusal::Invalid),
         };
-        self.switch(
+        self.switch::<ControlCr>(
             Filter {
                 only: Only::Cr { cr, changed: 0 },
                 ..Filter::any(EventKind::Cr)
@@ -72,7 +70,7 @@ impl Handle<ControlMsr> for Desk {
             first: number,
             last: number,
         };
-        self.switch(
+        self.switch::<ControlMsr>(
             Filter {
                 only,
                 ..Filter::any(EventKind::Msr)
@@ -84,6 +82,7 @@ impl Handle<ControlMsr> for Desk {
 
 impl Handle<ControlSinglestep> for Desk {
     fn handle(&mut self, request: ControlSinglestep) -> Result<(), Refusal> {
+        self.admit_arming(ControlSinglestep::ID, EventKind::Singlestep)?;
         let vcpu = self.index();
         self.shared.ledger.change(self.caller, |holdings| {
             holdings.step(vcpu, request.enable);
@@ -94,6 +93,7 @@ impl Handle<ControlSinglestep> for Desk {
 
 impl Handle<SetBreakpoint> for Desk {
     fn handle(&mut self, request: SetBreakpoint) -> Result<(), Refusal> {
+        self.admit_arming(SetBreakpoint::ID, EventKind::Breakpoint)?;
         let gpa = match request.place {
             Place::Gpa(gpa) => gpa,
             Place::Gva(gva) => self.translate(None, gva)?,
@@ -102,13 +102,7 @@ impl Handle<SetBreakpoint> for Desk {
             return Err(Refusal::NotFound);
         }
         self.shared.ledger.change(self.caller, |holdings| {
-            if holdings.breakpoints().len() >= ARMED_MAX {
-                return Err(Refusal::Limit);
-            }
-            match holdings.set_breakpoint(request.tag, gpa) {
-                Some(other) if other != gpa => Err(Refusal::Conflict),
-                Some(_) | None => Ok(()),
-            }
+            holdings.set_breakpoint(request.tag, gpa)
         })
     }
 }
@@ -144,10 +138,8 @@ impl Handle<GetPageAccess> for Desk {
 
 impl Handle<SetPageAccess> for Desk {
     fn handle(&mut self, request: SetPageAccess) -> Result<(), Refusal> {
+        self.admit_arming(SetPageAccess::ID, EventKind::Page)?;
         check_view(request.view)?;
-        if request.entries.len() > ARMED_MAX {
-            return Err(Refusal::Limit);
-        }
         let memory = self.shared.machine.memory();
         if !request
             .entries
@@ -160,8 +152,7 @@ impl Handle<SetPageAccess> for Desk {
             request
                 .entries
                 .into_iter()
-                .for_each(|rule| holdings.set_page(rule));
-            Ok(())
+                .try_for_each(|rule| holdings.set_page(rule))
         })
     }
 }

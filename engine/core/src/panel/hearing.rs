@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use oriel_policy::Slot;
-use oriel_protocol::{Case, Event, Moment, Verdict};
+use oriel_protocol::{Case, Event, Moment};
 
 use super::{Listener, Seat};
 use crate::{
@@ -22,6 +22,8 @@ pub(super) struct Hearing<'a> {
     round: Round,
     /// Kept where somebody wants to know.
     notes: Option<Notes>,
+    /// Judges that failed, and begin anew afterwards.
+    lapsed: Vec<usize>,
     /// All judges of the event share its time.
     _time: oriel_policy::Round<'a>,
 }
@@ -43,6 +45,7 @@ impl<'a> Hearing<'a> {
             moment,
             round: Round::new(event),
             notes,
+            lapsed: Vec::new(),
             _time,
         }
     }
@@ -74,13 +77,16 @@ impl<'a> Hearing<'a> {
             Some(what) => seat.judge.observe(what, &case, desk),
         };
         desk.close();
-        if ruling == Ruling::CONTINUE {
+        if ruling.is_continue() {
             self.note(seat, &ruling, started);
             return desk;
         }
         let ruling = failure::lawful(ruling, self.event);
+        if ruling.failure().is_some() {
+            self.lapsed.push(listener.judge());
+        }
         self.note(seat, &ruling, started);
-        let conflict = self.round.add(listener.judge(), ruling.verdict);
+        let conflict = self.round.add(listener.judge(), ruling.into_verdict());
         if let (Some(conflict), Some(notes)) = (conflict, &mut self.notes) {
             notes.conflicts.push(conflict.lost);
         }
@@ -94,41 +100,44 @@ impl<'a> Hearing<'a> {
         let ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         notes.opinions.push(Opinion {
             judge: seat.name.clone(),
-            verdict: ruling.verdict.clone(),
+            verdict: ruling.verdict().clone(),
             ns,
         });
-        if let Some(lapse) = &ruling.failure {
+        if let Some(lapse) = ruling.failure() {
             notes.failures.push(Failed {
                 judge: seat.name.clone(),
                 moment: self.moment,
                 kind: Some(self.event.kind()),
                 failure: lapse.reason.clone(),
-                verdict: ruling.verdict.clone(),
+                verdict: ruling.verdict().clone(),
                 quarantined: lapse.quarantined,
             });
         }
     }
 
-    /// The verdict that stands, told to whoever listens.
-    pub(super) fn close(self, shared: &Arc<Shared>, seats: &[Seat]) -> Verdict {
-        let verdict = self.round.into_verdict();
-        let (Some(notes), Some(sink)) = (self.notes, &shared.sink) else {
-            return verdict;
-        };
-        notes
-            .failures
-            .into_iter()
-            .for_each(|failed| sink.put(Record::Failure(failed)));
-        if sink.wants_events() {
-            let names = notes.conflicts.iter().filter_map(|&judge| seats.get(judge));
-            sink.put(Record::Event(Box::new(Judged {
-                moment: self.moment,
-                event: self.event.clone(),
-                judges: notes.opinions,
-                verdict: verdict.clone(),
-                conflicts: names.map(|seat| seat.name.clone()).collect(),
-            })));
+    /// The verdict that stands, told to whoever listens, and the judges that failed.
+    pub(super) fn close(self, shared: &Arc<Shared>, seats: &[Seat]) -> (Ruling, Vec<usize>) {
+        let ruling = Ruling::from(self.round.into_verdict());
+        if let (Some(notes), Some(sink)) = (self.notes, &shared.sink) {
+            let Notes {
+                opinions,
+                conflicts,
+                failures,
+            } = notes;
+            failures
+                .into_iter()
+                .for_each(|failed| sink.put(Record::Failure(failed)));
+            if sink.wants_events() {
+                let names = conflicts.iter().filter_map(|&judge| seats.get(judge));
+                sink.put(Record::Event(Box::new(Judged {
+                    moment: self.moment,
+                    event: self.event.clone(),
+                    judges: opinions,
+                    verdict: ruling.verdict().clone(),
+                    conflicts: names.map(|seat| seat.name.clone()).collect(),
+                })));
+            }
         }
-        verdict
+        (ruling, self.lapsed)
     }
 }

@@ -22,8 +22,13 @@ enum Ear {
 
 impl Listener {
     /// The ears of a judge for a kind: none, one, or one to judge and one to observe.
-    pub(super) fn of(judge: usize, holdings: &Arc<Holdings>, kind: EventKind) -> Vec<Self> {
-        let filters = holdings.filters(kind);
+    pub(super) fn of(
+        judge: usize,
+        holdings: &Arc<Holdings>,
+        kind: EventKind,
+        vcpu: u32,
+    ) -> Vec<Self> {
+        let filters = holdings.filters(kind, vcpu);
         let judging = (!filters.is_empty()).then_some(Ear::Judge(filters));
         let observing = holdings
             .observations()
@@ -57,6 +62,9 @@ impl Listener {
     /// Whether the event is meant, and the judge's own name for what was hit.
     pub(super) fn accepts(&mut self, event: &Event, desk: &Desk) -> Option<u64> {
         let tag = self.holdings.meets(event)?;
+        if event.kind() == EventKind::Singlestep && !self.holdings.steps(desk.index()) {
+            return None;
+        }
         let meant = match &mut self.ear {
             Ear::Judge(filters) => filters.iter().any(|filter| filter.accepts(event, tag)),
             Ear::Observe { what, sampler } => {

@@ -17,6 +17,8 @@ use crate::{desk::Desk, mail::Mail};
 pub(crate) struct Home {
     /// Here while it is this vCPU's turn; with an instance of its own, always.
     instance: Option<Instance>,
+    /// It is this vCPU's turn; only then there is one to end.
+    entered: bool,
     kind: Kind,
 }
 
@@ -46,6 +48,7 @@ impl Home {
     pub(crate) const fn vcpu() -> Self {
         Self {
             instance: None,
+            entered: false,
             kind: Kind::Vcpu,
         }
     }
@@ -54,6 +57,7 @@ impl Home {
     pub(crate) const fn vm(turn: Arc<Turn>) -> Self {
         Self {
             instance: None,
+            entered: false,
             kind: Kind::Vm(turn),
         }
     }
@@ -62,8 +66,14 @@ impl Home {
     pub(crate) const fn clock() -> Self {
         Self {
             instance: None,
+            entered: false,
             kind: Kind::Clock,
         }
+    }
+
+    /// Whether there is no instance at hand: not made yet, or not this vCPU's turn.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.instance.is_none()
     }
 
     /// What an instance made here is for.
@@ -81,12 +91,19 @@ impl Home {
             return (Ok(()), desk);
         };
         let (taken, desk) = turn.take(desk);
-        let taken = taken.map(|instance| self.instance = instance);
+        let taken = taken.map(|instance| {
+            self.instance = instance;
+            self.entered = true;
+        });
         (taken, desk)
     }
 
     /// Lets the next one have its turn.
     pub(crate) fn leave(&mut self, desk: &Desk) {
+        if !self.entered {
+            return;
+        }
+        self.entered = false;
         if let Kind::Vm(turn) = &self.kind {
             turn.put(self.instance.take(), desk);
         }
