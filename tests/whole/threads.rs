@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oriel_engine::{Engine, Record, Sink, record};
+use oriel_engine::{Candidate, Desk, Engine, Judge, Record, Ruling, Sink, record};
 use oriel_machine::{
     End,
     mock::{self, Scenario, Step},
@@ -10,7 +10,7 @@ use oriel_machine::{
 };
 use oriel_policy::Store;
 use oriel_protocol::{
-    EventKind, Refusal, Verdict,
+    Case, EventKind, Moment, Refusal, Verdict,
     commands::{
         vcpu::GetRegister,
         vm::{PauseOthers, PauseVcpu},
@@ -231,4 +231,85 @@ fn an_endless_loop_in_a_tick_is_stopped() {
         1,
         |record| matches!(record, Record::Failure(failed) if failed.kind.is_none()),
     );
+}
+
+/// Counts the notices that it is told, and asks another vCPU in the middle of one.
+struct Noticed(Arc<std::sync::Mutex<Vec<EventKind>>>);
+
+impl Judge for Noticed {
+    fn judge(&mut self, _: &Case<'_>, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
+        (Ruling::CONTINUE, desk)
+    }
+
+    fn notice(&mut self, kind: EventKind, _: Moment, mut desk: Box<Desk>) -> (Ruling, Box<Desk>) {
+        self.0.lock().expect("no panics").push(kind);
+        // Waiting for an answer reads the mailbox, and with it perhaps the word that all ends.
+        let _ = desk.on(
+            1,
+            GetRegister {
+                register: Register::Rip,
+            },
+        );
+        (Ruling::CONTINUE, desk)
+    }
+}
+
+#[test]
+fn notices_are_told_and_a_vcpu_that_is_paused_and_stopped_at_once_ends() {
+    for _ in 0..20 {
+        let kinds = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let told = kinds.clone();
+        let notices = [EventKind::CreateVcpu, EventKind::Pause, EventKind::Unhook];
+        let candidate = Candidate {
+            make: Box::new(move |_, _| -> Box<dyn Judge> { Box::new(Noticed(told.clone())) }),
+            ..native("noticed", &notices, |_, _| Verdict::Continue)
+        };
+        let endless = Scenario::new("endless").vcpus(2);
+        let endless = endless
+            .step(Step::plain())
+            .step(Step::plain().on(1))
+            .looping();
+        let parts = endless
+            .build(Arc::new(outlet::Kept::default()))
+            .expect("well formed");
+        let running = Engine::new(host(), parts)
+            .judge(candidate)
+            .start()
+            .expect("starts");
+        let vm = running.handle();
+        assert_eq!(vm.pause(0, FOREVER), Ok(()));
+        vm.stop();
+        assert_eq!(running.wait().end, End::Cancelled);
+        let kinds = kinds.lock().expect("no panics");
+        assert!(
+            kinds.contains(&EventKind::CreateVcpu) && kinds.contains(&EventKind::Unhook),
+            "{kinds:?}"
+        );
+    }
+}
+
+#[test]
+fn who_does_not_judge_a_kind_cannot_arm_it() {
+    let mut observer = native("observer", &[EventKind::Msr], |_, desk| {
+        let arm = oriel_protocol::commands::vcpu::ControlCr {
+            cr: 3,
+            enable: true,
+        };
+        assert_eq!(desk.on(0, arm), Err(Refusal::Denied));
+        Verdict::Continue
+    });
+    observer.judges.remove(EventKind::Cr);
+    let scenario = Scenario::new("arm")
+        .step(Step::write_msr(msr::STAR, 7))
+        .step(Step::finish(0));
+    let ran = play(&scenario, vec![observer]);
+    assert_eq!(
+        (ran.outcome.end.clone(), ran.outcome.events),
+        (End::Finished(0), 1)
+    );
+    let refused = ran
+        .records
+        .iter()
+        .any(|record| matches!(record, Record::Refusal(no) if no.command.name() == "control-cr"));
+    assert!(refused, "and it is told");
 }

@@ -67,6 +67,14 @@ impl Config {
         for policy in &mut config.policies {
             policy.file = base.join(&policy.file);
         }
+        for place in [&mut config.vm.events, &mut config.vm.serial]
+            .into_iter()
+            .flatten()
+        {
+            if !["-", "stdout", "stderr", "none"].contains(&place.as_str()) {
+                *place = base.join(&*place).display().to_string();
+            }
+        }
         if let Some(guest) = config
             .vm
             .guest

@@ -5,13 +5,15 @@ use std::process::ExitCode;
 use oriel_machine::End;
 use oriel_protocol::events::ShutdownCause;
 
-/// The exit statuses. 2, for wrong usage, is clap's.
+/// The exit statuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// The guest ended, or what was asked for is done.
     Success,
     /// Oriel could not do it.
     Error,
+    /// What was typed makes no sense. Most of that is found by clap, which uses the same status.
+    Usage,
     /// The guest shut down or crashed by itself.
     GuestCrashed,
     /// A verdict or a failure mode stopped it.
@@ -39,6 +41,7 @@ impl Exit {
         match self {
             Self::Success => 0,
             Self::Error => 1,
+            Self::Usage => 2,
             Self::GuestCrashed => 3,
             Self::Stopped => 4,
             Self::Signal(number) => 128 + number,

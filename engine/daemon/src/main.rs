@@ -28,8 +28,12 @@ fn main() -> ExitCode {
     match dispatch(args.command) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("oriel: {}", chain(&error));
-            Exit::Error.into()
+            output::warn(format_args!("oriel: {}", chain(&error)));
+            if error.is::<plan::Usage>() {
+                Exit::Usage.into()
+            } else {
+                Exit::Error.into()
+            }
         }
     }
 }

@@ -3,12 +3,25 @@
 mod lines;
 mod words;
 
-use std::sync::Arc;
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
 
 use oriel_engine::{Record, Sink};
 
 pub(crate) use lines::LineWriter;
 pub(crate) use words::Words;
+
+/// A line for standard output. Whoever has stopped reading misses nothing that he asked for.
+pub(crate) fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// A line for standard error.
+pub(crate) fn warn(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
 
 /// Several sinks as one.
 pub(crate) struct Tee(pub(crate) Vec<Arc<dyn Sink>>);

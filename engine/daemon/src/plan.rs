@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use oriel_policy::Setting;
 use oriel_protocol::{EventKind, EventSet, Right};
 use uuid::Uuid;
@@ -15,6 +15,11 @@ use crate::{
     args::{MachineKind, RunArgs},
     config::{Config, GrantConfig, PolicyConfig},
 };
+
+/// What was typed makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(String);
 
 /// What is to be run.
 #[derive(Debug)]
@@ -73,11 +78,11 @@ impl Plan {
             machine: args
                 .machine
                 .or(vm.machine)
-                .ok_or_else(|| anyhow!("no machine: add `--machine kvm|mock`"))?,
+                .ok_or_else(|| Usage("no machine: add `--machine kvm|mock`".to_owned()))?,
             guest: args
                 .guest
                 .or(vm.guest)
-                .ok_or_else(|| anyhow!("no guest: add `--guest builtin:NAME|FILE`"))?,
+                .ok_or_else(|| Usage("no guest: add `--guest builtin:NAME|FILE`".to_owned()))?,
             name: args.name.or(vm.name),
             uuid: vm.uuid,
             vcpus: args.vcpus.or(vm.vcpus),
@@ -174,7 +179,7 @@ fn apply_flags(
 fn split<'a>(typed: &'a str, usage: &str) -> anyhow::Result<(&'a str, &'a str)> {
     typed
         .split_once('=')
-        .ok_or_else(|| anyhow!("{typed:?}: write `{usage}`"))
+        .ok_or_else(|| Usage(format!("{typed:?}: write `{usage}`")).into())
 }
 
 fn find<'a>(
@@ -186,7 +191,12 @@ fn find<'a>(
     policies
         .iter_mut()
         .find(|policy| policy.name == name)
-        .ok_or_else(|| anyhow!("{flag} names {name:?}, but the policies are {known:?}"))
+        .ok_or_else(|| {
+            Usage(format!(
+                "{flag} names {name:?}, but the policies are {known:?}"
+            ))
+            .into()
+        })
 }
 
 impl GrantPlan {

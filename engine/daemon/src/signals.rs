@@ -30,6 +30,10 @@ impl StopsOnSignal {
         let seen = caught.clone();
         let body = move || {
             for signal in signals.forever() {
+                if seen.load(Ordering::SeqCst) != 0 {
+                    // Asked twice: whatever still waits is not waited for.
+                    std::process::exit(128 + signal);
+                }
                 seen.store(u8::try_from(signal).unwrap_or(u8::MAX), Ordering::SeqCst);
                 vm.stop();
             }

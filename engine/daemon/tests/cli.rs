@@ -67,8 +67,19 @@ fn mock(guest: &str, flags: &[&str]) -> Output {
 /// It failed with status 1, without panicking, and its error has these words.
 #[track_caller]
 fn assert_error(output: &Output, words: &[&str]) {
+    assert_failed(output, 1, words);
+}
+
+/// The same with status 2: what was typed makes no sense.
+#[track_caller]
+fn assert_usage(output: &Output, words: &[&str]) {
+    assert_failed(output, 2, words);
+}
+
+#[track_caller]
+fn assert_failed(output: &Output, expected: i32, words: &[&str]) {
     let said = stderr(output);
-    assert_eq!(status(output), 1, "{said}");
+    assert_eq!(status(output), expected, "{said}");
     assert!(!said.contains("panicked"), "{said}");
     for word in words {
         assert!(said.contains(word), "{word:?} is not in: {said}");
@@ -250,7 +261,7 @@ fn rights_and_names_that_do_not_fit_are_refused_in_words() {
         &mock("hello", &["--policy", &guard, "--grant", "msr-guard=fly"]),
         &["fly", "memory-read"],
     );
-    assert_error(
+    assert_usage(
         &mock("hello", &["--policy", &guard, "--grant", "other=all"]),
         &["other", "msr-guard"],
     );
@@ -303,8 +314,8 @@ fn a_guest_that_is_not_there_is_refused_with_those_that_are() {
         &oriel(&["run", "--machine", "mock", "--guest", "no/such.toml"]),
         &["no/such.toml"],
     );
-    assert_error(&oriel(&["run", "--machine", "mock"]), &["--guest"]);
-    assert_error(&oriel(&["run", "--guest", "builtin:hello"]), &["--machine"]);
+    assert_usage(&oriel(&["run", "--machine", "mock"]), &["--guest"]);
+    assert_usage(&oriel(&["run", "--guest", "builtin:hello"]), &["--machine"]);
 }
 
 #[test]
@@ -391,4 +402,34 @@ fn guests_that_crash_on_kvm_are_told_in_words() {
         "{}",
         stderr(&unemulatable)
     );
+}
+
+#[test]
+fn a_reader_that_goes_away_harms_nobody() {
+    for arguments in [
+        vec!["caps", "--machine", "mock"],
+        vec![
+            "run",
+            "--machine",
+            "mock",
+            "--guest",
+            "builtin:msr-attack",
+            "--events",
+            "-",
+        ],
+    ] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_oriel"))
+            .args(&arguments)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        drop(child.stdout.take());
+        drop(child.stderr.take());
+        assert_eq!(
+            child.wait().expect("it ends").code(),
+            Some(0),
+            "{arguments:?}"
+        );
+    }
 }

@@ -3,13 +3,17 @@
 use oriel_machine::Machine;
 use oriel_protocol::{Capability, Support};
 
+use crate::output::say;
 use crate::{args::CapsArgs, exit::Exit, guest};
 
 /// Prints what a machine can report and do.
 pub(crate) fn run(args: &CapsArgs) -> anyhow::Result<Exit> {
     let machine = guest::empty(args.machine)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(machine.capabilities())?);
+        say(format_args!(
+            "{}",
+            serde_json::to_string_pretty(machine.capabilities())?
+        ));
     } else {
         print(&*machine);
     }
@@ -17,18 +21,18 @@ pub(crate) fn run(args: &CapsArgs) -> anyhow::Result<Exit> {
 }
 
 fn print(machine: &dyn Machine) {
-    println!(
+    say(format_args!(
         "{:<14} {:<7} {:<32} VERDICTS, OR WHY NOT",
         "NAME", "", "MECHANISM"
-    );
+    ));
     for known in machine.capabilities().iter() {
-        println!(
+        say(format_args!(
             "{:<14} {:<7} {:<32} {}",
             known.name,
             word(known.support),
             known.mechanism,
             rest(known)
-        );
+        ));
     }
 }
 

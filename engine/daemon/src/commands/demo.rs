@@ -11,6 +11,7 @@ use oriel_machine::End;
 use oriel_protocol::{EventData, Verdict, x86::msr};
 
 use super::run;
+use crate::output::say;
 use crate::{
     args::{DemoArgs, DemoMachine, MachineKind, RunArgs},
     exit::Exit,
@@ -60,7 +61,9 @@ fn machine(wanted: DemoMachine) -> MachineKind {
         DemoMachine::Auto => match guest::kvm_is_usable() {
             Ok(()) => MachineKind::Kvm,
             Err(reason) => {
-                println!("No KVM here ({reason}); showing it on the mock machine.");
+                say(format_args!(
+                    "No KVM here ({reason}); showing it on the mock machine."
+                ));
                 MachineKind::Mock
             }
         },

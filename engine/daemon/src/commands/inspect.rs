@@ -3,6 +3,7 @@
 use anyhow::Context;
 use oriel_policy::{Inspection, Manifest, inspect};
 
+use crate::output::say;
 use crate::{args::InspectArgs, exit::Exit};
 
 /// Prints what a plugin hears, what it may do, and what its manifest says.
@@ -11,7 +12,10 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
     let bytes = std::fs::read(&args.file).with_context(|| format!("{file} cannot be read"))?;
     let inspection = inspect(&bytes).with_context(|| format!("{file} is not a policy"))?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&inspection)?);
+        say(format_args!(
+            "{}",
+            serde_json::to_string_pretty(&inspection)?
+        ));
     } else {
         print(&inspection);
     }
@@ -25,12 +29,12 @@ fn print(inspection: &Inspection) {
     } else {
         &manifest.name
     };
-    println!("{name} {} {}", manifest.version, by(manifest));
+    say(format_args!("{name} {} {}", manifest.version, by(manifest)));
     if !manifest.description.is_empty() {
-        println!("  {}", manifest.description);
+        say(format_args!("  {}", manifest.description));
     }
-    println!("digest    {}", inspection.digest);
-    println!(
+    say(format_args!("digest    {}", inspection.digest));
+    say(format_args!(
         "size      {} bytes, {}",
         inspection.size,
         if inspection.signed {
@@ -38,25 +42,29 @@ fn print(inspection: &Inspection) {
         } else {
             "not signed"
         }
-    );
-    println!(
+    ));
+    say(format_args!(
         "hears     {}",
         list(inspection.hears.iter().map(|kind| kind.name()))
-    );
-    println!(
+    ));
+    say(format_args!(
         "exports   {}",
         list(inspection.exports.iter().map(String::as_str))
-    );
-    println!(
+    ));
+    say(format_args!(
         "may do    {}",
         if inspection.functions.is_empty() {
             "nothing"
         } else {
             ""
         }
-    );
+    ));
     for (right, functions) in &inspection.functions {
-        println!("  {:<20} {}", right.name(), functions.join(", "));
+        say(format_args!(
+            "  {:<20} {}",
+            right.name(),
+            functions.join(", ")
+        ));
     }
     print_manifest(inspection);
 }
@@ -71,18 +79,18 @@ fn by(manifest: &Manifest) -> String {
 
 fn print_manifest(inspection: &Inspection) {
     if !inspection.has_manifest {
-        println!("manifest  none: defaults hold");
+        say(format_args!("manifest  none: defaults hold"));
         return;
     }
     let manifest = &inspection.manifest;
-    println!(
+    say(format_args!(
         "settings  {}",
         if manifest.config.is_empty() {
             "none"
         } else {
             ""
         }
-    );
+    ));
     for (key, parameter) in &manifest.config {
         let default = parameter
             .default
@@ -94,15 +102,15 @@ fn print_manifest(inspection: &Inspection) {
         } else {
             ""
         };
-        println!(
+        say(format_args!(
             "  {:<20} {}{default}{required}  {}",
             key,
             json(&parameter.kind),
             parameter.doc
-        );
+        ));
     }
-    println!("on failure {}", json(&manifest.on_failure));
-    println!("instances {}", json(&manifest.instances));
+    say(format_args!("on failure {}", json(&manifest.on_failure)));
+    say(format_args!("instances {}", json(&manifest.instances)));
 }
 
 fn list<'a>(words: impl Iterator<Item = &'a str>) -> String {

@@ -85,6 +85,11 @@ impl Sink for LineWriter {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         let Some(queue) = queue else { return };
+        if matches!(record, Record::End(_)) {
+            // The last line is never left out: nobody waits for this thread but the program's end.
+            let _ = queue.send(record);
+            return;
+        }
         let patience = if self.stuck.load(Ordering::Relaxed) {
             Duration::ZERO
         } else {

@@ -1,7 +1,12 @@
 //! For people, on standard error: alerts, failures, what policies log, and how it ended.
 
-use oriel_engine::{Record, Sink};
+use oriel_engine::{
+    Record, Sink,
+    record::{Alert, Failed},
+};
 use oriel_protocol::commands::service::Level;
+
+use super::warn;
 
 /// Tells people what they should know.
 pub(crate) struct Words;
@@ -9,55 +14,87 @@ pub(crate) struct Words;
 impl Sink for Words {
     fn put(&self, record: Record) {
         match record {
-            Record::Alert(alert) => {
-                let fields: Vec<_> = alert
-                    .fields
-                    .iter()
-                    .map(|(name, value)| format!("{name}={value}"))
-                    .collect();
-                let severity = format!("{:?}", alert.severity).to_lowercase();
-                eprintln!(
-                    "oriel: ALERT ({severity}) {}: {} {}",
-                    alert.judge,
-                    alert.message,
-                    fields.join(" ")
-                );
+            Record::Alert(alert) => told(&alert),
+            Record::Failure(failed) => failure(&failed),
+            Record::Refusal(refused) => {
+                let (judge, command, refusal) =
+                    (refused.judge, refused.command.name(), refused.refusal);
+                warn(format_args!(
+                    "oriel: policy {judge} was refused {command}: {refusal}"
+                ));
             }
-            Record::Failure(failed) => eprintln!(
-                "oriel: policy {} failed{}; {} answers for it{}: {}",
-                failed.judge,
-                failed
-                    .kind
-                    .map(|kind| format!(" on a {} event", kind.name()))
-                    .unwrap_or_default(),
-                failed.verdict.kind().name(),
-                if failed.quarantined {
-                    ", and it is in quarantine now"
-                } else {
-                    ""
-                },
-                failed.failure,
-            ),
-            Record::Refusal(refused) => eprintln!(
-                "oriel: policy {} was refused {}: {}",
-                refused.judge,
-                refused.command.name(),
-                refused.refusal
-            ),
             Record::Log(line) if line.level >= Level::Info => {
-                eprintln!("{}: {}", line.judge, line.message)
+                warn(format_args!("{}: {}", line.judge, plain(&line.message)));
             }
             Record::Report { vcpu, value, .. } => {
-                eprintln!("oriel: vCPU {vcpu} reports {value:#x}")
+                warn(format_args!("oriel: vCPU {vcpu} reports {value:#x}"))
             }
-            Record::End(outcome) => {
-                eprintln!("oriel: {} ({} events judged)", outcome.end, outcome.events)
-            }
+            Record::End(outcome) => warn(format_args!(
+                "oriel: {} ({} events judged)",
+                outcome.end, outcome.events
+            )),
             Record::Start(_) | Record::Event(_) | Record::Log(_) => {}
         }
     }
 
     fn wants_events(&self) -> bool {
         false
+    }
+}
+
+fn told(alert: &Alert) {
+    let fields = alert
+        .fields
+        .iter()
+        .map(|(name, value)| format!(" {}={}", plain(name), plain(value)));
+    let fields: String = fields.collect();
+    let severity = format!("{:?}", alert.severity).to_lowercase();
+    warn(format_args!(
+        "oriel: ALERT ({severity}) {}: {}{fields}",
+        alert.judge,
+        plain(&alert.message)
+    ));
+}
+
+fn failure(failed: &Failed) {
+    let event = failed
+        .kind
+        .map(|kind| format!(" on a {} event", kind.name()))
+        .unwrap_or_default();
+    let then = if failed.quarantined {
+        ", and it is in quarantine now"
+    } else {
+        ""
+    };
+    let verdict = failed.verdict.kind().name();
+    let reason = plain(&failed.failure);
+    warn(format_args!(
+        "oriel: policy {} failed{event}; {verdict} answers for it{then}: {reason}",
+        failed.judge
+    ));
+}
+
+/// What a policy says is one line, and moves no cursor.
+fn plain(text: &str) -> String {
+    let one = |letter: char| {
+        if letter.is_control() {
+            letter.escape_default().to_string()
+        } else {
+            letter.to_string()
+        }
+    };
+    text.chars().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_cannot_pretend_to_be_another_line() {
+        assert_eq!(
+            plain("a\noriel: ALERT\u{1b}[2J"),
+            "a\\noriel: ALERT\\u{1b}[2J"
+        );
     }
 }

@@ -8,6 +8,7 @@ use oriel_engine::{
 use oriel_protocol::{Event, EventData, events::Msr, x86::msr};
 
 use crate::args::MachineKind;
+use crate::output::say;
 
 /// Prints the timeline of a run.
 pub(crate) fn print(machine: MachineKind, unprotected: bool, records: &[Record]) {
@@ -20,8 +21,8 @@ pub(crate) fn print(machine: MachineKind, unprotected: bool, records: &[Record])
     } else {
         "the policy msr-guard protects it"
     };
-    println!("An attack on {on}: {guard}.\n");
-    println!("{:>12}  {:<5} what", "time", "who");
+    say(format_args!("An attack on {on}: {guard}.\n"));
+    say(format_args!("{:>12}  {:<5} what", "time", "who"));
     in_order(records).into_iter().for_each(print_record);
     print_summary(records);
 }
@@ -129,14 +130,17 @@ fn print_summary(records: &[Record]) {
         }
     });
     if let Some(value) = stayed {
-        println!("\nThe value that stayed in LSTAR: {value:#x}");
+        say(format_args!("\nThe value that stayed in LSTAR: {value:#x}"));
     }
-    println!(
+    say(format_args!(
         "Time spent in the policy: {:.1} µs for {events} events\n",
         spent as f64 / 1000.0
-    );
+    ));
 }
 
 fn row(time_ns: u64, who: &str, what: &str) {
-    println!("{:>9.3} ms  {who:<5} {what}", time_ns as f64 / 1e6);
+    say(format_args!(
+        "{:>9.3} ms  {who:<5} {what}",
+        time_ns as f64 / 1e6
+    ));
 }
