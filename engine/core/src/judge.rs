@@ -1,6 +1,6 @@
 //! What a judge is to the engine: a policy's instance, a tool's session, or an embedder's own code.
 
-use oriel_protocol::{Case, EventKind, Moment, Observation, Verdict};
+use oriel_protocol::{Case, EventKind, Moment, Verdict};
 
 use crate::desk::Desk;
 
@@ -17,12 +17,7 @@ pub trait Judge: Send {
     }
 
     /// Sees an event without answering it.
-    fn observe(
-        &mut self,
-        _seen: &Observation,
-        _case: &Case<'_>,
-        desk: Box<Desk>,
-    ) -> (Ruling, Box<Desk>) {
+    fn observe(&mut self, _case: &Case<'_>, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
         (Ruling::CONTINUE, desk)
     }
 

@@ -151,7 +151,7 @@ impl Panel {
             self.refresh();
         }
         let moment = self.moment(&desk);
-        let told = |listener: &&Listener| listener.observation().is_none();
+        let told = |listener: &&Listener| !listener.observes();
         for listener in self.by_kind[kind as usize].iter().filter(told) {
             let Some(seat) = self.seats.get_mut(listener.judge()) else {
                 continue;
@@ -170,11 +170,15 @@ impl Panel {
     fn refresh(&mut self) {
         let (generation, holdings) = self.shared.ledger.snapshot();
         for (&kind, listeners) in EventKind::ALL.iter().zip(&mut self.by_kind) {
-            *listeners = holdings
-                .iter()
-                .enumerate()
-                .flat_map(|(judge, holdings)| Listener::of(judge, holdings, kind, self.vcpu))
-                .collect();
+            let mut before = std::mem::take(listeners);
+            for (judge, holdings) in holdings.iter().enumerate() {
+                listeners.extend(Listener::of(
+                    judge,
+                    holdings,
+                    (kind, self.vcpu),
+                    &mut before,
+                ));
+            }
         }
         self.generation = generation;
     }

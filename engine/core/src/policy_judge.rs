@@ -6,7 +6,7 @@ mod home;
 use std::sync::Arc;
 
 use oriel_policy::{Answer, Failure, Host, Instance, Policy, Slot};
-use oriel_protocol::{Case, EventKind, Moment, Observation, Verdict};
+use oriel_protocol::{Case, EventKind, Moment, Verdict};
 
 use crate::{
     desk::Desk,
@@ -150,14 +150,9 @@ impl Judge for PolicyJudge {
         self.inform(desk, |_, _, desk| (Ok(()), desk))
     }
 
-    fn observe(
-        &mut self,
-        seen: &Observation,
-        case: &Case<'_>,
-        desk: Box<Desk>,
-    ) -> (Ruling, Box<Desk>) {
+    fn observe(&mut self, case: &Case<'_>, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
         self.inform(desk, |instance, slot, desk| {
-            instance.observe(seen, case, slot, desk)
+            instance.observe(case, slot, desk)
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use oriel_protocol::{Case, EventKind, Moment, Observation, Verdict};
+use oriel_protocol::{Case, EventKind, Moment, Verdict};
 use wasmtime::Result as WasmResult;
 
 use crate::{
@@ -113,14 +113,13 @@ impl Instance {
     /// Shows it an event that it asked to see.
     pub fn observe(
         &mut self,
-        seen: &Observation,
         case: &Case<'_>,
         slot: &Arc<Slot>,
         desk: Box<dyn Desk>,
     ) -> Answer<()> {
         let visit = Visit::new(self.policy.times.event, slot, desk);
         self.call("observe", visit, |exports, store| {
-            let kind = observe::kind(seen.kind)?;
+            let kind = observe::kind(case.event.kind())?;
             let [a, b, c, d] = observe::numbers(case);
             let observe = exports.observe.as_ref()?;
             Some(observe.call_observe(store, case.into(), kind, a, b, c, d))

@@ -72,9 +72,10 @@ impl<'a> Hearing<'a> {
         };
         desk.open(listener.judge(), self.moment);
         let started = self.notes.is_some().then(Instant::now);
-        let (ruling, mut desk) = match listener.observation() {
-            None => seat.judge.judge(&case, desk),
-            Some(what) => seat.judge.observe(what, &case, desk),
+        let (ruling, mut desk) = if listener.observes() {
+            seat.judge.observe(&case, desk)
+        } else {
+            seat.judge.judge(&case, desk)
         };
         desk.close();
         if ruling.is_continue() {

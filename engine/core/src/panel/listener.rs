@@ -17,27 +17,27 @@ enum Ear {
     /// It answers.
     Judge(Box<[Filter]>),
     /// It only looks, perhaps not at every one.
-    Observe { what: Observation, sampler: Sampler },
+    Observe(Vec<(Observation, Sampler)>),
 }
 
 impl Listener {
-    /// The ears of a judge for a kind: none, one, or one to judge and one to observe.
+    /// The ears of a judge for a kind on a vCPU: none, one, or one to judge and one to observe.
+    /// What is sampled goes on being sampled as `before`.
     pub(super) fn of(
         judge: usize,
         holdings: &Arc<Holdings>,
-        kind: EventKind,
-        vcpu: u32,
+        (kind, vcpu): (EventKind, u32),
+        before: &mut Vec<Self>,
     ) -> Vec<Self> {
         let filters = holdings.filters(kind, vcpu);
         let judging = (!filters.is_empty()).then_some(Ear::Judge(filters));
-        let observing = holdings
-            .observations()
+        let known = before
             .iter()
-            .filter(|what| what.kind == kind);
-        let observing = observing.map(|&what| Ear::Observe {
-            what,
-            sampler: Sampler::default(),
-        });
+            .position(|old| old.judge == judge && old.observes());
+        let observing = match known {
+            Some(at) => Some(before.swap_remove(at).ear),
+            None => Ear::observing(holdings, kind),
+        };
         let ears = judging.into_iter().chain(observing);
         ears.map(|ear| Self {
             judge,
@@ -47,16 +47,13 @@ impl Listener {
         .collect()
     }
 
-    pub(super) const fn judge(&self) -> usize {
-        self.judge
+    /// Whether it only looks.
+    pub(super) const fn observes(&self) -> bool {
+        matches!(self.ear, Ear::Observe(_))
     }
 
-    /// What it observes, if it does not judge.
-    pub(super) const fn observation(&self) -> Option<&Observation> {
-        match &self.ear {
-            Ear::Judge(_) => None,
-            Ear::Observe { what, .. } => Some(what),
-        }
+    pub(super) const fn judge(&self) -> usize {
+        self.judge
     }
 
     /// Whether the event is meant, and the judge's own name for what was hit.
@@ -67,12 +64,24 @@ impl Listener {
         }
         let meant = match &mut self.ear {
             Ear::Judge(filters) => filters.iter().any(|filter| filter.accepts(event, tag)),
-            Ear::Observe { what, sampler } => {
+            Ear::Observe(wanted) => wanted.iter_mut().any(|(what, sampler)| {
                 what.scope.covers(event.cr3, event.cpl)
                     && sampler.takes(what, || desk.shared().now())
-            }
+            }),
         };
         meant.then_some(tag.unwrap_or(0))
+    }
+}
+
+impl Ear {
+    /// One ear for all that a judge observes of a kind: an event is shown once.
+    fn observing(holdings: &Holdings, kind: EventKind) -> Option<Self> {
+        let wanted = holdings
+            .observations()
+            .iter()
+            .filter(|what| what.kind == kind);
+        let wanted: Vec<_> = wanted.map(|&what| (what, Sampler::default())).collect();
+        (!wanted.is_empty()).then_some(Self::Observe(wanted))
     }
 }
 

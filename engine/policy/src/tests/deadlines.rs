@@ -91,7 +91,6 @@ fn every_other_call_that_loops_is_stopped_too() {
     let policy = prepare(&guest, terms).unwrap();
     let slot = HOST.slot();
     let event = msr();
-    let seen = policy.observations()[1];
     let at = case(&event).moment;
     type Call<'a> = &'a dyn Fn(&mut Instance) -> Option<Failure>;
     let calls: [Call<'_>; 5] = [
@@ -116,7 +115,7 @@ fn every_other_call_that_loops_is_stopped_too() {
         },
         &|policy| {
             policy
-                .observe(&seen, &case(&event), &slot, FakeDesk::new())
+                .observe(&case(&event), &slot, FakeDesk::new())
                 .0
                 .err()
         },

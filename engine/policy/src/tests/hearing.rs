@@ -106,12 +106,12 @@ fn what_is_observed_are_the_first_numbers_of_what_is_judged() {
         .0
         .unwrap();
     for (event, judged) in echo::events() {
-        let seen = policy
+        let wanted = policy
             .observations()
             .iter()
-            .find(|seen| seen.kind == event.kind())
-            .unwrap();
-        let (answer, desk) = instance.observe(seen, &case(&event), &slot, FakeDesk::new());
+            .any(|seen| seen.kind == event.kind());
+        assert!(wanted, "{}", event.kind().name());
+        let (answer, desk) = instance.observe(&case(&event), &slot, FakeDesk::new());
         assert_eq!(answer, Ok(()));
         let heard = echo::heard(&FakeDesk::back(desk));
         // An error code that may be missing takes two numbers there, and one here.
