@@ -25,6 +25,9 @@ pub struct Seat {
     pub judge: Box<dyn Judge>,
 }
 
+/// The judges that failed in an event; hardly ever any.
+type Lapsed = Option<Box<Vec<usize>>>;
+
 /// The judges of one vCPU.
 pub struct Panel {
     vcpu: u32,
@@ -65,12 +68,19 @@ impl Panel {
         if self.generation != self.shared.ledger.generation() {
             self.refresh();
         }
+        if self.by_kind[event.kind() as usize].is_empty() {
+            return (Ruling::CONTINUE, desk);
+        }
         let (ruling, lapsed, desk) = self.hear(desk, event);
-        (ruling, self.restore(lapsed, desk))
+        match lapsed {
+            None => (ruling, desk),
+            Some(lapsed) => (ruling, self.restore(*lapsed, desk)),
+        }
     }
 
     /// The verdict that stands, and the judges that failed.
-    fn hear(&mut self, mut desk: Box<Desk>, event: &Event) -> (Ruling, Vec<usize>, Box<Desk>) {
+    #[inline]
+    fn hear(&mut self, mut desk: Box<Desk>, event: &Event) -> (Ruling, Lapsed, Box<Desk>) {
         let Self {
             shared,
             slot,
@@ -102,13 +112,14 @@ impl Panel {
             }
         }
         let Some(hearing) = hearing else {
-            return (Ruling::CONTINUE, Vec::new(), desk);
+            return (Ruling::CONTINUE, None, desk);
         };
         let (ruling, lapsed) = hearing.close(shared, seats);
         (ruling, lapsed, desk)
     }
 
     /// Lets judges that failed begin anew, now that the time of the event is not running.
+    #[cold]
     fn restore(&mut self, lapsed: Vec<usize>, mut desk: Box<Desk>) -> Box<Desk> {
         let moment = self.moment(&desk);
         for judge in lapsed {

@@ -31,7 +31,11 @@ impl Time {
             Some(started) => coarse().saturating_sub(started),
             None => self.started.elapsed(),
         };
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+        // In 64 bits, which last for 584 years; `as_nanos` would take 128.
+        since
+            .as_secs()
+            .saturating_mul(1_000_000_000)
+            .saturating_add(since.subsec_nanos().into())
     }
 
     /// How long it has run, precisely.

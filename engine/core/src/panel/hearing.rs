@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use oriel_policy::Slot;
 use oriel_protocol::{Case, Event, Moment};
 
-use super::{Listener, Seat};
+use super::{Lapsed, Listener, Seat};
 use crate::{
     desk::Desk,
     failure,
@@ -23,7 +23,7 @@ pub(super) struct Hearing<'a> {
     /// Kept where somebody wants to know.
     notes: Option<Notes>,
     /// Judges that failed, and begin anew afterwards.
-    lapsed: Vec<usize>,
+    lapsed: Lapsed,
     /// All judges of the event share its time.
     _time: oriel_policy::Round<'a>,
 }
@@ -45,7 +45,7 @@ impl<'a> Hearing<'a> {
             moment,
             round: Round::new(event),
             notes,
-            lapsed: Vec::new(),
+            lapsed: None,
             _time,
         }
     }
@@ -84,7 +84,7 @@ impl<'a> Hearing<'a> {
         }
         let ruling = failure::lawful(ruling, self.event);
         if ruling.failure().is_some() {
-            self.lapsed.push(listener.judge());
+            self.lapsed.get_or_insert_default().push(listener.judge());
         }
         self.note(seat, &ruling, started);
         let conflict = self.round.add(listener.judge(), ruling.into_verdict());
@@ -117,7 +117,7 @@ impl<'a> Hearing<'a> {
     }
 
     /// The verdict that stands, told to whoever listens, and the judges that failed.
-    pub(super) fn close(self, shared: &Arc<Shared>, seats: &[Seat]) -> (Ruling, Vec<usize>) {
+    pub(super) fn close(self, shared: &Arc<Shared>, seats: &[Seat]) -> (Ruling, Lapsed) {
         let ruling = Ruling::from(self.round.into_verdict());
         if let (Some(notes), Some(sink)) = (self.notes, &shared.sink) {
             let Notes {
