@@ -60,7 +60,7 @@ fn print_record(record: &Record) {
         Record::End(outcome) => {
             row(
                 u64::try_from(outcome.ran.as_nanos()).unwrap_or(u64::MAX),
-                "guest",
+                "",
                 &outcome.end.to_string(),
             );
         }
