@@ -61,7 +61,7 @@ impl Clock {
             desk = self.tick(missed, desk);
             due += self.period.saturating_mul(missed.saturating_add(1));
         }
-        desk.mailbox().close();
+        desk.shut();
     }
 
     /// Serves the mailbox until the next call is due; whether there will be one.

@@ -134,6 +134,13 @@ impl Desk {
         &self.shared.mailboxes[self.index() as usize]
     }
 
+    /// Reads no more: letters that came too late are answered, and later ones go back.
+    pub(crate) fn shut(&self) {
+        for unread in self.mailbox().close() {
+            unread.refuse(Refusal::Gone);
+        }
+    }
+
     /// Acts on one letter.
     pub(crate) fn serve(&mut self, mail: Mail) {
         match mail {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use oriel_machine::Vcpu;
 use oriel_policy::Slot;
-use oriel_protocol::{Event, EventKind, Refusal, Verdict};
+use oriel_protocol::{Event, EventKind, Verdict};
 
 use crate::{
     desk::Desk,
@@ -71,9 +71,7 @@ impl Station {
 
     /// Answers the letters that come too late, from now on.
     pub(crate) fn close(&mut self) {
-        for unread in self.desk().mailbox().close() {
-            unread.refuse(Refusal::Gone);
-        }
+        self.desk().shut();
     }
 
     /// The desk, between two judges.

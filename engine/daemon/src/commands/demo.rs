@@ -98,13 +98,7 @@ fn judge(unprotected: bool, records: &[Record]) -> anyhow::Result<Exit> {
     let finished = records
         .iter()
         .any(|record| matches!(record, Record::End(end) if end.end == End::Finished(0)));
-    let stayed = records.iter().find_map(|record| {
-        if let Record::Report { value, .. } = record {
-            Some(*value)
-        } else {
-            None
-        }
-    });
+    let stayed = reported(records);
     let denied = records.iter().any(denies_the_attack);
     let expected = if unprotected {
         finished && stayed == Some(ATTACKER_ENTRY) && !denied
@@ -117,6 +111,17 @@ fn judge(unprotected: bool, records: &[Record]) -> anyhow::Result<Exit> {
         );
     }
     Ok(Exit::Success)
+}
+
+/// What the guest reports first: LSTAR as it finds it after the attack.
+fn reported(records: &[Record]) -> Option<u64> {
+    records.iter().find_map(|record| {
+        if let Record::Report { value, .. } = record {
+            Some(*value)
+        } else {
+            None
+        }
+    })
 }
 
 fn denies_the_attack(record: &Record) -> bool {

@@ -122,14 +122,8 @@ fn print_summary(records: &[Record]) {
         }
     });
     let (events, spent) = spent.fold((0, 0), |(events, total), ns| (events + 1, total + ns));
-    let stayed = records.iter().find_map(|record| {
-        if let Record::Report { value, .. } = record {
-            Some(*value)
-        } else {
-            None
-        }
-    });
-    if let Some(value) = stayed {
+
+    if let Some(value) = super::reported(records) {
         say(format_args!("\nThe value that stayed in LSTAR: {value:#x}"));
     }
     say(format_args!(
