@@ -29,8 +29,26 @@ pub(super) fn installed(cache: &Cache, active: &Rustc) -> Option<PathBuf> {
         .ok()?
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.to_string_lossy().ends_with(&suffix))
+        .filter(|path| path.to_string_lossy().ends_with(&suffix) && is_new_enough(path, active))
         .max_by_key(|path| modified(path))
+}
+
+/// Whether the toolchain of this path is new enough for what the active one compiles.
+fn is_new_enough(toolchain: &Path, active: &Rustc) -> bool {
+    toolchain
+        .file_name()
+        .is_some_and(|name| suits(&name.to_string_lossy(), &active.version))
+}
+
+/// Whether a compiler of this version accepts what says that it needs one like the active.
+fn suits(version: &str, active: &str) -> bool {
+    series(version) >= series(active)
+}
+
+/// The first two numbers of a version.
+fn series(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.split(|sign: char| !sign.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 /// The program that runs the compiler of a private toolchain.
@@ -54,10 +72,23 @@ pub(super) fn set_up(cache: &Cache, active: &Rustc) -> Result<String> {
     );
     let _lock = cache.lock()?;
     match (apt::version(COMPILER)?, current) {
-        (Some(version), _) => set_up_version(&version, cache, active),
-        (None, Some(current)) => Ok(there(&current)),
-        (None, None) => set_up_version(&apt::version_after_update(COMPILER)?, cache, active),
+        (Some(version), _) if suits(&version, &active.version) => {
+            set_up_version(&version, cache, active)
+        }
+        (_, Some(current)) => Ok(there(&current)),
+        // Never updated, or too long ago: what apt knows is missing or too old.
+        (_, None) => set_up_version(&newest(active)?, cache, active),
     }
+}
+
+fn newest(active: &Rustc) -> Result<String> {
+    let version = apt::version_after_update(COMPILER)?;
+    ensure!(
+        suits(&version, &active.version),
+        "Debian's {COMPILER} {version} is older than rustc {}: run `rustup target add {TARGET}`, then this again",
+        active.version
+    );
+    Ok(version)
 }
 
 fn set_up_version(version: &str, cache: &Cache, active: &Rustc) -> Result<String> {
@@ -151,4 +182,21 @@ fn holds_driver(folder: &Path) -> bool {
     files
         .filter_map(|file| file.file_name().into_string().ok())
         .any(|name| name.starts_with("librustc_driver"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_compiler_does_not_do() {
+        for (version, does) in [
+            ("1.96.0+dfsg1-1~deb12u2", true),
+            ("1.95.0", true),
+            ("1.85.0+dfsg3-1~deb12u3-rustc-1.95.0-recipe-1", false),
+            ("nonsense", false),
+        ] {
+            assert_eq!(suits(version, "1.95.0"), does, "{version}");
+        }
+    }
 }
