@@ -2,10 +2,11 @@
 //! their bytes; who waits for the reply is [`Pending`](super::Pending)'s business.
 //!
 //! Every event of a vCPU carries the vCPU's state, then what the kind has of its own
-//! ([`specific`]). In v12 a small header with the event's number comes first, and events of the
+//! ([`Specific`]). In v12 a small header with the event's number comes first, and events of the
 //! VM are nothing but that header.
 
-mod specific;
+mod traps;
+mod writes;
 
 use super::{
     Malformed, Snapshot,
@@ -22,6 +23,19 @@ const VM_EVENT: u16 = 0;
 const NUMBER: usize = 8;
 /// The least that the common part may call itself.
 const COMMON_LEAST: u16 = 8;
+
+/// What a kind of event carries of its own, as bytes.
+pub trait Specific: Sized {
+    /// Writes it.
+    fn put(&self, to: &mut Writer);
+
+    /// Reads it, zeros where there is nothing. What the wire leaves out is filled in from the
+    /// registers that came along, or with nothing.
+    ///
+    /// # Errors
+    /// [`Malformed`] if a field makes no sense.
+    fn take(from: &mut Reader<'_>, state: &Snapshot) -> Result<Self, Malformed>;
+}
 
 /// An event as a tool has read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +80,7 @@ pub fn encode(
         }
     }
     put_common(&mut to, number, vcpu, snapshot, data.kind());
-    specific::put(data, &mut to);
+    data.encode(&mut to);
     Some(frame::message(EVENT, seq, &to.into_bytes()))
 }
 
@@ -102,7 +116,7 @@ pub fn decode(dialect: Dialect, header: &Header, payload: &[u8]) -> Result<Recei
     let kind = kind(dialect, common.u8().into())?;
     common.skip(3);
     let snapshot = Snapshot::take(&mut common);
-    let data = specific::take(kind, &mut own, &snapshot)?;
+    let data = EventData::decode(kind, &mut own, &snapshot)?;
     Ok(Received {
         seq: header.seq,
         vcpu,
@@ -122,7 +136,7 @@ fn decode_v12(header: &Header, payload: &[u8]) -> Result<Received, Malformed> {
     from.skip(NUMBER - size_of::<u16>());
     if is_of_vm(kind) {
         let snapshot = Snapshot::default();
-        let data = specific::take(kind, &mut from, &snapshot)?;
+        let data = EventData::decode(kind, &mut from, &snapshot)?;
         return Ok(Received {
             seq: header.seq,
             vcpu: 0,
@@ -135,7 +149,7 @@ fn decode_v12(header: &Header, payload: &[u8]) -> Result<Received, Malformed> {
     let vcpu = common.u16();
     common.skip(4);
     let snapshot = Snapshot::take(&mut common);
-    let data = specific::take(kind, &mut own, &snapshot)?;
+    let data = EventData::decode(kind, &mut own, &snapshot)?;
     Ok(Received {
         seq: header.seq,
         vcpu,

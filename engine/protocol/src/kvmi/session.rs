@@ -11,23 +11,21 @@
 //!                          └─────────┴──────────────┴─► Close
 //! ```
 
+mod command;
+mod own;
+mod verdict;
+
 use std::sync::Arc;
 
 use super::{
-    Close, Errno, EventReply, Flaw, Layout, Outgoing, Pending, ReplyFlaw, Ticket,
-    bytes::Reader,
-    checks::Rules,
-    frame::{self, Header},
-    reply,
+    Close, Errno, EventReply, Outgoing, Pending, Ticket,
+    frame::Header,
     suspicion::Suspicion,
     ticket::{Replies, refused},
 };
 use crate::{
-    CommandId, Dialect, EventKind, Grant, Request, VcpuCall, VmCall,
-    commands::{
-        VcpuId, VmId,
-        vm::{CheckCommand, CheckEvent, ControlCommandResponse},
-    },
+    CommandId, Dialect, EventKind, Grant, VcpuCall, VmCall,
+    commands::{VcpuId, VmId},
     events::CommandError,
 };
 
@@ -178,193 +176,4 @@ impl Session {
         );
         always || self.grant.admit(command).is_ok()
     }
-
-    fn vm(&mut self, header: Header, id: VmId, payload: &[u8]) -> Result<Intake, Close> {
-        let command = CommandId::Vm(id);
-        if !self.is_granted(command) {
-            return self.denied(header, command);
-        }
-        let mut from = Reader::new(self.dialect, payload);
-        let ticket = self.ticket(header, command);
-        if id == VmId::CheckCommand {
-            return answered(ticket, self.check_command(&mut from));
-        }
-        if id == VmId::CheckEvent {
-            return answered(ticket, self.check_event(&mut from));
-        }
-        if id == VmId::ControlCommandResponse {
-            return self.switch_replies(ticket, &mut from);
-        }
-        match self.vm_call(id, &mut from) {
-            Ok(call) => Ok(Intake::Vm(ticket.expecting(expected_of_vm(&call)), call)),
-            Err(Flaw::Errno(Errno::PERM)) if id == VmId::PauseVcpu => self.denied(header, command),
-            Err(flaw) => answered(ticket, Err(flaw)),
-        }
-    }
-
-    fn vm_call(&self, id: VmId, from: &mut Reader<'_>) -> Result<VmCall, Flaw> {
-        let call = VmCall::decode(id, from)?;
-        self.rules().vm(&call)?;
-        self.can_be_answered(id.returns_data(), id.name())?;
-        Ok(call)
-    }
-
-    fn vcpu(&self, header: Header, id: VcpuId, payload: &[u8]) -> Result<Intake, Close> {
-        let command = CommandId::Vcpu(id);
-        if !self.is_granted(command) {
-            return self.denied(header, command);
-        }
-        let mut from = Reader::new(self.dialect, payload);
-        let ticket = self.ticket(header, command);
-        match self.vcpu_call(id, &mut from) {
-            Ok((vcpu, call)) => Ok(Intake::Vcpu(
-                ticket.expecting(expected_of_vcpu(&call)),
-                vcpu,
-                call,
-            )),
-            Err(flaw) => answered(ticket, Err(flaw)),
-        }
-    }
-
-    fn vcpu_call(&self, id: VcpuId, from: &mut Reader<'_>) -> Result<(u32, VcpuCall), Flaw> {
-        let vcpu = frame::take_vcpu(from, id.name())?;
-        if vcpu >= self.vcpus {
-            return Err(Errno::INVAL.into());
-        }
-        let call = VcpuCall::decode(id, from)?;
-        self.rules().vcpu(&call)?;
-        self.can_be_answered(id.returns_data(), id.name())?;
-        Ok((vcpu, call))
-    }
-
-    /// While replies are off, a command that asks for data ends the connection.
-    fn can_be_answered(&self, returns_data: bool, command: &'static str) -> Result<(), Close> {
-        match self.replies {
-            Replies::Off | Replies::Errors if returns_data => Err(Close::Silenced { command }),
-            Replies::On | Replies::Off | Replies::Errors => Ok(()),
-        }
-    }
-
-    const fn rules(&self) -> Rules<'_> {
-        Rules {
-            dialect: self.dialect,
-            grant: &self.grant,
-            vcpus: self.vcpus,
-        }
-    }
-
-    const fn ticket(&self, header: Header, command: CommandId) -> Ticket {
-        Ticket {
-            dialect: self.dialect,
-            header,
-            command,
-            replies: self.replies,
-            expected: None,
-        }
-    }
-
-    /// Answers from the grant alone. Replies to events have a number but no row; they are always
-    /// let through, which v12 does not count as a command.
-    fn check_command(&self, from: &mut Reader<'_>) -> Result<(), Flaw> {
-        let number = from.clone().u16();
-        if number == self.dialect.event_reply() && self.dialect != Dialect::V12 {
-            from.skip(size_of::<u16>());
-            return from.padding(6);
-        }
-        let CheckCommand { command } = CheckCommand::take(from)?;
-        match self.is_granted(command) {
-            true => Ok(()),
-            false => Err(Errno::PERM.into()),
-        }
-    }
-
-    fn check_event(&self, from: &mut Reader<'_>) -> Result<(), Flaw> {
-        let CheckEvent { event } = CheckEvent::take(from)?;
-        match self.grant.events.contains(event) {
-            true => Ok(()),
-            false => Err(Errno::PERM.into()),
-        }
-    }
-
-    /// With `now` the new rule holds for this command already, else from the next.
-    fn switch_replies(&mut self, ticket: Ticket, from: &mut Reader<'_>) -> Result<Intake, Close> {
-        let request = match ControlCommandResponse::take(from) {
-            Ok(request) => request,
-            Err(flaw) => return answered(ticket, Err(flaw)),
-        };
-        let next = match (request.enable, request.report_errors) {
-            (true, _) => Replies::On,
-            (false, false) => Replies::Off,
-            (false, true) => Replies::Errors,
-        };
-        if next == Replies::Errors && !self.grant.events.contains(EventKind::CommandError) {
-            return Err(Close::EventDenied {
-                command: ControlCommandResponse::ID.name(),
-                event: EventKind::CommandError.name(),
-            });
-        }
-        let before = std::mem::replace(&mut self.replies, next);
-        let replies = if request.now { next } else { before };
-        answered(Ticket { replies, ..ticket }, Ok(()))
-    }
-
-    /// Whatever is wrong with a reply to an event ends the connection, and the grant is not asked:
-    /// somebody waits for it.
-    fn event_reply(&self, header: Header, payload: &[u8]) -> Result<Intake, Close> {
-        let vcpu = Reader::new(self.dialect, payload).u16();
-        let seq = header.seq;
-        match self.verdict(seq, payload) {
-            Ok((kind, reply)) => Ok(Intake::Verdict {
-                vcpu: vcpu.into(),
-                seq,
-                kind,
-                reply,
-            }),
-            Err(flaw) => Err(Close::EventReply { seq, vcpu, flaw }),
-        }
-    }
-
-    fn verdict(&self, seq: u32, payload: &[u8]) -> Result<(EventKind, EventReply), ReplyFlaw> {
-        let had = payload.len();
-        if had < reply::COMMON {
-            return Err(ReplyFlaw::Short { had });
-        }
-        let mut from = Reader::new(self.dialect, payload);
-        let vcpu = from.u16().into();
-        from.padding(6).map_err(|_| ReplyFlaw::Padding)?;
-        let kind = self
-            .pending
-            .take(vcpu, seq)
-            .ok_or(ReplyFlaw::NothingPending)?;
-        let reply = EventReply::take(&mut from, kind)?;
-        Ok((kind, reply))
-    }
-}
-
-/// What becomes of a command that the session answers itself.
-fn answered(ticket: Ticket, result: Result<(), Flaw>) -> Result<Intake, Close> {
-    match result {
-        Ok(()) => Ok(ticket.done(|_| ()).into()),
-        Err(Flaw::Errno(errno)) => Ok(ticket.error(errno).into()),
-        Err(Flaw::Close(close)) => Err(close),
-    }
-}
-
-/// Bytes of data that the tool will insist on.
-fn expected_of_vm(call: &VmCall) -> Option<usize> {
-    if let VmCall::ReadPhysical(request) = call {
-        return usize::try_from(request.length).ok();
-    }
-    if let VmCall::GetPageAccess(request) = call {
-        return Some(request.gpas.len());
-    }
-    None
-}
-
-/// Bytes of data that the tool will insist on.
-fn expected_of_vcpu(call: &VcpuCall) -> Option<usize> {
-    if let VcpuCall::GetRegisters(request) = call {
-        return Some(request.answer_size());
-    }
-    None
 }
