@@ -90,6 +90,9 @@ pub enum Close {
         /// The event.
         event: &'static str,
     },
+    /// The connection has been given up before.
+    #[error("a message came in after the connection was given up")]
+    Over,
     /// A reply to an event that is not one.
     #[error("the reply to event {seq} of vCPU {vcpu} {flaw}")]
     EventReply {

@@ -13,6 +13,8 @@
 
 mod command;
 mod own;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::sync::Arc;
@@ -38,6 +40,8 @@ pub struct Session {
     pending: Arc<Pending>,
     replies: Replies,
     suspicion: Suspicion,
+    /// Something has ended the connection: nothing more is taken in.
+    over: bool,
 }
 
 /// What a message of a tool turned out to be.
@@ -92,14 +96,24 @@ impl Session {
             pending,
             replies: Replies::On,
             suspicion: Suspicion::new(dialect),
+            over: false,
         }
     }
 
     /// Takes in a message of the tool. `payload` is all that its header announces.
     ///
     /// # Errors
-    /// [`Close`] says why the connection ends; nothing may be taken in after it.
+    /// [`Close`] says why the connection ends; after it there is nothing but [`Close::Over`].
     pub fn receive(&mut self, header: Header, payload: &[u8]) -> Result<Intake, Close> {
+        if self.over {
+            return Err(Close::Over);
+        }
+        let intake = self.take_in(header, payload);
+        self.over = intake.is_err();
+        intake
+    }
+
+    fn take_in(&mut self, header: Header, payload: &[u8]) -> Result<Intake, Close> {
         self.is_whole(header, payload)?;
         if header.id == self.dialect.event_reply() {
             return self.event_reply(header, payload);

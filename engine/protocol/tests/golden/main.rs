@@ -125,15 +125,15 @@ fn every_vcpu_command_has_its_bytes_in_both_directions() {
 /// The data of a reply, as a tool reads it.
 fn data_of(dialect: Dialect, message: &[u8]) -> Vec<u8> {
     let (header, payload) = split(message);
-    match tool::incoming(dialect, &header, payload).expect("a good reply") {
-        Incoming::Reply {
-            seq: SEQ,
-            error: 0,
-            data,
-            ..
-        } => data,
-        other => panic!("{other:?}"),
-    }
+    let incoming = tool::incoming(dialect, &header, payload).expect("a good reply");
+    let Incoming::Reply {
+        seq, error, data, ..
+    } = incoming
+    else {
+        panic!("{incoming:?}");
+    };
+    assert_eq!((seq, error), (SEQ, 0));
+    data
 }
 
 #[test]
@@ -198,18 +198,18 @@ fn every_reply_to_an_event_has_its_bytes_in_both_directions() {
             assert_eq!(sent, golden, "{what}");
             let pending = Pending::new(4);
             pending.announce(VCPU.into(), SEQ, kind);
-            match receive(dialect, &golden, pending) {
-                Intake::Verdict {
-                    vcpu,
-                    seq,
-                    kind: answered,
-                    reply,
-                } => {
-                    assert_eq!((vcpu, seq, answered), (VCPU.into(), SEQ, kind), "{what}");
-                    assert_eq!(reply, sample, "{what}");
-                }
-                other => panic!("{what}: {other:?}"),
-            }
+            let intake = receive(dialect, &golden, pending);
+            let Intake::Verdict {
+                vcpu,
+                seq,
+                kind: of,
+                reply,
+            } = intake
+            else {
+                panic!("{what}: {intake:?}");
+            };
+            assert_eq!((vcpu, seq, of), (VCPU.into(), SEQ, kind), "{what}");
+            assert_eq!(reply, sample, "{what}");
         }
     }
 }
