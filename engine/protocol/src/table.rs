@@ -99,9 +99,100 @@ macro_rules! commands {
             }
         }
 
+        $crate::table::wire! { $scope $call $reply $id: $( $row [$rfc6 $v6 $v7 $v12] )* }
+
         #[doc = concat!("Whoever does the work of every [`", stringify!($call), "`].")]
         pub trait $handler: $( $crate::commands::Handle<$row> + )* {}
         impl<T: $( $crate::commands::Handle<$row> + )*> $handler for T {}
+    };
+}
+
+/// One of two: the first for a row that a dialect has a number for, the second for the others.
+macro_rules! spoken {
+    ([_ _ _ _] $spoken:expr, $ours:expr) => {
+        $ours
+    };
+    ([$($number:tt)*] $spoken:expr, $ours:expr) => {
+        $spoken
+    };
+}
+
+/// What a table of commands is on a KVMI wire.
+///
+/// A row with a number must have a [`Layout`](crate::kvmi::Layout), or it does not compile; a row
+/// without one has no decoder. The table of services has neither: nothing of it reaches a wire.
+macro_rules! wire {
+    (Service $($rest:tt)*) => {};
+    (
+        $scope:ident $call:ident $reply:ident $id:ident:
+        $( $row:ident $numbers:tt )*
+    ) => {
+        impl $id {
+            /// The row of this number in this dialect.
+            pub fn of(dialect: $crate::Dialect, number: u16) -> Option<Self> {
+                Self::ALL.iter().copied().find(|id| id.numbers().of(dialect) == Some(number))
+            }
+            /// Whether a successful answer carries data.
+            pub const fn returns_data(self) -> bool {
+                match self { $(
+                    Self::$row => $crate::table::spoken!($numbers
+                        <$row as $crate::kvmi::Layout>::RETURNS_DATA, false),
+                )* }
+            }
+        }
+
+        impl $call {
+            /// The request out of its payload, what goes before it already read.
+            ///
+            /// # Errors
+            /// [`Flaw`](crate::kvmi::Flaw) where the payload breaks a rule of the dialect, or the
+            /// row is spoken in none.
+            pub fn decode(
+                id: $id,
+                from: &mut $crate::kvmi::bytes::Reader<'_>,
+            ) -> Result<Self, $crate::kvmi::Flaw> {
+                match id { $(
+                    $id::$row => $crate::table::spoken!($numbers
+                        <$row as $crate::kvmi::Layout>::take(from).map(Self::$row),
+                        Err($crate::kvmi::Errno::OPNOTSUPP.into())),
+                )* }
+            }
+            /// Writes the request; nothing if the row is spoken in no dialect.
+            pub fn encode(&self, to: &mut $crate::kvmi::bytes::Writer) {
+                match self { $(
+                    Self::$row(_request) => $crate::table::spoken!($numbers
+                        $crate::kvmi::Layout::put(_request, to), ()),
+                )* }
+            }
+        }
+
+        impl $reply {
+            /// Writes the data of the answer; nothing if the row is spoken in no dialect.
+            pub fn encode(&self, to: &mut $crate::kvmi::bytes::Writer) {
+                match self { $(
+                    Self::$row(_answer) => $crate::table::spoken!($numbers
+                        <$row as $crate::kvmi::Layout>::put_reply(_answer, to), ()),
+                )* }
+            }
+            /// The answer out of its data, the error code already read.
+            ///
+            /// # Errors
+            /// [`Malformed`](crate::kvmi::Malformed) if it makes no sense, or the row is spoken in
+            /// no dialect.
+            pub fn decode(
+                id: $id,
+                from: &mut $crate::kvmi::bytes::Reader<'_>,
+            ) -> Result<Self, $crate::kvmi::Malformed> {
+                match id { $(
+                    $id::$row => $crate::table::spoken!($numbers
+                        <$row as $crate::kvmi::Layout>::take_reply(from).map(Self::$row),
+                        Err($crate::kvmi::Malformed::NotSpoken {
+                            what: id.name(),
+                            dialect: from.dialect(),
+                        })),
+                )* }
+            }
+        }
     };
 }
 
@@ -145,6 +236,10 @@ macro_rules! events {
                     Self::$row => Numbers([number!($rfc6), number!($v6), number!($v7), number!($v12)]),
                 )* }
             }
+            /// The row of this number in this dialect.
+            pub fn of(dialect: $crate::Dialect, number: u16) -> Option<Self> {
+                Self::ALL.iter().copied().find(|kind| kind.numbers().of(dialect) == Some(number))
+            }
             /// Who raises it, and whether it is answered.
             pub const fn class(self) -> EventClass {
                 match self { $( Self::$row => EventClass::$class, )* }
@@ -172,4 +267,4 @@ macro_rules! events {
     };
 }
 
-pub(crate) use {commands, events, number, right};
+pub(crate) use {commands, events, number, right, spoken, wire};

@@ -194,6 +194,11 @@ impl Writer {
         self.raw(&number.to_le_bytes());
     }
 
+    /// These numbers of 64 bits.
+    pub fn words(&mut self, numbers: &[u64]) {
+        numbers.iter().for_each(|&number| self.u64(number));
+    }
+
     /// A 32-bit number with a sign.
     pub fn i32(&mut self, number: i32) {
         self.raw(&number.to_le_bytes());

@@ -1,6 +1,10 @@
 //! The frame around every message: an 8-byte header, then a payload. It owns the header and the
 //! limits; what is in a payload is the rows' business.
 
+use super::{
+    Close, Errno, Flaw,
+    bytes::{Reader, Writer},
+};
 use crate::Dialect;
 
 /// Bytes in a header.
@@ -75,6 +79,26 @@ pub fn message(id: u16, seq: u32, payload: &[u8]) -> Vec<u8> {
     message.extend_from_slice(&header.write());
     message.extend_from_slice(payload.get(..size.into()).unwrap_or(payload));
     message
+}
+
+/// Writes the header of a vCPU command or of a reply to an event.
+pub(super) fn put_vcpu(to: &mut Writer, vcpu: u16) {
+    to.u16(vcpu);
+    to.padding(VCPU_HEADER - size_of::<u16>());
+}
+
+/// Reads the header of a vCPU command: which vCPU.
+///
+/// # Errors
+/// Padding that is not zero closes the connection, in v12 it is EINVAL.
+pub(super) fn take_vcpu(from: &mut Reader<'_>, command: &'static str) -> Result<u32, Flaw> {
+    let vcpu = from.u16();
+    let padding = from.padding(VCPU_HEADER - size_of::<u16>());
+    padding.map_err(|_| match from.dialect() {
+        Dialect::Rfc6 | Dialect::V6 | Dialect::V7 => Close::Padding { command }.into(),
+        Dialect::V12 => Flaw::Errno(Errno::INVAL),
+    })?;
+    Ok(vcpu.into())
 }
 
 #[cfg(test)]
