@@ -42,8 +42,12 @@ impl Station {
             slot.clone(),
             candidates.iter().map(make).collect(),
         );
+        let mut desk = Desk::new(vcpu, shared.clone());
+        if shared.settings.held {
+            desk.hold_at_start();
+        }
         Self {
-            desk: Some(Desk::new(vcpu, shared.clone())),
+            desk: Some(desk),
             panel,
         }
     }
@@ -62,6 +66,20 @@ impl Station {
     /// Tells everybody who listens of something that takes no answer.
     pub fn notice(&mut self, kind: EventKind) {
         self.lend(|panel, desk| ((), panel.notice(kind, desk)));
+    }
+
+    /// Lets judges act that asked for it while the vCPU ran; the verdict is `crash` if one of them
+    /// wants the VM stopped. To be called when no event waits for its verdict.
+    pub fn attend(&mut self) -> Verdict {
+        while let Some(judge) = self.desk().take_attention() {
+            let ruling = self.lend(|panel, desk| panel.attend(judge, desk));
+            if *ruling.verdict() == Verdict::Crash {
+                return Verdict::Crash;
+            }
+            // Commands come before the next pause, whoever sent them.
+            self.desk().drain();
+        }
+        Verdict::Continue
     }
 
     /// How many events passed the filters.

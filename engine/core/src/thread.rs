@@ -16,13 +16,13 @@ use oriel_protocol::{Event, EventKind, Verdict, events::EventClass};
 
 use crate::station::Station;
 
-/// What a vCPU is doing.
+/// What a vCPU is doing. The verdict is none once it has been carried out.
 #[derive(Debug)]
 enum State {
     /// On its way into the guest, or in it.
-    Running(Verdict),
+    Running(Option<Verdict>),
     /// Kept out of it.
-    Paused(Verdict),
+    Paused(Option<Verdict>),
     /// It will not run again.
     Ended(End),
 }
@@ -32,7 +32,7 @@ pub(crate) fn run(mut station: Station) -> u64 {
     let _guard = EndsOnPanic(station.desk().shared().clone());
     station.ready();
     station.notice(EventKind::CreateVcpu);
-    let mut state = State::Running(Verdict::Continue);
+    let mut state = State::Running(None);
     let end = loop {
         state = match state {
             State::Running(verdict) => running(&mut station, verdict),
@@ -44,7 +44,7 @@ pub(crate) fn run(mut station: Station) -> u64 {
     station.events()
 }
 
-fn running(station: &mut Station, verdict: Verdict) -> State {
+fn running(station: &mut Station, verdict: Option<Verdict>) -> State {
     let desk = station.desk();
     // This order loses no letter: one that comes after the drain has kicked again.
     desk.machine_vcpu().acknowledge_kick();
@@ -55,16 +55,33 @@ fn running(station: &mut Station, verdict: Verdict) -> State {
     if desk.is_paused() {
         return State::Paused(verdict);
     }
-    if verdict == Verdict::Crash {
+    if verdict == Some(Verdict::Crash) {
         return State::Ended(End::Stopped);
     }
+    if desk.wants_attention() {
+        if verdict.is_none() {
+            return attend(station).unwrap_or(State::Running(None));
+        }
+        // The verdict is carried out first, and nothing further is run.
+        desk.machine_vcpu().kicker().kick();
+    }
+    enter(station, verdict.unwrap_or_default())
+}
+
+fn enter(station: &mut Station, verdict: Verdict) -> State {
+    let desk = station.desk();
     desk.settle();
     match desk.machine_vcpu().enter(verdict) {
-        Ok(Exit::Event(event)) => State::Running(answer(station, &event)),
-        Ok(Exit::Kicked) => State::Running(Verdict::Continue),
+        Ok(Exit::Event(event)) => State::Running(Some(answer(station, &event))),
+        Ok(Exit::Kicked) => State::Running(None),
         Ok(Exit::Ended(end)) => State::Ended(end),
         Err(error) => State::Ended(End::Failed(chain(&error))),
     }
+}
+
+/// Lets judges act that asked for it; the state that follows, if one of them wants the VM stopped.
+fn attend(station: &mut Station) -> Option<State> {
+    (station.attend() == Verdict::Crash).then_some(State::Ended(End::Stopped))
 }
 
 /// What takes no answer is only told.
@@ -78,28 +95,33 @@ fn answer(station: &mut Station, event: &Event) -> Verdict {
     }
 }
 
-fn paused(station: &mut Station, verdict: Verdict) -> State {
+fn paused(station: &mut Station, verdict: Option<Verdict>) -> State {
     station.notice(EventKind::Pause);
-    let desk = station.desk();
     loop {
         // The notice may have read the mailbox, so this comes before any waiting.
+        let desk = station.desk();
         if let Some(end) = desk.take_ending() {
             return State::Ended(end);
         }
         if !desk.is_paused() {
             break;
         }
-        if let Some(mail) = desk.mailbox().wait(None) {
+        if desk.wants_attention() {
+            if let Some(stopped) = attend(station) {
+                return stopped;
+            }
+        } else if let Some(mail) = desk.mailbox().wait(None) {
             desk.serve(mail);
         }
     }
     State::Running(verdict)
 }
 
-/// Ends the VM with this vCPU.
+/// Ends the VM with this vCPU, which goes on answering as long as a tool undoes what it did.
 fn finish(station: &mut Station, end: &End) {
     station.desk().shared().end(end);
     station.notice(EventKind::Unhook);
+    station.desk().linger();
     station.close();
 }
 

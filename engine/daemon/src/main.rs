@@ -13,6 +13,7 @@ mod output;
 mod plan;
 mod serial;
 mod signals;
+mod tools;
 
 use std::{io::IsTerminal, process::ExitCode};
 
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
 fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Demo(args) => commands::demo::run(&args),
-        Command::Run(args) => commands::run::run(args),
+        Command::Run(args) => commands::run::run(*args),
         Command::Caps(args) => commands::caps::run(&args),
         Command::Plugin(PluginCommand::Inspect(args)) => commands::inspect::run(&args),
     }
