@@ -141,7 +141,8 @@ fn within_a_page(gpa: Gpa, length: u64) -> Result<(), Flaw> {
     valid((1..=room).contains(&length))
 }
 
-/// The MSRs that hardware has a bit for (SDM vol. 3, section 25.6.9), as KVMI documents them.
+/// The MSRs that VMX's bitmaps have a bit for (SDM vol. 3, "MSR-Bitmap Address"), as KVMI
+/// documents them.
 const fn can_be_intercepted(msr: u32) -> bool {
     matches!(msr, 0..=0x1fff | 0xc000_0000..=0xc000_1fff)
 }

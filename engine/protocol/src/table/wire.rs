@@ -54,8 +54,8 @@ macro_rules! wire {
             /// Writes the request; nothing if the row is spoken in no dialect.
             pub fn encode(&self, to: &mut $crate::kvmi::bytes::Writer) {
                 match self { $(
-                    Self::$row(_request) => $crate::table::spoken!($numbers
-                        $crate::kvmi::Layout::put(_request, to), ()),
+                    Self::$row(request) => $crate::table::spoken!($numbers
+                        $crate::kvmi::Layout::put(request, to), { let _ = request; }),
                 )* }
             }
         }
@@ -64,8 +64,8 @@ macro_rules! wire {
             /// Writes the data of the answer; nothing if the row is spoken in no dialect.
             pub fn encode(&self, to: &mut $crate::kvmi::bytes::Writer) {
                 match self { $(
-                    Self::$row(_answer) => $crate::table::spoken!($numbers
-                        <$row as $crate::kvmi::Layout>::put_reply(_answer, to), ()),
+                    Self::$row(answer) => $crate::table::spoken!($numbers
+                        <$row as $crate::kvmi::Layout>::put_reply(answer, to), { let _ = answer; }),
                 )* }
             }
             /// The answer out of its data, the error code already read.
@@ -106,8 +106,8 @@ macro_rules! wire_events {
             /// Writes what the kind has of its own; nothing if it is spoken in no dialect.
             pub(crate) fn encode(&self, to: &mut $crate::kvmi::bytes::Writer) {
                 match self { $(
-                    Self::$row(_event) => $crate::table::spoken!($numbers
-                        $crate::kvmi::event::Specific::put(_event, to), ()),
+                    Self::$row(event) => $crate::table::spoken!($numbers
+                        $crate::kvmi::event::Specific::put(event, to), { let _ = event; }),
                 )* }
             }
             /// Reads what the kind has of its own, and fills in the rest from the vCPU's state.

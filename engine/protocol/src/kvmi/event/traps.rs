@@ -139,7 +139,8 @@ fn take_wide(from: &mut Reader<'_>) -> Result<(u8, u32), Malformed> {
 }
 
 /// How KVM types an exception that an instruction raised on purpose (#BP, #OF), and any other:
-/// the interruption type of the SDM (vol. 3, table 25-18), in its place in that word.
+/// bits 8 to 10 of VMX's interruption information (SDM vol. 3, "VM-Entry Controls for Event
+/// Injection").
 const fn exception_type(vector: u8) -> u32 {
     match vector {
         3 | 4 => 6 << 8,

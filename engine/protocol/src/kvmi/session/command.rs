@@ -108,6 +108,9 @@ fn expected_of_vm(call: &VmCall) -> Option<usize> {
     if let VmCall::GetPageAccess(request) = call {
         return Some(request.gpas.len());
     }
+    if let VmCall::GetPageWriteBitmap(request) = call {
+        return Some(size_of::<u32>() * request.gpas.len());
+    }
     None
 }
 
