@@ -174,3 +174,96 @@ fn parts(dialect: Dialect, bytes: &[u8]) -> Result<(Reader<'_>, Reader<'_>), Mal
 fn kind(dialect: Dialect, number: u16) -> Result<EventKind, Malformed> {
     EventKind::of(dialect, number).ok_or(Malformed::UnknownEvent { number, dialect })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::{Cr, Trap};
+
+    fn sent(dialect: Dialect, data: impl Into<EventData>) -> Vec<u8> {
+        let snapshot = Snapshot::default();
+        encode(dialect, 1, 2, &snapshot, &data.into()).unwrap()[frame::HEADER..].to_vec()
+    }
+
+    const CR: Cr = Cr {
+        cr: 3,
+        old: 1,
+        new: 2,
+    };
+    const HEADER: Header = Header {
+        id: EVENT,
+        size: 0,
+        seq: 1,
+    };
+
+    #[test]
+    fn the_common_part_says_itself_where_it_ends() {
+        for dialect in Dialect::ALL {
+            let before = if dialect == Dialect::V12 { NUMBER } else { 0 };
+            let whole = sent(dialect, CR);
+            for size in 0..=700_u16 {
+                let common = usize::from(size).max(8);
+                let mut bytes = whole[..before + 8].to_vec();
+                bytes.resize(before + common, 0);
+                bytes.extend_from_slice(&whole[before + EVENT_COMMON..]);
+                bytes[before..before + 2].copy_from_slice(&size.to_le_bytes());
+                match decode(dialect, &HEADER, &bytes) {
+                    Ok(received) => {
+                        assert!(size >= 8);
+                        assert_eq!(received.data, CR.into(), "{dialect:?} {size}");
+                    }
+                    Err(flaw) => {
+                        assert!(size < 8);
+                        assert!(matches!(flaw, Malformed::CommonSize { .. }));
+                    }
+                }
+            }
+            let mut beyond = whole.clone();
+            beyond[before..before + 2].copy_from_slice(&u16::MAX.to_le_bytes());
+            assert!(decode(dialect, &HEADER, &beyond).is_err());
+        }
+    }
+
+    #[test]
+    fn an_events_own_part_is_extended_with_zeros() {
+        for dialect in Dialect::ALL {
+            let whole = sent(dialect, CR);
+            let short = &whole[..whole.len() - 8];
+            let received = decode(dialect, &HEADER, short).unwrap();
+            assert_eq!(received.data, Cr { new: 0, ..CR }.into());
+        }
+    }
+
+    #[test]
+    fn breakpoint_and_overflow_are_soft_exceptions_in_v6() {
+        for vector in 0..32 {
+            let trap = Trap {
+                vector,
+                error_code: None,
+                address: 0,
+            };
+            let bytes = sent(Dialect::V6, trap);
+            let expected: u32 = if matches!(vector, 3 | 4) {
+                0x600
+            } else {
+                0x300
+            };
+            assert_eq!(bytes[EVENT_COMMON + 4..][..4], expected.to_le_bytes());
+        }
+    }
+
+    #[test]
+    fn v12_tells_of_the_vm_under_a_number_of_its_own() {
+        let unhook = EventData::from(crate::events::Unhook {});
+        let bytes = encode(Dialect::V12, 1, 2, &Snapshot::default(), &unhook).unwrap();
+        assert_eq!(bytes.len(), frame::HEADER + NUMBER);
+        let of_vm = Header {
+            id: VM_EVENT,
+            ..HEADER
+        };
+        let payload = &bytes[frame::HEADER..];
+        assert_eq!(decode(Dialect::V12, &of_vm, payload).unwrap().data, unhook);
+        assert!(decode(Dialect::V12, &HEADER, payload).is_err());
+        assert!(decode(Dialect::V12, &of_vm, &sent(Dialect::V12, CR)).is_err());
+    }
+}
