@@ -31,8 +31,7 @@ enum State {
 pub(crate) fn run(mut station: Station) -> u64 {
     let _guard = EndsOnPanic(station.desk().shared().clone());
     station.ready();
-    station.notice(EventKind::CreateVcpu);
-    let mut state = State::Running(None);
+    let mut state = begin(&mut station);
     let end = loop {
         state = match state {
             State::Running(verdict) => running(&mut station, verdict),
@@ -42,6 +41,15 @@ pub(crate) fn run(mut station: Station) -> u64 {
     };
     finish(&mut station, &end);
     station.events()
+}
+
+/// A vCPU that is held at the start is not told of until it is released: tools hook meanwhile.
+fn begin(station: &mut Station) -> State {
+    let state = kept_out(station, None);
+    if matches!(state, State::Running(_)) {
+        station.notice(EventKind::CreateVcpu);
+    }
+    state
 }
 
 fn running(station: &mut Station, verdict: Option<Verdict>) -> State {
@@ -97,6 +105,11 @@ fn answer(station: &mut Station, event: &Event) -> Verdict {
 
 fn paused(station: &mut Station, verdict: Option<Verdict>) -> State {
     station.notice(EventKind::Pause);
+    kept_out(station, verdict)
+}
+
+/// Stays out of the guest until the last pause is over.
+fn kept_out(station: &mut Station, verdict: Option<Verdict>) -> State {
     loop {
         // The notice may have read the mailbox, so this comes before any waiting.
         let desk = station.desk();
