@@ -31,6 +31,7 @@ fn go_ahead(pending: Pending) -> Plan {
         Pending::MsrWrite { msr, new, .. } => Plan::WriteMsr { msr, value: new },
         Pending::MsrRead { value, .. } => value.map_or(Plan::Fault, Plan::AnswerRead),
         Pending::Access(access) => Plan::Perform(access),
+        Pending::Trap(_) => Plan::Enter,
         Pending::Reset => Plan::Reset,
         Pending::Shutdown { end, .. } => Plan::End(end),
     }
@@ -43,7 +44,9 @@ fn replace(pending: Pending, value: u64) -> Plan {
         Pending::MsrWrite { msr, .. } => Plan::WriteMsr { msr, value },
         Pending::MsrRead { .. } => Plan::AnswerRead(value),
         Pending::Access(access) => Plan::PerformWith(access, value),
-        Pending::Reset | Pending::Shutdown { .. } => Plan::Impossible(VerdictKind::Replace),
+        Pending::Trap(_) | Pending::Reset | Pending::Shutdown { .. } => {
+            Plan::Impossible(VerdictKind::Replace)
+        }
     }
 }
 
@@ -52,7 +55,9 @@ fn skip(pending: Pending) -> Plan {
         Pending::MsrWrite { .. } => Plan::DropWrite,
         Pending::MsrRead { .. } => Plan::DropRead,
         Pending::Access(access) => Plan::Ignore(access),
-        Pending::Reset | Pending::Shutdown { .. } => Plan::Impossible(VerdictKind::Skip),
+        Pending::Trap(_) | Pending::Reset | Pending::Shutdown { .. } => {
+            Plan::Impossible(VerdictKind::Skip)
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use oriel_protocol::{Capabilities, EventKind, Support, VerdictSet};
 
 use super::{
     decode::Habits,
-    pending::{END_VERDICTS, MSR_VERDICTS},
+    pending::{END_VERDICTS, MSR_VERDICTS, TRAP_VERDICTS},
 };
 
 const NOT_YET: &str = "not in this version of Oriel's kvm machine";
@@ -58,7 +58,10 @@ pub(super) const fn mechanism(kind: EventKind) -> Result<Mechanism, &'static str
             );
         }
         EventKind::Cpuid => return Err("a stock KVM answers CPUID in the kernel"),
-        EventKind::Trap => return Err("a stock KVM does not say when an exception is delivered"),
+        EventKind::Trap => (
+            "KVM_SET_VCPU_EVENTS; told before the entry that delivers what was injected",
+            TRAP_VERDICTS,
+        ),
         EventKind::Breakpoint | EventKind::Page | EventKind::Singlestep => return Err(NOT_YET),
     })
 }

@@ -8,7 +8,7 @@
 
 use oriel_protocol::{
     Event, EventData, EventKind,
-    events::{Mmio, Msr, MsrRead, Pio, Reset, Shutdown, ShutdownCause},
+    events::{Mmio, Msr, MsrRead, Pio, Reset, Shutdown, ShutdownCause, Trap},
 };
 
 use super::{
@@ -177,6 +177,12 @@ fn data(pending: &Pending) -> EventData {
         }
         .into(),
         Pending::Access(access) => access_data(access),
+        Pending::Trap(exception) => Trap {
+            vector: exception.vector,
+            error_code: exception.error_code,
+            address: exception.address,
+        }
+        .into(),
         Pending::Reset => Reset {}.into(),
         Pending::Shutdown { cause, .. } => Shutdown { cause }.into(),
     }

@@ -25,6 +25,8 @@ pub enum Pending {
     },
     /// An access to a port, or to memory that is not RAM.
     Access(Access),
+    /// An exception that was asked for is about to be delivered, or another in its place.
+    Trap(Exception),
     /// The guest resets itself.
     Reset,
     /// The guest shuts down.
@@ -87,6 +89,9 @@ pub const MSR_VERDICTS: VerdictSet = VerdictSet::CONTINUE
     .union(VerdictSet::SKIP)
     .union(VerdictSet::INJECT);
 
+/// The verdicts that a delivery can take: it is decided on.
+pub const TRAP_VERDICTS: VerdictSet = VerdictSet::CONTINUE.union(VerdictSet::CRASH);
+
 /// The verdicts that the end of a guest can take.
 pub const END_VERDICTS: VerdictSet = VerdictSet::CONTINUE.union(VerdictSet::CRASH);
 
@@ -96,6 +101,7 @@ impl Pending {
         match self {
             Self::MsrWrite { .. } | Self::MsrRead { .. } => MSR_VERDICTS,
             Self::Access(access) => access.allowed(),
+            Self::Trap(_) => TRAP_VERDICTS,
             Self::Reset | Self::Shutdown { .. } => END_VERDICTS,
         }
     }
@@ -135,6 +141,8 @@ pub enum Plan {
     PerformWith(Access, u64),
     /// The device sees nothing; the guest reads all ones, as where no device answers.
     Ignore(Access),
+    /// Nothing: enter.
+    Enter,
     /// Reset the VM.
     Reset,
     /// The VM ends.

@@ -36,6 +36,7 @@ use super::{
 use crate::{End, Kicker, MachineError};
 
 mod carry;
+mod inject;
 
 /// A tap on one vCPU.
 pub struct Tap {
@@ -55,6 +56,10 @@ pub struct Tap {
     unread: bool,
     /// What a command has asked to raise at the next entry.
     staged: Option<Exception>,
+    /// The exception of the next entry was asked for, and nobody has been told of it yet.
+    untold: bool,
+    /// What the tap has to tell by itself before `KVM_RUN`.
+    own: Option<Pending>,
 }
 
 /// Whether the instruction of the last exit is done.
@@ -120,6 +125,8 @@ impl Tap {
             destination: None,
             unread: false,
             staged: None,
+            untold: false,
+            own: None,
         };
         tap.read_state(vcpu)?;
         Ok(tap)
@@ -152,10 +159,11 @@ impl Tap {
         self.msrs.forget();
         (self.pending, self.staged, self.destination) = (None, None, None);
         (self.unread, self.instruction) = (false, Instruction::Done);
+        (self.untold, self.own) = (false, None);
         Ok(())
     }
 
-    /// Gets the vCPU ready for `KVM_RUN`; false if there is an exit to decode first.
+    /// Gets the vCPU ready for `KVM_RUN`; false if there is something to decode first.
     ///
     /// # Errors
     /// [`MachineError`] when the vCPU cannot go on.
@@ -163,12 +171,14 @@ impl Tap {
         if self.staged.is_some() || self.moved_to().is_some() {
             self.finish(vcpu)?;
         }
-        if !self.unread
-            && let Some(exception) = self.staged.take()
-        {
-            self.raise_exception(vcpu, exception)?;
+        if self.unread {
+            return Ok(false);
         }
-        Ok(!self.unread)
+        if let Some(exception) = self.staged.take() {
+            self.raise_staged(vcpu, exception)?;
+        }
+        self.tell_delivery();
+        Ok(self.own.is_none())
     }
 
     /// Notes that `KVM_RUN` has returned: with an exit to decode, or interrupted.
@@ -184,6 +194,9 @@ impl Tap {
     /// # Errors
     /// [`MachineError`] when the vCPU cannot go on.
     pub fn decode(&mut self, vcpu: &mut VcpuFd, bus: &dyn Bus) -> Result<Seen, MachineError> {
+        if let Some(own) = self.own.take() {
+            return Ok(Seen::Event(self.raise(own)));
+        }
         self.unread = false;
         self.refresh();
         let exit = self.page.exit();
@@ -287,7 +300,7 @@ impl Tap {
                     ..access
                 })
             }
-            Pending::Reset | Pending::Shutdown { .. } => pending,
+            Pending::Trap(_) | Pending::Reset | Pending::Shutdown { .. } => pending,
         }
     }
 

@@ -5,6 +5,7 @@ mod conformance;
 mod devices;
 mod embedder;
 mod ends;
+mod injection;
 mod kicks;
 mod msr;
 mod state;
