@@ -1,6 +1,6 @@
 //! Verdict → plan: what is to be done to the vCPU before it enters the guest again.
 
-use oriel_protocol::{Value, Verdict, VerdictKind};
+use oriel_protocol::{Value, Verdict, VerdictKind, x86::Exception};
 
 use super::pending::{Pending, Plan, can_raise};
 use crate::End;
@@ -17,7 +17,7 @@ pub fn plan(pending: Pending, verdict: Verdict) -> Plan {
         Verdict::Skip => skip(pending),
         Verdict::Deny => Plan::Fault,
         Verdict::Retry => Plan::Again,
-        Verdict::Inject(exception) if can_raise(exception) => Plan::Raise(exception),
+        Verdict::Inject(exception) if can_raise(exception) => raise(&pending, exception),
         Verdict::Inject(_) => Plan::Impossible(kind),
         Verdict::Crash => Plan::End(End::Stopped),
         Verdict::Replace(Value::Leaf(_)) | Verdict::Emulate(_) | Verdict::Step => {
@@ -26,12 +26,20 @@ pub fn plan(pending: Pending, verdict: Verdict) -> Plan {
     }
 }
 
+const fn raise(pending: &Pending, exception: Exception) -> Plan {
+    match pending {
+        Pending::MsrWrite { .. } | Pending::MsrRead { .. } => Plan::Raise(exception),
+        Pending::Access(_) | Pending::Step | Pending::Trap(_) => Plan::RaiseHere(exception),
+        Pending::Reset | Pending::Shutdown { .. } => Plan::RaiseHere(exception),
+    }
+}
+
 fn go_ahead(pending: Pending) -> Plan {
     match pending {
         Pending::MsrWrite { msr, new, .. } => Plan::WriteMsr { msr, value: new },
         Pending::MsrRead { value, .. } => value.map_or(Plan::Fault, Plan::AnswerRead),
         Pending::Access(access) => Plan::Perform(access),
-        Pending::Trap(_) => Plan::Enter,
+        Pending::Step | Pending::Trap(_) => Plan::Enter,
         Pending::Reset => Plan::Reset,
         Pending::Shutdown { end, .. } => Plan::End(end),
     }
@@ -44,7 +52,7 @@ fn replace(pending: Pending, value: u64) -> Plan {
         Pending::MsrWrite { msr, .. } => Plan::WriteMsr { msr, value },
         Pending::MsrRead { .. } => Plan::AnswerRead(value),
         Pending::Access(access) => Plan::PerformWith(access, value),
-        Pending::Trap(_) | Pending::Reset | Pending::Shutdown { .. } => {
+        Pending::Step | Pending::Trap(_) | Pending::Reset | Pending::Shutdown { .. } => {
             Plan::Impossible(VerdictKind::Replace)
         }
     }
@@ -55,7 +63,7 @@ fn skip(pending: Pending) -> Plan {
         Pending::MsrWrite { .. } => Plan::DropWrite,
         Pending::MsrRead { .. } => Plan::DropRead,
         Pending::Access(access) => Plan::Ignore(access),
-        Pending::Trap(_) | Pending::Reset | Pending::Shutdown { .. } => {
+        Pending::Step | Pending::Trap(_) | Pending::Reset | Pending::Shutdown { .. } => {
             Plan::Impossible(VerdictKind::Skip)
         }
     }

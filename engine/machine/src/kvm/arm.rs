@@ -11,7 +11,9 @@ use oriel_protocol::EventKind;
 
 use super::{
     capabilities,
+    habits::Habits,
     msr_filter::{MsrFilter, may_filter},
+    seats::Seats,
 };
 use crate::{ArmError, Wants};
 
@@ -22,6 +24,8 @@ pub struct Arming {
     generation: AtomicU64,
     /// The MSRs that this KVM knows, lowest first.
     known: Vec<u32>,
+    habits: Habits,
+    seats: Seats,
 }
 
 /// What is reported now.
@@ -31,14 +35,29 @@ pub(super) struct Armed {
     filter: MsrFilter,
 }
 
+impl Armed {
+    /// Whether this vCPU is stepped.
+    pub(super) fn steps(&self, vcpu: u32) -> bool {
+        self.wants.kind(EventKind::Singlestep) && self.wants.singlestep.contains(&vcpu)
+    }
+
+    /// Whether vCPUs are run in another way than with these wants.
+    fn runs_otherwise(&self, wants: &Wants) -> bool {
+        let kind = EventKind::Singlestep;
+        self.wants.kind(kind) != wants.kind(kind) || self.wants.singlestep != wants.singlestep
+    }
+}
+
 impl Arming {
     /// Prepares a VM, before or after its vCPUs are made: filtered MSR accesses come to us. The
     /// exit has to be on before the first filter is (KVM API, 4.97). An embedder that wants exits
     /// for unknown MSRs too sets the capability again, with this reason among its own.
     ///
+    /// `habits` is what [`super::probe::habits`] has found out about this KVM.
+    ///
     /// # Errors
     /// Whatever KVM says.
-    pub fn new(kvm: &Kvm, vm: &VmFd) -> std::io::Result<Self> {
+    pub fn new(kvm: &Kvm, vm: &VmFd, habits: Habits) -> std::io::Result<Self> {
         let cap = kvm_enable_cap {
             cap: KVM_CAP_X86_USER_SPACE_MSR,
             args: [u64::from(KVM_MSR_EXIT_REASON_FILTER), 0, 0, 0],
@@ -52,6 +71,8 @@ impl Arming {
             current: Mutex::default(),
             generation: AtomicU64::new(0),
             known,
+            habits,
+            seats: Seats::default(),
         })
     }
 
@@ -64,26 +85,58 @@ impl Arming {
         if current.wants == *wants {
             return Ok(());
         }
-        check_kinds(wants)?;
+        check_kinds(wants, self.habits)?;
+        self.check_vcpus(wants)?;
         let filter = MsrFilter::new(wants, |msr| may_filter(msr, &self.known))?;
         let before = current.clone();
         let changed = before.filter != filter;
+        let entered = before.runs_otherwise(wants);
         // Told to the vCPUs first: an exit that the new filter causes finds its want. Exits that
         // the old one causes meanwhile find none, and are carried out in silence.
-        *current = Arc::new(Armed {
-            wants: wants.clone(),
-            filter,
-        });
-        self.generation.fetch_add(1, SeqCst);
-        if changed && let Err(source) = current.filter.install(vm) {
-            *current = before;
-            self.generation.fetch_add(1, SeqCst);
+        self.put(
+            &mut current,
+            Armed {
+                wants: wants.clone(),
+                filter,
+            },
+        );
+        let done = match changed {
+            true => current.filter.install(vm),
+            false => Ok(()),
+        };
+        if let Err(source) = done {
+            self.put_back(&mut current, before);
             return Err(ArmError::Host {
                 what: "the MSR filter".to_owned(),
                 source,
             });
         }
+        if entered && !self.seats.await_newer(self.generation()) {
+            self.put_back(&mut current, before);
+            return Err(late());
+        }
         Ok(())
+    }
+
+    fn put(&self, current: &mut Arc<Armed>, armed: Armed) {
+        self.put_back(current, Arc::new(armed));
+    }
+
+    fn put_back(&self, current: &mut Arc<Armed>, armed: Arc<Armed>) {
+        *current = armed;
+        self.generation.fetch_add(1, SeqCst);
+    }
+
+    /// Every vCPU that is to be stepped has to be one.
+    fn check_vcpus(&self, wants: &Wants) -> Result<(), ArmError> {
+        let stranger = wants.singlestep.iter().find(|vcpu| !self.seats.has(**vcpu));
+        match stranger {
+            None => Ok(()),
+            Some(vcpu) => Err(ArmError::Unsupported {
+                what: format!("single-step of vCPU {vcpu}"),
+                reason: "there is no such vCPU".to_owned(),
+            }),
+        }
     }
 
     /// Changes with every [`arm`](Self::arm) that changes something.
@@ -99,14 +152,32 @@ impl Arming {
             .clone()
     }
 
+    /// What this KVM does in its own way.
+    pub(super) const fn habits(&self) -> Habits {
+        self.habits
+    }
+
+    /// Who is in the guest.
+    pub(super) const fn seats(&self) -> &Seats {
+        &self.seats
+    }
+
     /// The MSRs that this KVM knows, lowest first.
     pub(super) fn known(&self) -> &[u32] {
         &self.known
     }
 }
 
+/// A vCPU has not come out of the guest to be told.
+fn late() -> ArmError {
+    ArmError::Host {
+        what: "a vCPU that does not come out of the guest".to_owned(),
+        source: std::io::ErrorKind::TimedOut.into(),
+    }
+}
+
 /// Every kind that is wanted has to be one that can be reported.
-fn check_kinds(wants: &Wants) -> Result<(), ArmError> {
+fn check_kinds(wants: &Wants, habits: Habits) -> Result<(), ArmError> {
     let asked = [
         (EventKind::Breakpoint, !wants.breakpoints.is_empty()),
         (EventKind::Page, !wants.pages.is_empty()),
@@ -116,7 +187,7 @@ fn check_kinds(wants: &Wants) -> Result<(), ArmError> {
         .into_iter()
         .filter_map(|(kind, any)| any.then_some(kind));
     for kind in wants.events.iter().chain(kinds) {
-        capabilities::mechanism(kind).map_err(|reason| ArmError::Unsupported {
+        capabilities::mechanism(kind, habits).map_err(|reason| ArmError::Unsupported {
             what: format!("`{}`", kind.name()),
             reason: reason.to_owned(),
         })?;
@@ -145,7 +216,9 @@ mod tests {
             EventKind::Cpuid,
             EventKind::Breakpoint,
         ] {
-            let error = check_kinds(&wants(kind)).unwrap_err().to_string();
+            let error = check_kinds(&wants(kind), Habits::VMX_AND_SVM)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(kind.name()), "{error}");
             assert!(error.len() > 40, "a reason is given: {error}");
         }
@@ -154,7 +227,7 @@ mod tests {
     #[test]
     fn notices_are_the_engines_and_take_no_arming() {
         for kind in [EventKind::CreateVcpu, EventKind::Pause, EventKind::Unhook] {
-            assert!(check_kinds(&wants(kind)).is_ok());
+            assert!(check_kinds(&wants(kind), Habits::VMX_AND_SVM).is_ok());
         }
     }
 
@@ -164,11 +237,15 @@ mod tests {
             pages: [(1, Access::NONE)].into(),
             ..Wants::default()
         };
-        assert!(check_kinds(&pages).is_err());
+        assert!(check_kinds(&pages, Habits::VMX_AND_SVM).is_err());
+        let unable = Habits {
+            steps: false,
+            ..Habits::VMX_AND_SVM
+        };
         let steps = Wants {
             singlestep: vec![0],
             ..Wants::default()
         };
-        assert!(check_kinds(&steps).is_err());
+        assert!(check_kinds(&steps, unable).is_err());
     }
 }

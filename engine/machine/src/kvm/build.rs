@@ -76,10 +76,10 @@ impl Config {
             source,
         })?;
         let vm = make_vm(&kvm, &ram)?;
-        let arming = Arming::new(&kvm, vm.fd()).map_err(KvmError::host("KVM_ENABLE_CAP"))?;
+        let arming =
+            Arming::new(&kvm, vm.fd(), habits).map_err(KvmError::host("KVM_ENABLE_CAP"))?;
         let arming = Arc::new(arming);
-        let mut vcpus = self.make_vcpus(&kvm, &vm, &arming, signal)?;
-        vcpus.iter_mut().for_each(|(_, tap)| tap.set_habits(habits));
+        let vcpus = self.make_vcpus(&kvm, &vm, &arming, signal)?;
         let kicks = vcpus.iter().map(|(_, tap)| tap.kick().clone()).collect();
         let shared = KvmVm {
             identity: self.identity,

@@ -40,7 +40,7 @@ pub(super) fn end(exit: &RawExit, scene: &Scene<'_>) -> End {
         RawExit::System(kind) => {
             format!("KVM reported system event {kind}, which Oriel does not know")
         }
-        RawExit::Debug => format!("a debug exit at {at} that nobody asked for"),
+        RawExit::Debug(_) => format!("a debug exit at {at} that nobody asked for"),
         RawExit::Other(reason) => {
             format!("KVM exit reason {reason} at {at}, which Oriel does not know")
         }

@@ -25,6 +25,8 @@ pub enum Pending {
     },
     /// An access to a port, or to memory that is not RAM.
     Access(Access),
+    /// A stepped instruction has run.
+    Step,
     /// An exception that was asked for is about to be delivered, or another in its place.
     Trap(Exception),
     /// The guest resets itself.
@@ -89,6 +91,11 @@ pub const MSR_VERDICTS: VerdictSet = VerdictSet::CONTINUE
     .union(VerdictSet::SKIP)
     .union(VerdictSet::INJECT);
 
+/// The verdicts that a step can take: it is done.
+pub const STEP_VERDICTS: VerdictSet = VerdictSet::CONTINUE
+    .union(VerdictSet::CRASH)
+    .union(VerdictSet::INJECT);
+
 /// The verdicts that a delivery can take: it is decided on.
 pub const TRAP_VERDICTS: VerdictSet = VerdictSet::CONTINUE.union(VerdictSet::CRASH);
 
@@ -101,8 +108,19 @@ impl Pending {
         match self {
             Self::MsrWrite { .. } | Self::MsrRead { .. } => MSR_VERDICTS,
             Self::Access(access) => access.allowed(),
+            Self::Step => STEP_VERDICTS,
             Self::Trap(_) => TRAP_VERDICTS,
             Self::Reset | Self::Shutdown { .. } => END_VERDICTS,
+        }
+    }
+
+    /// Whether the instruction has run.
+    pub const fn is_retired(&self) -> bool {
+        match self {
+            Self::Access(access) => access.retired,
+            Self::Step => true,
+            Self::MsrWrite { .. } | Self::MsrRead { .. } | Self::Trap(_) => false,
+            Self::Reset | Self::Shutdown { .. } => false,
         }
     }
 }
@@ -135,6 +153,8 @@ pub enum Plan {
     Again,
     /// The instruction faults with this exception.
     Raise(Exception),
+    /// This exception is raised where the vCPU stands; there is no instruction to take back.
+    RaiseHere(Exception),
     /// The device sees what the guest sent; or the guest reads what the device answered.
     Perform(Access),
     /// The same with another value.

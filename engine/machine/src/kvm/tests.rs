@@ -9,4 +9,5 @@ mod injection;
 mod kicks;
 mod msr;
 mod state;
+mod steps;
 mod theatre;

@@ -56,6 +56,7 @@ impl Tap {
                 return Ok(asked(self.perform(bus, &access)));
             }
             Plan::Ignore(access) => self.ignore(&access),
+            Plan::RaiseHere(exception) => self.raise_asked(vcpu, exception)?,
             Plan::Enter => {}
             Plan::Reset => return Ok(Then::Reset),
             Plan::End(end) => return Ok(Then::End(end)),
@@ -123,7 +124,8 @@ impl Tap {
         self.finish(vcpu)?;
         match undone {
             Undone::Behind if !moved => before.rip = self.page.regs().rip,
-            Undone::Behind | Undone::Before => {}
+            Undone::Behind => {}
+            Undone::Before => self.debug.stepped = false,
         }
         self.page.set_regs(&before);
         Ok(())
@@ -155,14 +157,25 @@ impl Tap {
         let outcome = vcpu.run().map(drop);
         self.kick.release_entry();
         match outcome {
+            // Where the vCPU is stepped, this is how KVM says that the instruction is done.
+            Ok(()) if matches!(self.page.exit(), RawExit::Debug(debug) if debug.is_step()) => {
+                self.completed(target, true);
+            }
             Ok(()) => (self.unread, self.destination) = (true, target),
             Err(errno) if errno.errno() == Errno::INTR.raw_os_error() => {
-                self.instruction = Instruction::Done;
-                target.into_iter().for_each(|target| self.set_ip(target));
+                let faulted = self.page.events().exception.injected != 0;
+                self.completed(target, !faulted);
             }
             Err(errno) => return Err(self.error("completing an instruction", errno)),
         }
         Ok(())
+    }
+
+    /// The open instruction is done; where the vCPU is stepped, that was a step if it has run.
+    fn completed(&mut self, target: Option<u64>, has_run: bool) {
+        self.instruction = Instruction::Done;
+        self.debug.stepped = has_run && self.debug.steps();
+        target.into_iter().for_each(|target| self.set_ip(target));
     }
 
     /// Lets go of an open instruction, whatever comes of it: the vCPU is about to be reset.

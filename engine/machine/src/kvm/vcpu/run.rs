@@ -98,6 +98,7 @@ impl KvmVcpu {
         self.begin_anew()?;
         let ready = self.tap.before_run(&mut self.mapped.fd)?;
         if ready && !self.vm.world.go_in(self.index, self.resets) {
+            self.tap.stay_out();
             return self.wait();
         }
         let ran = if ready { self.run()? } else { Ran::Exit };

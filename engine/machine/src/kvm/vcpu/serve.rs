@@ -33,7 +33,7 @@ impl KvmVcpu {
             RawExit::Msr(_) | RawExit::Internal(_) | RawExit::System(_) | RawExit::FailEntry(_) => {
                 self.end_by(|scene| failure::end(exit, scene))
             }
-            RawExit::Debug | RawExit::Other(_) => self.end_by(|scene| failure::end(exit, scene)),
+            RawExit::Debug(_) | RawExit::Other(_) => self.end_by(|scene| failure::end(exit, scene)),
         }
     }
 
