@@ -14,7 +14,7 @@ mod unsupported;
 
 use std::{any::Any, sync::Arc};
 
-use oriel_machine::{End, Hold, Vcpu};
+use oriel_machine::{End, Hold, Vcpu, paging::Walks};
 use oriel_protocol::{
     CommandId, EventKind, Moment, Refusal, Request,
     commands::{self, ServiceCall, ServiceReply, VcpuCall, VcpuReply, VmCall, VmReply},
@@ -46,6 +46,8 @@ pub struct Desk {
     pausers: Vec<Pauser>,
     ending: Option<End>,
     tickets: u64,
+    /// Page walks that judges have asked for.
+    walks: Walks,
 }
 
 impl Desk {
@@ -67,6 +69,7 @@ impl Desk {
             pausers: Vec::new(),
             ending: None,
             tickets: 0,
+            walks: Walks::default(),
         })
     }
 
