@@ -15,8 +15,8 @@ pub fn plan(pending: Pending, verdict: Verdict) -> Plan {
         Verdict::Continue => go_ahead(pending),
         Verdict::Replace(Value::Word(value)) => replace(pending, value),
         Verdict::Skip => skip(pending),
-        Verdict::Deny => Plan::Fault,
-        Verdict::Retry => Plan::Again,
+        Verdict::Deny => deny(&pending),
+        Verdict::Retry => retry(&pending),
         Verdict::Inject(exception) if can_raise(exception) => raise(&pending, exception),
         Verdict::Inject(_) => Plan::Impossible(kind),
         Verdict::Crash => Plan::End(End::Stopped),
@@ -26,11 +26,34 @@ pub fn plan(pending: Pending, verdict: Verdict) -> Plan {
     }
 }
 
+const fn deny(pending: &Pending) -> Plan {
+    match pending {
+        Pending::MsrWrite { .. } | Pending::MsrRead { .. } => Plan::Fault,
+        Pending::Breakpoint(_) => Plan::FaultHere,
+        Pending::Access(_) | Pending::Step | Pending::Trap(_) => {
+            Plan::Impossible(VerdictKind::Deny)
+        }
+        Pending::Reset | Pending::Shutdown { .. } => Plan::Impossible(VerdictKind::Deny),
+    }
+}
+
+const fn retry(pending: &Pending) -> Plan {
+    match pending {
+        Pending::MsrWrite { .. } | Pending::MsrRead { .. } => Plan::Again,
+        Pending::Breakpoint(_) => Plan::Enter,
+        Pending::Access(_) | Pending::Step | Pending::Trap(_) => {
+            Plan::Impossible(VerdictKind::Retry)
+        }
+        Pending::Reset | Pending::Shutdown { .. } => Plan::Impossible(VerdictKind::Retry),
+    }
+}
+
 const fn raise(pending: &Pending, exception: Exception) -> Plan {
     match pending {
         Pending::MsrWrite { .. } | Pending::MsrRead { .. } => Plan::Raise(exception),
-        Pending::Access(_) | Pending::Step | Pending::Trap(_) => Plan::RaiseHere(exception),
-        Pending::Reset | Pending::Shutdown { .. } => Plan::RaiseHere(exception),
+        Pending::Breakpoint(_) | Pending::Step => Plan::RaiseHere(exception),
+        Pending::Access(_) | Pending::Trap(_) => Plan::Impossible(VerdictKind::Inject),
+        Pending::Reset | Pending::Shutdown { .. } => Plan::Impossible(VerdictKind::Inject),
     }
 }
 
@@ -39,6 +62,8 @@ fn go_ahead(pending: Pending) -> Plan {
         Pending::MsrWrite { msr, new, .. } => Plan::WriteMsr { msr, value: new },
         Pending::MsrRead { value, .. } => value.map_or(Plan::Fault, Plan::AnswerRead),
         Pending::Access(access) => Plan::Perform(access),
+        Pending::Breakpoint(int3) if int3.managed => Plan::GoOver(int3),
+        Pending::Breakpoint(int3) => Plan::RaiseInt3(int3),
         Pending::Step | Pending::Trap(_) => Plan::Enter,
         Pending::Reset => Plan::Reset,
         Pending::Shutdown { end, .. } => Plan::End(end),
@@ -52,9 +77,10 @@ fn replace(pending: Pending, value: u64) -> Plan {
         Pending::MsrWrite { msr, .. } => Plan::WriteMsr { msr, value },
         Pending::MsrRead { .. } => Plan::AnswerRead(value),
         Pending::Access(access) => Plan::PerformWith(access, value),
-        Pending::Step | Pending::Trap(_) | Pending::Reset | Pending::Shutdown { .. } => {
+        Pending::Breakpoint(_) | Pending::Step | Pending::Trap(_) => {
             Plan::Impossible(VerdictKind::Replace)
         }
+        Pending::Reset | Pending::Shutdown { .. } => Plan::Impossible(VerdictKind::Replace),
     }
 }
 
@@ -63,6 +89,7 @@ fn skip(pending: Pending) -> Plan {
         Pending::MsrWrite { .. } => Plan::DropWrite,
         Pending::MsrRead { .. } => Plan::DropRead,
         Pending::Access(access) => Plan::Ignore(access),
+        Pending::Breakpoint(int3) => Plan::PassOver(int3),
         Pending::Step | Pending::Trap(_) | Pending::Reset | Pending::Shutdown { .. } => {
             Plan::Impossible(VerdictKind::Skip)
         }

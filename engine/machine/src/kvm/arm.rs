@@ -7,15 +7,16 @@ use std::sync::{
 
 use kvm_bindings::{KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER, kvm_enable_cap};
 use kvm_ioctls::{Kvm, VmFd};
-use oriel_protocol::EventKind;
+use oriel_protocol::{EventKind, Gpa};
 
 use super::{
     capabilities,
     habits::Habits,
     msr_filter::{MsrFilter, may_filter},
+    patched::PatchedRam,
     seats::Seats,
 };
-use crate::{ArmError, Wants};
+use crate::{ArmError, GuestMemory as _, Wants};
 
 /// What a VM's vCPUs report. Shared by them all.
 pub struct Arming {
@@ -26,25 +27,46 @@ pub struct Arming {
     known: Vec<u32>,
     habits: Habits,
     seats: Seats,
+    memory: Option<Arc<PatchedRam>>,
 }
 
 /// What is reported now.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Armed {
     pub(super) wants: Wants,
     filter: MsrFilter,
+    /// The managed breakpoints, lowest first, each once.
+    breakpoints: Vec<Gpa>,
 }
 
 impl Armed {
+    fn new(wants: &Wants, known: &[u32]) -> Result<Self, ArmError> {
+        let mut breakpoints = wants.breakpoints.clone();
+        breakpoints.sort_unstable();
+        breakpoints.dedup();
+        Ok(Self {
+            wants: wants.clone(),
+            filter: MsrFilter::new(wants, |msr| may_filter(msr, known))?,
+            breakpoints,
+        })
+    }
+
     /// Whether this vCPU is stepped.
     pub(super) fn steps(&self, vcpu: u32) -> bool {
         self.wants.kind(EventKind::Singlestep) && self.wants.singlestep.contains(&vcpu)
     }
 
+    /// Whether INT3s come to us.
+    pub(super) fn breaks(&self) -> bool {
+        self.wants.kind(EventKind::Breakpoint) || !self.breakpoints.is_empty()
+    }
+
     /// Whether vCPUs are run in another way than with these wants.
-    fn runs_otherwise(&self, wants: &Wants) -> bool {
+    fn runs_otherwise(&self, other: &Self) -> bool {
         let kind = EventKind::Singlestep;
-        self.wants.kind(kind) != wants.kind(kind) || self.wants.singlestep != wants.singlestep
+        self.breaks() != other.breaks()
+            || self.wants.kind(kind) != other.wants.kind(kind)
+            || self.wants.singlestep != other.wants.singlestep
     }
 }
 
@@ -73,7 +95,17 @@ impl Arming {
             known,
             habits,
             seats: Seats::default(),
+            memory: None,
         })
+    }
+
+    /// Gives the VM's memory, without which there are no breakpoints.
+    #[must_use]
+    pub fn over(self, memory: Arc<PatchedRam>) -> Self {
+        Self {
+            memory: Some(memory),
+            ..self
+        }
     }
 
     /// Makes the VM's vCPUs report these wants, and nothing else, from the time this returns.
@@ -87,44 +119,70 @@ impl Arming {
         }
         check_kinds(wants, self.habits)?;
         self.check_vcpus(wants)?;
-        let filter = MsrFilter::new(wants, |msr| may_filter(msr, &self.known))?;
+        let armed = Armed::new(wants, &self.known)?;
+        self.check_memory(&armed)?;
         let before = current.clone();
-        let changed = before.filter != filter;
-        let entered = before.runs_otherwise(wants);
+        self.keep_breakpoints(&armed);
+        let done = self.change(&mut current, vm, armed);
+        if done.is_err() {
+            // What was armed before still is; it was possible then.
+            let _ = self.change(&mut current, vm, Armed::clone(&before));
+        }
+        done
+    }
+
+    /// From what is armed to something else, of which everything can be had.
+    fn change(&self, current: &mut Arc<Armed>, vm: &VmFd, armed: Armed) -> Result<(), ArmError> {
+        let filter = (current.filter != armed.filter).then(|| armed.filter.clone());
+        let entered = current.runs_otherwise(&armed);
         // Told to the vCPUs first: an exit that the new filter causes finds its want. Exits that
         // the old one causes meanwhile find none, and are carried out in silence.
-        self.put(
-            &mut current,
-            Armed {
-                wants: wants.clone(),
-                filter,
-            },
-        );
-        let done = match changed {
-            true => current.filter.install(vm),
-            false => Ok(()),
-        };
-        if let Err(source) = done {
-            self.put_back(&mut current, before);
-            return Err(ArmError::Host {
+        *current = Arc::new(armed);
+        let generation = self.generation.fetch_add(1, SeqCst) + 1;
+        filter
+            .map_or(Ok(()), |filter| filter.install(vm))
+            .map_err(|source| ArmError::Host {
                 what: "the MSR filter".to_owned(),
                 source,
-            });
-        }
-        if entered && !self.seats.await_newer(self.generation()) {
-            self.put_back(&mut current, before);
+            })?;
+        if entered && !self.seats.await_newer(generation) {
             return Err(late());
         }
-        Ok(())
+        // Only now does every vCPU bring an INT3 to us.
+        self.place_breakpoints(current)
     }
 
-    fn put(&self, current: &mut Arc<Armed>, armed: Armed) {
-        self.put_back(current, Arc::new(armed));
+    /// Takes away breakpoints that are not wanted any more, while every vCPU still brings them.
+    fn keep_breakpoints(&self, armed: &Armed) {
+        if let Some(memory) = &self.memory {
+            memory.keep(&armed.breakpoints);
+        }
     }
 
-    fn put_back(&self, current: &mut Arc<Armed>, armed: Arc<Armed>) {
-        *current = armed;
-        self.generation.fetch_add(1, SeqCst);
+    fn place_breakpoints(&self, armed: &Armed) -> Result<(), ArmError> {
+        let placed = match &self.memory {
+            Some(memory) => memory.set(&armed.breakpoints),
+            None => Ok(()),
+        };
+        placed.map_err(no_ram)
+    }
+
+    /// Every breakpoint needs memory to be in.
+    fn check_memory(&self, armed: &Armed) -> Result<(), ArmError> {
+        let Some(first) = armed.breakpoints.first() else {
+            return Ok(());
+        };
+        let Some(memory) = &self.memory else {
+            return Err(unsupported(
+                format!("a breakpoint at {first:#x}"),
+                "the VMM has not given the guest's memory",
+            ));
+        };
+        let stranger = armed
+            .breakpoints
+            .iter()
+            .find(|gpa| !memory.covers(**gpa, 1));
+        stranger.map_or(Ok(()), |gpa| Err(no_ram(*gpa)))
     }
 
     /// Every vCPU that is to be stepped has to be one.
@@ -132,10 +190,10 @@ impl Arming {
         let stranger = wants.singlestep.iter().find(|vcpu| !self.seats.has(**vcpu));
         match stranger {
             None => Ok(()),
-            Some(vcpu) => Err(ArmError::Unsupported {
-                what: format!("single-step of vCPU {vcpu}"),
-                reason: "there is no such vCPU".to_owned(),
-            }),
+            Some(vcpu) => Err(unsupported(
+                format!("single-step of vCPU {vcpu}"),
+                "there is no such vCPU",
+            )),
         }
     }
 
@@ -152,6 +210,11 @@ impl Arming {
             .clone()
     }
 
+    /// The VM's memory, if it was given.
+    pub(super) const fn memory(&self) -> Option<&Arc<PatchedRam>> {
+        self.memory.as_ref()
+    }
+
     /// What this KVM does in its own way.
     pub(super) const fn habits(&self) -> Habits {
         self.habits
@@ -166,6 +229,17 @@ impl Arming {
     pub(super) fn known(&self) -> &[u32] {
         &self.known
     }
+}
+
+fn unsupported(what: String, reason: &str) -> ArmError {
+    ArmError::Unsupported {
+        what,
+        reason: reason.to_owned(),
+    }
+}
+
+fn no_ram(gpa: Gpa) -> ArmError {
+    unsupported(format!("a breakpoint at {gpa:#x}"), "no RAM is there")
 }
 
 /// A vCPU has not come out of the guest to be told.
@@ -187,10 +261,8 @@ fn check_kinds(wants: &Wants, habits: Habits) -> Result<(), ArmError> {
         .into_iter()
         .filter_map(|(kind, any)| any.then_some(kind));
     for kind in wants.events.iter().chain(kinds) {
-        capabilities::mechanism(kind, habits).map_err(|reason| ArmError::Unsupported {
-            what: format!("`{}`", kind.name()),
-            reason: reason.to_owned(),
-        })?;
+        capabilities::mechanism(kind, habits)
+            .map_err(|reason| unsupported(format!("`{}`", kind.name()), reason))?;
     }
     Ok(())
 }
@@ -210,12 +282,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_reported_is_named_with_a_reason() {
-        for kind in [
-            EventKind::Cr,
-            EventKind::Page,
-            EventKind::Cpuid,
-            EventKind::Breakpoint,
-        ] {
+        for kind in [EventKind::Cr, EventKind::Page, EventKind::Cpuid] {
             let error = check_kinds(&wants(kind), Habits::VMX_AND_SVM)
                 .unwrap_err()
                 .to_string();

@@ -14,6 +14,7 @@ use super::{
     devices::Devices,
     error::KvmError,
     loader::{self, Image},
+    patched::PatchedRam,
     probe,
     ram::{HOLE, Ram},
     sys::{
@@ -78,7 +79,8 @@ impl Config {
         let vm = make_vm(&kvm, &ram)?;
         let arming =
             Arming::new(&kvm, vm.fd(), habits).map_err(KvmError::host("KVM_ENABLE_CAP"))?;
-        let arming = Arc::new(arming);
+        let memory = Arc::new(PatchedRam::new(ram.alias.clone()));
+        let arming = Arc::new(arming.over(memory.clone()));
         let vcpus = self.make_vcpus(&kvm, &vm, &arming, signal)?;
         let kicks = vcpus.iter().map(|(_, tap)| tap.kick().clone()).collect();
         let shared = KvmVm {
@@ -86,6 +88,7 @@ impl Config {
             capabilities: capabilities(habits),
             vm,
             ram,
+            memory,
             image: self.image,
             devices: Devices::new(self.vcpus, self.outlet),
             arming,

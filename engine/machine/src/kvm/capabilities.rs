@@ -4,7 +4,7 @@ use oriel_protocol::{Capabilities, EventKind, Support, VerdictSet};
 
 use super::{
     habits::Habits,
-    pending::{END_VERDICTS, MSR_VERDICTS, STEP_VERDICTS, TRAP_VERDICTS},
+    pending::{BREAKPOINT_VERDICTS, END_VERDICTS, MSR_VERDICTS, STEP_VERDICTS, TRAP_VERDICTS},
 };
 
 const NOT_YET: &str = "not in this version of Oriel's kvm machine";
@@ -81,7 +81,24 @@ pub(super) const fn mechanism(kind: EventKind, habits: Habits) -> Result<Mechani
             TRAP_VERDICTS,
         ),
         EventKind::Singlestep => return steps(habits),
-        EventKind::Breakpoint | EventKind::Page => return Err(NOT_YET),
+        EventKind::Breakpoint => return breakpoints(habits),
+        EventKind::Page => return Err(NOT_YET),
+    })
+}
+
+const fn breakpoints(habits: Habits) -> Result<Mechanism, &'static str> {
+    const HOW: &str = "INT3, over which reads show the original byte";
+    const NOT_USER: &str = "this KVM keeps INT3s of 64-bit user code to the guest";
+    if !habits.breaks {
+        return Err("this KVM does not bring out an INT3");
+    }
+    if !habits.steps {
+        return Err("this KVM cannot step over an INT3");
+    }
+    Ok(if habits.breaks_user && habits.steps_user {
+        by(HOW, BREAKPOINT_VERDICTS)
+    } else {
+        within(HOW, BREAKPOINT_VERDICTS, NOT_USER)
     })
 }
 

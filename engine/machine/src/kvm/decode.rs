@@ -8,13 +8,15 @@
 
 use oriel_protocol::{
     Event, EventData, EventKind,
-    events::{Mmio, Msr, MsrRead, Pio, Reset, Shutdown, ShutdownCause, Singlestep, Trap},
+    events::{
+        Breakpoint, Mmio, Msr, MsrRead, Pio, Reset, Shutdown, ShutdownCause, Singlestep, Trap,
+    },
 };
 
 use super::{
     exit::{MsrExit, PortExit, RawExit},
     habits::Habits,
-    pending::{Access, Pending, Place},
+    pending::{Access, Int3, Pending, Place},
 };
 use crate::{End, Ranges, Wants};
 
@@ -25,6 +27,8 @@ pub enum Subject {
     Wanted(Pending),
     /// Nobody does (any more), but KVM has left it to us to do.
     Silent(Pending),
+    /// An INT3 was met; whose it is, memory says.
+    Int3,
     /// A stepped instruction is over.
     Stepped,
     /// None of Oriel's business.
@@ -64,8 +68,8 @@ pub fn subject(exit: &RawExit, wants: &Wants, habits: Habits) -> Subject {
             Subject::NotOurs
         }
         RawExit::Debug(debug) if debug.is_step() => Subject::Stepped,
-        // Here breakpoints will join: `Debug`, and on a KVM that cannot emulate INT3, `Internal`
-        // with the byte 0xCC.
+        RawExit::Debug(debug) if debug.is_int3() => Subject::Int3,
+        RawExit::Internal(error) if error.is_int3() => Subject::Int3,
         RawExit::Debug(_) | RawExit::Internal(_) => Subject::NotOurs,
         RawExit::System(_) | RawExit::FailEntry(_) | RawExit::Other(_) => Subject::NotOurs,
     }
@@ -163,6 +167,13 @@ fn data(pending: &Pending) -> EventData {
         }
         .into(),
         Pending::Access(access) => access_data(access),
+        Pending::Breakpoint(int3) => Breakpoint {
+            gva: int3.gva,
+            gpa: int3.gpa,
+            length: Int3::LENGTH,
+            managed: int3.managed,
+        }
+        .into(),
         Pending::Step => Singlestep { failed: false }.into(),
         Pending::Trap(exception) => Trap {
             vector: exception.vector,

@@ -83,6 +83,11 @@ pub struct DebugExit {
 }
 
 impl DebugExit {
+    /// Whether it is an INT3's.
+    pub const fn is_int3(&self) -> bool {
+        self.exception == 3
+    }
+
     /// Whether a stepped instruction has ended (DR6.BS; SDM vol. 3, section 18.2.3).
     pub const fn is_step(&self) -> bool {
         const SINGLE_STEP: u64 = 1 << 14;
@@ -105,6 +110,12 @@ impl InternalError {
     /// Whether KVM's emulator has met an instruction that it lacks, or could not fetch one.
     pub const fn is_emulation(&self) -> bool {
         self.suberror == KVM_INTERNAL_ERROR_EMULATION
+    }
+
+    /// Whether the instruction is an INT3, which some KVMs cannot emulate.
+    pub fn is_int3(&self) -> bool {
+        self.instruction()
+            .is_some_and(|bytes| bytes.first() == Some(&0xcc))
     }
 
     /// The bytes of the instruction that could not be emulated, where KVM gives them: the struct

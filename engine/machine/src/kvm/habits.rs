@@ -12,6 +12,13 @@ pub struct Habits {
     pub steps: bool,
     /// It stops 64-bit user code too.
     pub steps_user: bool,
+    /// An INT3 of 64-bit kernel code comes out: as `KVM_EXIT_DEBUG` with `KVM_GUESTDBG_USE_SW_BP`,
+    /// or as an instruction that KVM cannot emulate.
+    pub breaks: bool,
+    /// One of 64-bit user code does too.
+    pub breaks_user: bool,
+    /// #BP that is injected at an INT3 pushes the address behind it. VMX and SVM see to that.
+    pub bp_adds_length: bool,
     /// `KVM_GUESTDBG_BLOCKIRQ` keeps interrupts away meanwhile.
     pub holds_interrupts: bool,
 }
@@ -23,6 +30,9 @@ impl Habits {
         guarded_misc_enable: true,
         steps: true,
         steps_user: true,
+        breaks: true,
+        breaks_user: true,
+        bp_adds_length: true,
         holds_interrupts: true,
     };
 }

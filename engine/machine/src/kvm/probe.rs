@@ -4,7 +4,7 @@ use std::{io, sync::OnceLock};
 
 use kvm_bindings::{
     KVM_CAP_SET_GUEST_DEBUG2, KVM_GUESTDBG_BLOCKIRQ, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_SINGLESTEP,
-    kvm_guest_debug,
+    KVM_GUESTDBG_USE_SW_BP, kvm_guest_debug,
 };
 use kvm_ioctls::Kvm;
 
@@ -33,6 +33,13 @@ const MISC_ENABLE: [u8; 15] = [
 /// `nop; nop; hlt`.
 const NOPS: [u8; 3] = [0x90, 0x90, 0xf4];
 
+/// `int3; hlt`.
+const INT3: [u8; 2] = [0xcc, 0xf4];
+
+/// Where an interrupt table goes, below the loader's stacks.
+const IDT: u64 = 0x9000;
+const BP: u8 = 3;
+
 /// The loader's page tables: PML4, PDPT and the first page directory.
 const TABLES: [u64; 3] = [0x2000, 0x3000, 0x4000];
 const USER: u64 = 1 << 2;
@@ -55,6 +62,7 @@ fn find_out(kvm: &Kvm) -> Result<Habits, KvmError> {
         Trial::new(kvm, code).and_then(|trial| trial.first_exit(level, debug).map_err(failed))
     };
     let step = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
+    let breaks = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
     let output = try_out(&OUT, Level::Kernel, 0)?;
     let misc_enable = try_out(&MISC_ENABLE, Level::Kernel, 0)?;
     Ok(Habits {
@@ -62,6 +70,9 @@ fn find_out(kvm: &Kvm) -> Result<Habits, KvmError> {
         guarded_misc_enable: misc_enable.is_some_and(|(exit, _)| exit != RawExit::Halt),
         steps: has_stepped(try_out(&NOPS, Level::Kernel, step)?),
         steps_user: has_stepped(try_out(&NOPS, Level::User, step)?),
+        breaks: is_int3(try_out(&INT3, Level::Kernel, breaks)?),
+        breaks_user: is_int3(try_out(&INT3, Level::User, breaks)?),
+        bp_adds_length: Trial::new(kvm, &INT3)?.bp_adds_length().map_err(failed)?,
         holds_interrupts: debug_flags(kvm) & KVM_GUESTDBG_BLOCKIRQ != 0,
     })
 }
@@ -75,6 +86,20 @@ fn debug_flags(kvm: &Kvm) -> u32 {
 /// Whether exactly one NOP has run.
 fn has_stepped(exit: Option<(RawExit, u64)>) -> bool {
     matches!(exit, Some((RawExit::Debug(debug), ip)) if debug.is_step() && ip == FIRST_IMAGE + 1)
+}
+
+/// Whether an INT3 has come out, with the vCPU still at it.
+fn is_int3(exit: Option<(RawExit, u64)>) -> bool {
+    let Some((exit, FIRST_IMAGE)) = exit else {
+        return false;
+    };
+    match exit {
+        RawExit::Debug(debug) => debug.is_int3(),
+        RawExit::Internal(error) => error.is_int3(),
+        RawExit::Msr(_) | RawExit::Port(_) | RawExit::Memory { .. } | RawExit::Halt => false,
+        RawExit::Shutdown | RawExit::Interrupted | RawExit::System(_) => false,
+        RawExit::FailEntry(_) | RawExit::Other(_) => false,
+    }
 }
 
 fn failed(source: io::Error) -> KvmError {
@@ -134,6 +159,42 @@ impl Trial {
             return Ok(None);
         }
         self.run()
+    }
+
+    /// Meets the INT3, has #BP raised there, and looks what its handler, the HLT, is shown.
+    fn bp_adds_length(mut self) -> io::Result<bool> {
+        self.set_handler(FIRST_IMAGE + 1)?;
+        let debug = kvm_guest_debug {
+            control: KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP,
+            ..Default::default()
+        };
+        if self.vcpu.fd.set_guest_debug(&debug).is_err() || !is_int3(self.run()?) {
+            return Ok(true);
+        }
+        let mut events = self.vcpu.fd.get_vcpu_events()?;
+        (events.exception.injected, events.exception.nr) = (1, BP);
+        self.vcpu.fd.set_vcpu_events(&events)?;
+        let handled = self.run()?;
+        let stack = self.vcpu.fd.get_regs()?.rsp;
+        let pushed = self.ram.alias.read_u64(stack).map_err(io::Error::other)?;
+        Ok(matches!(handled, Some((RawExit::Halt, _))) && pushed == FIRST_IMAGE + 1)
+    }
+
+    /// Has #BP handled there, by an interrupt gate (SDM vol. 3, section 7.14.1).
+    fn set_handler(&self, handler: u64) -> io::Result<()> {
+        const CODE: u64 = 0x08;
+        const PRESENT_INTERRUPT_GATE: u64 = 0x8e00;
+        let gate = handler & 0xffff
+            | CODE << 16
+            | PRESENT_INTERRUPT_GATE << 32
+            | (handler >> 16 & 0xffff) << 48;
+        self.ram
+            .alias
+            .write_at(IDT + u64::from(BP) * 16, &gate.to_le_bytes())
+            .map_err(io::Error::other)?;
+        let mut sregs = self.vcpu.fd.get_sregs()?;
+        (sregs.idt.base, sregs.idt.limit) = (IDT, 16 * 32 - 1);
+        Ok(self.vcpu.fd.set_sregs(&sregs)?)
     }
 
     fn run(&mut self) -> io::Result<Option<(RawExit, u64)>> {

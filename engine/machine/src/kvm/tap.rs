@@ -37,9 +37,12 @@ use super::{
 };
 use crate::{End, Kicker, MachineError};
 
+mod breakpoint;
 mod carry;
 mod debug;
 mod inject;
+
+use breakpoint::Over;
 
 /// A tap on one vCPU.
 pub struct Tap {
@@ -62,6 +65,12 @@ pub struct Tap {
     /// The exception of the next entry was asked for, and nobody has been told of it yet.
     untold: bool,
     debug: debug::Debug,
+    /// A trap is to be lifted for the next instruction.
+    over: Option<Over>,
+    /// It is lifted.
+    lifted: bool,
+    /// It was, at the last entry.
+    passed: Option<Over>,
     seat: Arc<Seat>,
     /// What the tap has to tell by itself before `KVM_RUN`.
     own: Option<Pending>,
@@ -128,6 +137,9 @@ impl Tap {
             arming,
             msrs: MsrBank::new(Features::of(cpuid.as_slice())),
             debug: debug::Debug::default(),
+            over: None,
+            lifted: false,
+            passed: None,
             pending: None,
             instruction: Instruction::Done,
             destination: None,
@@ -161,6 +173,7 @@ impl Tap {
         (self.pending, self.staged, self.destination) = (None, None, None);
         (self.unread, self.instruction) = (false, Instruction::Done);
         (self.untold, self.own) = (false, None);
+        (self.over, self.passed) = (None, None);
         self.debug.stepped = false;
         Ok(())
     }
@@ -178,6 +191,7 @@ impl Tap {
         if self.unread {
             return Ok(false);
         }
+        self.settle_over();
         self.tell_step();
         if self.own.is_none() {
             if let Some(exception) = self.staged.take() {
@@ -199,6 +213,7 @@ impl Tap {
             self.tell_debug(vcpu)?;
             self.arming.seats().go_in(&self.seat, self.generation);
             if self.arming.generation() == self.generation {
+                self.lift();
                 return Ok(());
             }
             self.stay_out();
@@ -207,6 +222,7 @@ impl Tap {
 
     /// The vCPU does not go into the guest after all.
     pub fn stay_out(&mut self) {
+        self.lower();
         self.arming.seats().come_out(&self.seat);
     }
 
@@ -216,6 +232,8 @@ impl Tap {
         self.unread = !interrupted;
         if interrupted {
             self.instruction = Instruction::Done;
+        } else {
+            self.passed = self.over.take();
         }
     }
 
@@ -241,6 +259,7 @@ impl Tap {
                 self.carry_out(vcpu, bus, apply::plan(pending, Verdict::Continue))?;
                 Ok(Seen::Handled)
             }
+            Subject::Int3 => self.int3(vcpu, bus),
             Subject::Stepped => {
                 self.debug.stepped = true;
                 Ok(Seen::Handled)
@@ -338,7 +357,7 @@ impl Tap {
                     ..access
                 })
             }
-            Pending::Step | Pending::Trap(_) => pending,
+            Pending::Breakpoint(_) | Pending::Step | Pending::Trap(_) => pending,
             Pending::Reset | Pending::Shutdown { .. } => pending,
         }
     }

@@ -2,7 +2,7 @@
 
 use kvm_bindings::kvm_regs;
 use kvm_ioctls::VcpuFd;
-use oriel_protocol::VerdictKind;
+use oriel_protocol::{VerdictKind, x86::Exception};
 use rustix::io::Errno;
 
 use super::{Instruction, Tap, Then};
@@ -56,6 +56,10 @@ impl Tap {
                 return Ok(asked(self.perform(bus, &access)));
             }
             Plan::Ignore(access) => self.ignore(&access),
+            Plan::GoOver(int3) => self.go_over(int3),
+            Plan::RaiseInt3(int3) => self.raise_int3(vcpu, int3)?,
+            Plan::PassOver(int3) => self.pass_over(int3),
+            Plan::FaultHere => self.raise_exception(vcpu, Exception::GP0)?,
             Plan::RaiseHere(exception) => self.raise_asked(vcpu, exception)?,
             Plan::Enter => {}
             Plan::Reset => return Ok(Then::Reset),

@@ -4,7 +4,8 @@
 //! registers are set to be elsewhere. So registers go first, by an ioctl, and then it is told.
 
 use kvm_bindings::{
-    KVM_GUESTDBG_BLOCKIRQ, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_SINGLESTEP, kvm_guest_debug,
+    KVM_GUESTDBG_BLOCKIRQ, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_SINGLESTEP, KVM_GUESTDBG_USE_SW_BP,
+    kvm_guest_debug,
 };
 use kvm_ioctls::VcpuFd;
 
@@ -63,7 +64,10 @@ impl Tap {
 
     fn debug_flags(&self) -> u32 {
         let mut flags = 0;
-        if self.armed.steps(self.index) {
+        if self.armed.breaks() {
+            flags |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
+        }
+        if self.armed.steps(self.index) || self.over.is_some() {
             flags |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
             if self.habits.holds_interrupts {
                 flags |= KVM_GUESTDBG_BLOCKIRQ;
