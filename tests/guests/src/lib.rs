@@ -18,6 +18,7 @@ mod msr;
 mod program;
 #[cfg(test)]
 mod tests;
+mod tour;
 
 pub use breakpoints::{CALLS, OWN_INT3S};
 pub use ends::SPIN_COUNTERS;
@@ -26,6 +27,8 @@ pub use msr::{
     ATTACKER_ENTRY, KERNEL_ENTRY, RAX_BEFORE, RDX_BEFORE, STAR_FIRST, STAR_SECOND, STORM_WRITES,
     storm,
 };
+
+pub use tour::{TOUR_PAGE, TOUR_ROUNDS, TOUR_SLOTS, TOUR_STOP, TOUR_TAKEN};
 
 /// A guest, ready to be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +97,10 @@ pub const NAMES: &[(&str, &str)] = &[
         "calls",
         "every vCPU calls the same function many times; reports how often the function ran",
     ),
+    (
+        "tour",
+        "every vCPU does all that can be watched, over and over, until a word in memory says stop",
+    ),
     ("halt", "halts every vCPU with interrupts off"),
     ("spin", "counts in memory, for ever"),
     (
@@ -127,6 +134,7 @@ pub fn by_name(name: &str, vcpus: u32) -> Option<Guest> {
         "mmio" => io::mmio(vcpus),
         "int3" => breakpoints::own(vcpus),
         "calls" => breakpoints::calls(vcpus),
+        "tour" => tour::guest_of(vcpus),
         "halt" => ends::halt(vcpus),
         "spin" => ends::spin(vcpus),
         "reset" => ends::reset(vcpus),

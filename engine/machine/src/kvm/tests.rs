@@ -12,3 +12,4 @@ mod msr;
 mod state;
 mod steps;
 mod theatre;
+mod tour;
