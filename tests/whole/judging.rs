@@ -9,7 +9,7 @@ use oriel_protocol::{
     Decision, EventKind, Grant, Refusal, Value, Verdict,
     commands::{
         vcpu::{GetRegister, SetRegister},
-        vm::{ReadPhysical, WritePhysical},
+        vm::{RANGES_MAX, ReadPhysical, ReadScattered, WritePhysical},
     },
     events::EventClass,
     x86::{Register, msr},
@@ -120,6 +120,30 @@ fn register_writes_are_seen_by_later_judges_and_cannot_be_contradicted() {
     let ran = play(&scenario, judges);
     assert_eq!(ran.outcome.end, End::Finished(0));
     assert_eq!(ran.reports, [5]);
+}
+
+#[test]
+fn a_scattered_read_has_an_answer_for_each_range() {
+    let judge = native("reader", KIND, |_, desk| {
+        let bytes = vec![1, 2, 3, 4];
+        assert_eq!(desk.vm(WritePhysical { gpa: 0x8000, bytes }), Ok(()));
+        let ranges = vec![(0x8001, 2), (u64::MAX, 1), (0x8000, 0), (0x8003, 1)];
+        let answers = vec![
+            Ok(vec![2, 3]),
+            Err(Refusal::NotFound),
+            Err(Refusal::Invalid),
+            Ok(vec![4]),
+        ];
+        assert_eq!(desk.vm(ReadScattered { ranges }), Ok(answers));
+        for too_much in [vec![(0, 1); RANGES_MAX + 1], vec![(0, 40_000); 2]] {
+            let ranges = too_much;
+            assert_eq!(desk.vm(ReadScattered { ranges }), Err(Refusal::Invalid));
+        }
+        Verdict::Continue
+    });
+    let ran = play(&one_write(), vec![judge]);
+    assert_eq!(ran.outcome.end, End::Finished(0));
+    assert_eq!(ran.outcome.events, 1);
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod unsupported;
 
 use std::{any::Any, collections::VecDeque, sync::Arc};
 
-use oriel_machine::{End, Hold, Vcpu};
+use oriel_machine::{End, Hold, Vcpu, paging::Walks};
 use oriel_protocol::{
     CommandId, EventKind, Moment, Refusal, Request,
     commands::{self, ServiceCall, ServiceReply, VcpuCall, VcpuReply, VmCall, VmReply},
@@ -51,6 +51,8 @@ pub struct Desk {
     answering: Option<usize>,
     ending: Option<End>,
     tickets: u64,
+    /// Page walks that judges have asked for.
+    walks: Walks,
 }
 
 impl Desk {
@@ -74,6 +76,7 @@ impl Desk {
             answering: None,
             ending: None,
             tickets: 0,
+            walks: Walks::default(),
         })
     }
 

@@ -23,6 +23,6 @@ pub mod wants;
 pub use machine::{
     ArmError, End, Exit, Hold, Kicker, Machine, MachineError, Parts, Vcpu, VcpuState,
 };
-pub use memory::GuestMemory;
+pub use memory::{GuestMemory, Piece};
 pub use outlet::Outlet;
 pub use wants::{Ranges, Wants};

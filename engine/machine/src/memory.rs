@@ -5,6 +5,29 @@ use vm_memory::{
     Bytes, GuestAddress, GuestMemoryBackend as _, GuestMemoryMmap, GuestMemoryRegion as _,
 };
 
+/// One piece of a scattered read.
+#[derive(Debug)]
+pub struct Piece<'a> {
+    /// From where.
+    pub gpa: Gpa,
+    /// What is filled.
+    pub to: &'a mut [u8],
+    /// Whether it was: [`Refusal::Unavailable`] until it has been tried, [`Refusal::NotFound`]
+    /// where part of it is not RAM; then the contents of `to` mean nothing.
+    pub outcome: Result<(), Refusal>,
+}
+
+impl<'a> Piece<'a> {
+    /// A piece that has not been read yet.
+    pub const fn new(gpa: Gpa, to: &'a mut [u8]) -> Self {
+        Self {
+            gpa,
+            to,
+            outcome: Err(Refusal::Unavailable),
+        }
+    }
+}
+
 /// Guest-physical memory of one machine.
 pub trait GuestMemory: Send + Sync {
     /// Fills `to` from `gpa` on, with the original bytes under managed breakpoints.
@@ -18,6 +41,14 @@ pub trait GuestMemory: Send + Sync {
     /// # Errors
     /// [`Refusal::NotFound`] where part of the range is not RAM; then nothing is written.
     fn write_at(&self, gpa: Gpa, from: &[u8]) -> Result<(), Refusal>;
+
+    /// Reads several pieces at once; each has its own answer. A machine whose memory is a trip
+    /// away makes one trip of it.
+    fn read_each(&self, pieces: &mut [Piece<'_>]) {
+        for piece in pieces {
+            piece.outcome = self.read_at(piece.gpa, piece.to);
+        }
+    }
 
     /// The address behind the last byte of RAM.
     fn end(&self) -> Gpa;
@@ -93,6 +124,27 @@ mod tests {
         );
         assert_eq!(memory.write_at(0x4000, &[7; 8]), Ok(()));
         assert_eq!(memory.read_u64(0x4000), Ok(0x0707_0707_0707_0707));
+    }
+
+    #[test]
+    fn each_piece_of_a_scattered_read_has_its_own_answer() {
+        let memory = with_a_hole();
+        memory.write_at(0x1000, &[1, 2]).unwrap();
+        memory.write_at(0x4000, &[3]).unwrap();
+        let (mut first, mut hole, mut last) = ([0; 2], [0; 2], [0; 1]);
+        let mut pieces = [
+            Piece::new(0x1000, &mut first),
+            Piece::new(0x2000, &mut hole),
+            Piece::new(0x4000, &mut last),
+        ];
+        assert!(
+            pieces.iter().all(|piece| piece.outcome.is_err()),
+            "not read yet"
+        );
+        memory.read_each(&mut pieces);
+        let outcomes = pieces.map(|piece| piece.outcome);
+        assert_eq!(outcomes, [Ok(()), Err(Refusal::NotFound), Ok(())]);
+        assert_eq!((first, last), ([1, 2], [3]));
     }
 
     #[test]

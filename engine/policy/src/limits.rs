@@ -14,8 +14,6 @@ pub const ALERT_MAX: usize = 4096;
 pub const FIELDS_MAX: usize = 32;
 /// The most bytes of a metric's name.
 pub const NAME_MAX: usize = 128;
-/// The most ranges of a scattered read.
-pub const RANGES_MAX: usize = 256;
 /// The most bytes of an XSAVE area.
 pub const XSAVE_MAX: usize = 4096;
 /// The most filters of one kind.

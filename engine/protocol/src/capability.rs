@@ -49,6 +49,24 @@ impl Capabilities {
         )
     }
 
+    /// Says that an event is reported within limits.
+    #[must_use]
+    pub fn event_within(
+        self,
+        kind: EventKind,
+        mechanism: &'static str,
+        verdicts: VerdictSet,
+        limits: impl Into<String>,
+    ) -> Self {
+        self.with(
+            kind.name(),
+            Support::Partly,
+            mechanism,
+            verdicts,
+            limits.into(),
+        )
+    }
+
     /// Says that an event is not reported, and why.
     #[must_use]
     pub fn no_event(self, kind: EventKind, reason: impl Into<String>) -> Self {

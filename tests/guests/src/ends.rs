@@ -16,6 +16,7 @@ pub(crate) fn spin(vcpus: u32) -> Guest {
         let mut again = program.asm.create_label();
         program.asm.mov(rbx, SPIN_COUNTERS)?;
         program.asm.set_label(&mut again)?;
+        program.mark("loop", again);
         program.asm.inc(qword_ptr(rbx + rdi * 8))?;
         program.asm.pause()?;
         program.asm.jmp(again)

@@ -10,6 +10,7 @@
 //! ```
 
 pub mod abi;
+mod breakpoints;
 pub mod conformance;
 mod ends;
 mod io;
@@ -17,13 +18,17 @@ mod msr;
 mod program;
 #[cfg(test)]
 mod tests;
+mod tour;
 
+pub use breakpoints::{CALLS, OWN_INT3S};
 pub use ends::SPIN_COUNTERS;
 pub use io::{MMIO_GPA, MMIO_VALUE, PIO_PORT, PIO_TEXT, PIO_VALUE};
 pub use msr::{
     ATTACKER_ENTRY, KERNEL_ENTRY, RAX_BEFORE, RDX_BEFORE, STAR_FIRST, STAR_SECOND, STORM_WRITES,
     storm,
 };
+
+pub use tour::{TOUR_PAGE, TOUR_ROUNDS, TOUR_SLOTS, TOUR_STOP, TOUR_TAKEN};
 
 /// A guest, ready to be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +45,16 @@ pub struct Guest {
     pub entry: u64,
     /// How many vCPUs it is to run on.
     pub vcpus: u32,
+    /// Addresses of interest, by name.
+    pub marks: Vec<(&'static str, u64)>,
+}
+
+impl Guest {
+    /// The address of this name.
+    pub fn mark(&self, name: &str) -> Option<u64> {
+        let mark = self.marks.iter().find(|(known, _)| *known == name);
+        mark.map(|(_, address)| *address)
+    }
 }
 
 /// Every guest, with what it does. Each runs on any number of vCPUs from its least on; those that
@@ -74,6 +89,18 @@ pub const NAMES: &[(&str, &str)] = &[
         "mmio",
         "stores to and loads from an address that is not RAM, and reports what it read",
     ),
+    (
+        "int3",
+        "runs INT3s of its own, skipped over by its handler; reports how many it took, and how many left off behind them",
+    ),
+    (
+        "calls",
+        "every vCPU calls the same function many times; reports how often the function ran",
+    ),
+    (
+        "tour",
+        "every vCPU does all that can be watched, over and over, until a word in memory says stop",
+    ),
     ("halt", "halts every vCPU with interrupts off"),
     ("spin", "counts in memory, for ever"),
     (
@@ -105,6 +132,9 @@ pub fn by_name(name: &str, vcpus: u32) -> Option<Guest> {
         "msr-verdicts" => msr::verdicts(vcpus),
         "pio" => io::pio(vcpus),
         "mmio" => io::mmio(vcpus),
+        "int3" => breakpoints::own(vcpus),
+        "calls" => breakpoints::calls(vcpus),
+        "tour" => tour::guest_of(vcpus),
         "halt" => ends::halt(vcpus),
         "spin" => ends::spin(vcpus),
         "reset" => ends::reset(vcpus),

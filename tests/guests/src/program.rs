@@ -18,6 +18,7 @@ const PF: u32 = 14;
 pub(crate) struct Program {
     pub(crate) asm: CodeAssembler,
     data: Vec<(CodeLabel, Vec<u8>)>,
+    marks: Vec<(&'static str, CodeLabel)>,
 }
 
 /// Assembles a guest. Guests are fixed programs: the tests assemble each, and none depends on
@@ -44,13 +45,19 @@ impl Program {
         let mut program = Self {
             asm: CodeAssembler::new(64)?,
             data: Vec::new(),
+            marks: Vec::new(),
         };
         write(&mut program)?;
         let end = program.place_data()?;
         let options = BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS;
         let result = program.asm.assemble_options(abi::LOAD, options)?;
         let code = result.label_ip(&end)? - abi::LOAD;
+        let marks = program.marks.iter().map(|(name, label)| {
+            let address = result.label_ip(label)?;
+            Ok((*name, address))
+        });
         Ok(Guest {
+            marks: marks.collect::<Result<_, IcedError>>()?,
             name,
             image: result.inner.code_buffer,
             code: usize::try_from(code).expect("an offset into the image"),
@@ -77,6 +84,11 @@ impl Program {
         let label = self.asm.create_label();
         self.data.push((label, bytes.into()));
         label
+    }
+
+    /// Names the address of a label.
+    pub(crate) fn mark(&mut self, name: &'static str, label: CodeLabel) {
+        self.marks.push((name, label));
     }
 
     /// Halts every vCPU from this index on.
@@ -165,18 +177,22 @@ impl Program {
     /// Counts #GP, #UD and #PF from here on, and skips the two bytes of the instruction that
     /// raised one.
     pub(crate) fn catch_faults(&mut self) -> Assembled {
-        let idt = self.data([0; 32 * 16]);
         let handlers = [
             (GP, self.handler(r15, true)?),
             (UD, self.handler(r14, false)?),
+            (PF, self.handler(r13, true)?),
         ];
+        self.load_handlers(&handlers)
+    }
+
+    /// From here on, these vectors go to these handlers. A vCPU has the table of the last who has
+    /// come here.
+    pub(crate) fn load_handlers(&mut self, handlers: &[(u32, CodeLabel)]) -> Assembled {
+        let idt = self.data([0; 32 * 16]);
         self.asm.lea(rbx, ptr(idt))?;
         for (vector, handler) in handlers {
-            self.set_gate(vector, handler)?;
+            self.set_gate(*vector, *handler)?;
         }
-        let page_fault = self.handler(r13, true)?;
-        self.asm.lea(rbx, ptr(idt))?;
-        self.set_gate(PF, page_fault)?;
         self.asm.sub(rsp, 16)?;
         self.asm.mov(word_ptr(rsp), 32 * 16 - 1)?;
         self.asm.mov(qword_ptr(rsp + 2), rbx)?;

@@ -1,11 +1,14 @@
 //! Commands on guest memory.
 
-use oriel_machine::paging::{self, Mode};
+use oriel_machine::{Piece, paging::Mode};
 use oriel_protocol::{
     Gpa, Gva, Handle, Refusal,
     commands::{
         vcpu::{ReadVirtual, TranslateGva, TranslateIn, WriteVirtual},
-        vm::{BULK_MAX, CoversMemory, ReadPhysical, ReadWord, WritePhysical},
+        vm::{
+            BULK_MAX, CoversMemory, RANGES_MAX, ReadPhysical, ReadScattered, ReadWord,
+            WritePhysical,
+        },
     },
 };
 
@@ -20,22 +23,24 @@ impl Desk {
     ) -> Result<Vec<(Gpa, usize)>, Refusal> {
         check_length(length)?;
         let special = self.special()?;
+        let cr3 = cr3.unwrap_or(special.cr3);
         let memory = self.shared.machine.memory();
-        paging::pieces(
-            memory,
-            Mode::of(&special),
-            cr3.unwrap_or(special.cr3),
-            gva,
-            length,
-        )
+        self.walks
+            .pieces(memory, Mode::of(&special), cr3, gva, length)
     }
 
     pub(super) fn translate(&mut self, cr3: Option<u64>, gva: Gva) -> Result<Gpa, Refusal> {
         let special = self.special()?;
+        let cr3 = cr3.unwrap_or(special.cr3);
         let memory = self.shared.machine.memory();
-        let found = paging::translate(memory, Mode::of(&special), cr3.unwrap_or(special.cr3), gva)?;
+        let found = self.walks.translate(memory, Mode::of(&special), cr3, gva)?;
         Ok(found.gpa)
     }
+}
+
+/// One buffer for each length.
+fn buffers(lengths: impl Iterator<Item = usize>) -> Vec<Vec<u8>> {
+    lengths.map(|length| vec![0; length]).collect()
 }
 
 fn check_length(length: usize) -> Result<(), Refusal> {
@@ -57,6 +62,33 @@ impl Handle<ReadPhysical> for Desk {
             .read_at(request.gpa, &mut bytes)?;
         Ok(bytes)
     }
+}
+
+impl Handle<ReadScattered> for Desk {
+    fn handle(&mut self, request: ReadScattered) -> Result<Vec<Result<Vec<u8>, Refusal>>, Refusal> {
+        let ranges = request.ranges;
+        let total: u64 = ranges.iter().map(|(_, length)| u64::from(*length)).sum();
+        if ranges.len() > RANGES_MAX || total > u64::from(BULK_MAX) {
+            return Err(Refusal::Invalid);
+        }
+        let mut buffers = buffers(ranges.iter().map(|(_, length)| *length as usize));
+        let mut reads: Vec<_> = ranges
+            .iter()
+            .zip(&mut buffers)
+            .map(|((gpa, _), buffer)| Piece::new(*gpa, buffer))
+            .collect();
+        self.shared.machine.memory().read_each(&mut reads);
+        let outcomes: Vec<_> = reads.into_iter().map(outcome).collect();
+        let answers = outcomes.into_iter().zip(buffers);
+        Ok(answers
+            .map(|(done, buffer)| done.map(|()| buffer))
+            .collect())
+    }
+}
+
+/// As for a read by itself: one of nothing is none.
+fn outcome(read: Piece<'_>) -> Result<(), Refusal> {
+    check_length(read.to.len()).and(read.outcome)
 }
 
 impl Handle<WritePhysical> for Desk {
@@ -112,12 +144,15 @@ impl Handle<ReadVirtual> for Desk {
         let pieces = self.pieces(request.cr3, request.gva, length)?;
         let mut bytes = vec![0; length];
         let mut rest = bytes.as_mut_slice();
+        let mut reads = Vec::with_capacity(pieces.len());
         for (gpa, length) in pieces {
-            let (piece, others) = rest.split_at_mut(length);
-            self.shared.machine.memory().read_at(gpa, piece)?;
+            let (piece, others) = std::mem::take(&mut rest).split_at_mut(length);
+            reads.push(Piece::new(gpa, piece));
             rest = others;
         }
-        Ok(bytes)
+        self.shared.machine.memory().read_each(&mut reads);
+        let done: Result<Vec<()>, _> = reads.into_iter().map(|read| read.outcome).collect();
+        done.map(|_| bytes)
     }
 }
 

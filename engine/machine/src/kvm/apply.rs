@@ -1,6 +1,6 @@
 //! Verdict → plan: what is to be done to the vCPU before it enters the guest again.
 
-use oriel_protocol::{Value, Verdict, VerdictKind};
+use oriel_protocol::{Value, Verdict, VerdictKind, x86::Exception};
 
 use super::pending::{Pending, Plan, can_raise};
 use crate::End;
@@ -15,9 +15,9 @@ pub fn plan(pending: Pending, verdict: Verdict) -> Plan {
         Verdict::Continue => go_ahead(pending),
         Verdict::Replace(Value::Word(value)) => replace(pending, value),
         Verdict::Skip => skip(pending),
-        Verdict::Deny => Plan::Fault,
-        Verdict::Retry => Plan::Again,
-        Verdict::Inject(exception) if can_raise(exception) => Plan::Raise(exception),
+        Verdict::Deny => deny(&pending),
+        Verdict::Retry => retry(&pending),
+        Verdict::Inject(exception) if can_raise(exception) => raise(&pending, exception),
         Verdict::Inject(_) => Plan::Impossible(kind),
         Verdict::Crash => Plan::End(End::Stopped),
         Verdict::Replace(Value::Leaf(_)) | Verdict::Emulate(_) | Verdict::Step => {
@@ -26,11 +26,45 @@ pub fn plan(pending: Pending, verdict: Verdict) -> Plan {
     }
 }
 
+const fn deny(pending: &Pending) -> Plan {
+    match pending {
+        Pending::MsrWrite { .. } | Pending::MsrRead { .. } => Plan::Fault,
+        Pending::Breakpoint(_) => Plan::FaultHere,
+        Pending::Access(_) | Pending::Step | Pending::Trap(_) => {
+            Plan::Impossible(VerdictKind::Deny)
+        }
+        Pending::Reset | Pending::Shutdown { .. } => Plan::Impossible(VerdictKind::Deny),
+    }
+}
+
+const fn retry(pending: &Pending) -> Plan {
+    match pending {
+        Pending::MsrWrite { .. } | Pending::MsrRead { .. } => Plan::Again,
+        Pending::Breakpoint(_) => Plan::Enter,
+        Pending::Access(_) | Pending::Step | Pending::Trap(_) => {
+            Plan::Impossible(VerdictKind::Retry)
+        }
+        Pending::Reset | Pending::Shutdown { .. } => Plan::Impossible(VerdictKind::Retry),
+    }
+}
+
+const fn raise(pending: &Pending, exception: Exception) -> Plan {
+    match pending {
+        Pending::MsrWrite { .. } | Pending::MsrRead { .. } => Plan::Raise(exception),
+        Pending::Breakpoint(_) | Pending::Step => Plan::RaiseHere(exception),
+        Pending::Access(_) | Pending::Trap(_) => Plan::Impossible(VerdictKind::Inject),
+        Pending::Reset | Pending::Shutdown { .. } => Plan::Impossible(VerdictKind::Inject),
+    }
+}
+
 fn go_ahead(pending: Pending) -> Plan {
     match pending {
         Pending::MsrWrite { msr, new, .. } => Plan::WriteMsr { msr, value: new },
         Pending::MsrRead { value, .. } => value.map_or(Plan::Fault, Plan::AnswerRead),
         Pending::Access(access) => Plan::Perform(access),
+        Pending::Breakpoint(int3) if int3.managed => Plan::GoOver(int3),
+        Pending::Breakpoint(int3) => Plan::RaiseInt3(int3),
+        Pending::Step | Pending::Trap(_) => Plan::Enter,
         Pending::Reset => Plan::Reset,
         Pending::Shutdown { end, .. } => Plan::End(end),
     }
@@ -43,6 +77,9 @@ fn replace(pending: Pending, value: u64) -> Plan {
         Pending::MsrWrite { msr, .. } => Plan::WriteMsr { msr, value },
         Pending::MsrRead { .. } => Plan::AnswerRead(value),
         Pending::Access(access) => Plan::PerformWith(access, value),
+        Pending::Breakpoint(_) | Pending::Step | Pending::Trap(_) => {
+            Plan::Impossible(VerdictKind::Replace)
+        }
         Pending::Reset | Pending::Shutdown { .. } => Plan::Impossible(VerdictKind::Replace),
     }
 }
@@ -52,7 +89,10 @@ fn skip(pending: Pending) -> Plan {
         Pending::MsrWrite { .. } => Plan::DropWrite,
         Pending::MsrRead { .. } => Plan::DropRead,
         Pending::Access(access) => Plan::Ignore(access),
-        Pending::Reset | Pending::Shutdown { .. } => Plan::Impossible(VerdictKind::Skip),
+        Pending::Breakpoint(int3) => Plan::PassOver(int3),
+        Pending::Step | Pending::Trap(_) | Pending::Reset | Pending::Shutdown { .. } => {
+            Plan::Impossible(VerdictKind::Skip)
+        }
     }
 }
 

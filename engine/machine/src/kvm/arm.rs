@@ -7,13 +7,16 @@ use std::sync::{
 
 use kvm_bindings::{KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER, kvm_enable_cap};
 use kvm_ioctls::{Kvm, VmFd};
-use oriel_protocol::EventKind;
+use oriel_protocol::{EventKind, Gpa};
 
 use super::{
     capabilities,
+    habits::Habits,
     msr_filter::{MsrFilter, may_filter},
+    patched::PatchedRam,
+    seats::Seats,
 };
-use crate::{ArmError, Wants};
+use crate::{ArmError, GuestMemory as _, Wants};
 
 /// What a VM's vCPUs report. Shared by them all.
 pub struct Arming {
@@ -22,13 +25,49 @@ pub struct Arming {
     generation: AtomicU64,
     /// The MSRs that this KVM knows, lowest first.
     known: Vec<u32>,
+    habits: Habits,
+    seats: Seats,
+    memory: Option<Arc<PatchedRam>>,
 }
 
 /// What is reported now.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Armed {
     pub(super) wants: Wants,
     filter: MsrFilter,
+    /// The managed breakpoints, lowest first, each once.
+    breakpoints: Vec<Gpa>,
+}
+
+impl Armed {
+    fn new(wants: &Wants, known: &[u32]) -> Result<Self, ArmError> {
+        let mut breakpoints = wants.breakpoints.clone();
+        breakpoints.sort_unstable();
+        breakpoints.dedup();
+        Ok(Self {
+            wants: wants.clone(),
+            filter: MsrFilter::new(wants, |msr| may_filter(msr, known))?,
+            breakpoints,
+        })
+    }
+
+    /// Whether this vCPU is stepped.
+    pub(super) fn steps(&self, vcpu: u32) -> bool {
+        self.wants.kind(EventKind::Singlestep) && self.wants.singlestep.contains(&vcpu)
+    }
+
+    /// Whether INT3s come to us.
+    pub(super) fn breaks(&self) -> bool {
+        self.wants.kind(EventKind::Breakpoint) || !self.breakpoints.is_empty()
+    }
+
+    /// Whether vCPUs are run in another way than with these wants.
+    fn runs_otherwise(&self, other: &Self) -> bool {
+        let kind = EventKind::Singlestep;
+        self.breaks() != other.breaks()
+            || self.wants.kind(kind) != other.wants.kind(kind)
+            || self.wants.singlestep != other.wants.singlestep
+    }
 }
 
 impl Arming {
@@ -36,9 +75,11 @@ impl Arming {
     /// exit has to be on before the first filter is (KVM API, 4.97). An embedder that wants exits
     /// for unknown MSRs too sets the capability again, with this reason among its own.
     ///
+    /// `habits` is what [`super::probe::habits`] has found out about this KVM.
+    ///
     /// # Errors
     /// Whatever KVM says.
-    pub fn new(kvm: &Kvm, vm: &VmFd) -> std::io::Result<Self> {
+    pub fn new(kvm: &Kvm, vm: &VmFd, habits: Habits) -> std::io::Result<Self> {
         let cap = kvm_enable_cap {
             cap: KVM_CAP_X86_USER_SPACE_MSR,
             args: [u64::from(KVM_MSR_EXIT_REASON_FILTER), 0, 0, 0],
@@ -52,7 +93,19 @@ impl Arming {
             current: Mutex::default(),
             generation: AtomicU64::new(0),
             known,
+            habits,
+            seats: Seats::default(),
+            memory: None,
         })
+    }
+
+    /// Gives the VM's memory, without which there are no breakpoints.
+    #[must_use]
+    pub fn over(self, memory: Arc<PatchedRam>) -> Self {
+        Self {
+            memory: Some(memory),
+            ..self
+        }
     }
 
     /// Makes the VM's vCPUs report these wants, and nothing else, from the time this returns.
@@ -64,26 +117,84 @@ impl Arming {
         if current.wants == *wants {
             return Ok(());
         }
-        check_kinds(wants)?;
-        let filter = MsrFilter::new(wants, |msr| may_filter(msr, &self.known))?;
+        check_kinds(wants, self.habits)?;
+        self.check_vcpus(wants)?;
+        let armed = Armed::new(wants, &self.known)?;
+        self.check_memory(&armed)?;
         let before = current.clone();
-        let changed = before.filter != filter;
+        self.keep_breakpoints(&armed);
+        let done = self.change(&mut current, vm, armed);
+        if done.is_err() {
+            // What was armed before still is; it was possible then.
+            let _ = self.change(&mut current, vm, Armed::clone(&before));
+        }
+        done
+    }
+
+    /// From what is armed to something else, of which everything can be had.
+    fn change(&self, current: &mut Arc<Armed>, vm: &VmFd, armed: Armed) -> Result<(), ArmError> {
+        let filter = (current.filter != armed.filter).then(|| armed.filter.clone());
+        let entered = current.runs_otherwise(&armed);
         // Told to the vCPUs first: an exit that the new filter causes finds its want. Exits that
         // the old one causes meanwhile find none, and are carried out in silence.
-        *current = Arc::new(Armed {
-            wants: wants.clone(),
-            filter,
-        });
-        self.generation.fetch_add(1, SeqCst);
-        if changed && let Err(source) = current.filter.install(vm) {
-            *current = before;
-            self.generation.fetch_add(1, SeqCst);
-            return Err(ArmError::Host {
+        *current = Arc::new(armed);
+        let generation = self.generation.fetch_add(1, SeqCst) + 1;
+        filter
+            .map_or(Ok(()), |filter| filter.install(vm))
+            .map_err(|source| ArmError::Host {
                 what: "the MSR filter".to_owned(),
                 source,
-            });
+            })?;
+        if entered && !self.seats.await_newer(generation) {
+            return Err(late());
         }
-        Ok(())
+        // Only now does every vCPU bring an INT3 to us.
+        self.place_breakpoints(current)
+    }
+
+    /// Takes away breakpoints that are not wanted any more, while every vCPU still brings them.
+    fn keep_breakpoints(&self, armed: &Armed) {
+        if let Some(memory) = &self.memory {
+            memory.keep(&armed.breakpoints);
+        }
+    }
+
+    fn place_breakpoints(&self, armed: &Armed) -> Result<(), ArmError> {
+        let placed = match &self.memory {
+            Some(memory) => memory.set(&armed.breakpoints),
+            None => Ok(()),
+        };
+        placed.map_err(no_ram)
+    }
+
+    /// Every breakpoint needs memory to be in.
+    fn check_memory(&self, armed: &Armed) -> Result<(), ArmError> {
+        let Some(first) = armed.breakpoints.first() else {
+            return Ok(());
+        };
+        let Some(memory) = &self.memory else {
+            return Err(unsupported(
+                format!("a breakpoint at {first:#x}"),
+                "the VMM has not given the guest's memory",
+            ));
+        };
+        let stranger = armed
+            .breakpoints
+            .iter()
+            .find(|gpa| !memory.covers(**gpa, 1));
+        stranger.map_or(Ok(()), |gpa| Err(no_ram(*gpa)))
+    }
+
+    /// Every vCPU that is to be stepped has to be one.
+    fn check_vcpus(&self, wants: &Wants) -> Result<(), ArmError> {
+        let stranger = wants.singlestep.iter().find(|vcpu| !self.seats.has(**vcpu));
+        match stranger {
+            None => Ok(()),
+            Some(vcpu) => Err(unsupported(
+                format!("single-step of vCPU {vcpu}"),
+                "there is no such vCPU",
+            )),
+        }
     }
 
     /// Changes with every [`arm`](Self::arm) that changes something.
@@ -99,14 +210,48 @@ impl Arming {
             .clone()
     }
 
+    /// The VM's memory, if it was given.
+    pub(super) const fn memory(&self) -> Option<&Arc<PatchedRam>> {
+        self.memory.as_ref()
+    }
+
+    /// What this KVM does in its own way.
+    pub(super) const fn habits(&self) -> Habits {
+        self.habits
+    }
+
+    /// Who is in the guest.
+    pub(super) const fn seats(&self) -> &Seats {
+        &self.seats
+    }
+
     /// The MSRs that this KVM knows, lowest first.
     pub(super) fn known(&self) -> &[u32] {
         &self.known
     }
 }
 
+fn unsupported(what: String, reason: &str) -> ArmError {
+    ArmError::Unsupported {
+        what,
+        reason: reason.to_owned(),
+    }
+}
+
+fn no_ram(gpa: Gpa) -> ArmError {
+    unsupported(format!("a breakpoint at {gpa:#x}"), "no RAM is there")
+}
+
+/// A vCPU has not come out of the guest to be told.
+fn late() -> ArmError {
+    ArmError::Host {
+        what: "a vCPU that does not come out of the guest".to_owned(),
+        source: std::io::ErrorKind::TimedOut.into(),
+    }
+}
+
 /// Every kind that is wanted has to be one that can be reported.
-fn check_kinds(wants: &Wants) -> Result<(), ArmError> {
+fn check_kinds(wants: &Wants, habits: Habits) -> Result<(), ArmError> {
     let asked = [
         (EventKind::Breakpoint, !wants.breakpoints.is_empty()),
         (EventKind::Page, !wants.pages.is_empty()),
@@ -116,10 +261,8 @@ fn check_kinds(wants: &Wants) -> Result<(), ArmError> {
         .into_iter()
         .filter_map(|(kind, any)| any.then_some(kind));
     for kind in wants.events.iter().chain(kinds) {
-        capabilities::mechanism(kind).map_err(|reason| ArmError::Unsupported {
-            what: format!("`{}`", kind.name()),
-            reason: reason.to_owned(),
-        })?;
+        capabilities::mechanism(kind, habits)
+            .map_err(|reason| unsupported(format!("`{}`", kind.name()), reason))?;
     }
     Ok(())
 }
@@ -139,13 +282,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_reported_is_named_with_a_reason() {
-        for kind in [
-            EventKind::Cr,
-            EventKind::Page,
-            EventKind::Cpuid,
-            EventKind::Breakpoint,
-        ] {
-            let error = check_kinds(&wants(kind)).unwrap_err().to_string();
+        for kind in [EventKind::Cr, EventKind::Page, EventKind::Cpuid] {
+            let error = check_kinds(&wants(kind), Habits::VMX_AND_SVM)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(kind.name()), "{error}");
             assert!(error.len() > 40, "a reason is given: {error}");
         }
@@ -154,7 +294,7 @@ mod tests {
     #[test]
     fn notices_are_the_engines_and_take_no_arming() {
         for kind in [EventKind::CreateVcpu, EventKind::Pause, EventKind::Unhook] {
-            assert!(check_kinds(&wants(kind)).is_ok());
+            assert!(check_kinds(&wants(kind), Habits::VMX_AND_SVM).is_ok());
         }
     }
 
@@ -164,11 +304,15 @@ mod tests {
             pages: [(1, Access::NONE)].into(),
             ..Wants::default()
         };
-        assert!(check_kinds(&pages).is_err());
+        assert!(check_kinds(&pages, Habits::VMX_AND_SVM).is_err());
+        let unable = Habits {
+            steps: false,
+            ..Habits::VMX_AND_SVM
+        };
         let steps = Wants {
             singlestep: vec![0],
             ..Wants::default()
         };
-        assert!(check_kinds(&steps).is_err());
+        assert!(check_kinds(&steps, unable).is_err());
     }
 }

@@ -14,6 +14,7 @@ use super::{
     devices::Devices,
     error::KvmError,
     loader::{self, Image},
+    patched::PatchedRam,
     probe,
     ram::{HOLE, Ram},
     sys::{
@@ -76,16 +77,18 @@ impl Config {
             source,
         })?;
         let vm = make_vm(&kvm, &ram)?;
-        let arming = Arming::new(&kvm, vm.fd()).map_err(KvmError::host("KVM_ENABLE_CAP"))?;
-        let arming = Arc::new(arming);
-        let mut vcpus = self.make_vcpus(&kvm, &vm, &arming, signal)?;
-        vcpus.iter_mut().for_each(|(_, tap)| tap.set_habits(habits));
+        let arming =
+            Arming::new(&kvm, vm.fd(), habits).map_err(KvmError::host("KVM_ENABLE_CAP"))?;
+        let memory = Arc::new(PatchedRam::new(ram.alias.clone()));
+        let arming = Arc::new(arming.over(memory.clone()));
+        let vcpus = self.make_vcpus(&kvm, &vm, &arming, signal)?;
         let kicks = vcpus.iter().map(|(_, tap)| tap.kick().clone()).collect();
         let shared = KvmVm {
             identity: self.identity,
             capabilities: capabilities(habits),
             vm,
             ram,
+            memory,
             image: self.image,
             devices: Devices::new(self.vcpus, self.outlet),
             arming,

@@ -3,8 +3,8 @@
 use oriel_protocol::{Capabilities, EventKind, Support, VerdictSet};
 
 use super::{
-    decode::Habits,
-    pending::{END_VERDICTS, MSR_VERDICTS},
+    habits::Habits,
+    pending::{BREAKPOINT_VERDICTS, END_VERDICTS, MSR_VERDICTS, STEP_VERDICTS, TRAP_VERDICTS},
 };
 
 const NOT_YET: &str = "not in this version of Oriel's kvm machine";
@@ -16,30 +16,48 @@ const PORTS_BEHIND: &str = "KVM_EXIT_IO; an OUT is reported behind its instructi
 const MEMORY: &str =
     "KVM_EXIT_MMIO, in fragments of up to 8 bytes; a store is reported behind its instruction";
 
-/// How an event comes about, and the verdicts that it takes.
-type Mechanism = (&'static str, VerdictSet);
+/// How an event comes about.
+pub(super) struct Mechanism {
+    how: &'static str,
+    verdicts: VerdictSet,
+    /// What is missing; empty where nothing is.
+    limits: &'static str,
+}
 
-/// How events of this kind come about.
+const fn by(how: &'static str, verdicts: VerdictSet) -> Mechanism {
+    within(how, verdicts, "")
+}
+
+const fn within(how: &'static str, verdicts: VerdictSet, limits: &'static str) -> Mechanism {
+    Mechanism {
+        how,
+        verdicts,
+        limits,
+    }
+}
+
+/// How events of this kind come about on a host of these habits.
 ///
 /// # Errors
 /// Why they do not.
-pub(super) const fn mechanism(kind: EventKind) -> Result<Mechanism, &'static str> {
+pub(super) const fn mechanism(kind: EventKind, habits: Habits) -> Result<Mechanism, &'static str> {
     let device = VerdictSet::CONTINUE
         .union(VerdictSet::REPLACE)
         .union(VerdictSet::SKIP)
         .union(VerdictSet::CRASH);
     Ok(match kind {
-        EventKind::Msr => ("KVM_EXIT_X86_WRMSR, by an MSR filter", MSR_VERDICTS),
-        EventKind::MsrRead => ("KVM_EXIT_X86_RDMSR, by an MSR filter", MSR_VERDICTS),
-        EventKind::Pio => (PORTS, device),
-        EventKind::Mmio => (MEMORY, device),
-        EventKind::Reset => ("port 0x64 or 0xcf9", END_VERDICTS),
-        EventKind::Shutdown => (
+        EventKind::Msr => by("KVM_EXIT_X86_WRMSR, by an MSR filter", MSR_VERDICTS),
+        EventKind::MsrRead => by("KVM_EXIT_X86_RDMSR, by an MSR filter", MSR_VERDICTS),
+        EventKind::Pio if habits.output_retires => by(PORTS_BEHIND, device),
+        EventKind::Pio => by(PORTS, device),
+        EventKind::Mmio => by(MEMORY, device),
+        EventKind::Reset => by("port 0x64 or 0xcf9", END_VERDICTS),
+        EventKind::Shutdown => by(
             "KVM_EXIT_SHUTDOWN, port 0xf4, or the last vCPU's HLT",
             END_VERDICTS,
         ),
         EventKind::CreateVcpu | EventKind::Pause | EventKind::Unhook | EventKind::CommandError => {
-            ("raised by the engine", VerdictSet::CONTINUE)
+            by("raised by the engine", VerdictSet::CONTINUE)
         }
         EventKind::Cr => {
             return Err(
@@ -58,18 +76,58 @@ pub(super) const fn mechanism(kind: EventKind) -> Result<Mechanism, &'static str
             );
         }
         EventKind::Cpuid => return Err("a stock KVM answers CPUID in the kernel"),
-        EventKind::Trap => return Err("a stock KVM does not say when an exception is delivered"),
-        EventKind::Breakpoint | EventKind::Page | EventKind::Singlestep => return Err(NOT_YET),
+        EventKind::Trap => by(
+            "KVM_SET_VCPU_EVENTS; told before the entry that delivers what was injected",
+            TRAP_VERDICTS,
+        ),
+        EventKind::Singlestep => return steps(habits),
+        EventKind::Breakpoint => return breakpoints(habits),
+        EventKind::Page => return Err(NOT_YET),
+    })
+}
+
+const fn breakpoints(habits: Habits) -> Result<Mechanism, &'static str> {
+    const HOW: &str = "INT3, over which reads show the original byte";
+    const NOT_USER: &str = "this KVM keeps INT3s of 64-bit user code to the guest";
+    if !habits.breaks {
+        return Err("this KVM does not bring out an INT3");
+    }
+    if !habits.steps {
+        return Err("this KVM cannot step over an INT3");
+    }
+    Ok(if habits.breaks_user && habits.steps_user {
+        by(HOW, BREAKPOINT_VERDICTS)
+    } else {
+        within(HOW, BREAKPOINT_VERDICTS, NOT_USER)
+    })
+}
+
+const fn steps(habits: Habits) -> Result<Mechanism, &'static str> {
+    const HOW: &str = "KVM_GUESTDBG_SINGLESTEP with BLOCKIRQ";
+    const HOW_OPEN: &str = "KVM_GUESTDBG_SINGLESTEP";
+    const NOT_USER: &str = "this KVM does not stop 64-bit user code";
+    const INTERRUPTS: &str =
+        "this kernel lacks KVM_GUESTDBG_BLOCKIRQ: interrupts are taken meanwhile";
+    if !habits.steps {
+        return Err("this KVM does not stop after a stepped instruction");
+    }
+    Ok(match (habits.holds_interrupts, habits.steps_user) {
+        (true, true) => by(HOW, STEP_VERDICTS),
+        (true, false) => within(HOW, STEP_VERDICTS, NOT_USER),
+        (false, true) => within(HOW_OPEN, STEP_VERDICTS, INTERRUPTS),
+        (false, false) => within(HOW_OPEN, STEP_VERDICTS, NOT_USER),
     })
 }
 
 /// The table for a host of these habits.
 pub(super) fn capabilities(habits: Habits) -> Capabilities {
-    let row = |table: Capabilities, kind| match mechanism(kind) {
-        Ok((_, verdicts)) if kind == EventKind::Pio && habits.output_retires => {
-            table.event(kind, PORTS_BEHIND, verdicts)
-        }
-        Ok((mechanism, verdicts)) => table.event(kind, mechanism, verdicts),
+    let row = |table: Capabilities, kind| match mechanism(kind, habits) {
+        Ok(Mechanism {
+            how,
+            verdicts,
+            limits: "",
+        }) => table.event(kind, how, verdicts),
+        Ok(known) => table.event_within(kind, known.how, known.verdicts, known.limits),
         Err(reason) => table.no_event(kind, reason),
     };
     let events = EventKind::ALL.iter().copied();
@@ -96,30 +154,45 @@ pub(super) fn capabilities(habits: Habits) -> Capabilities {
 mod tests {
     use super::*;
 
+    const LACKING: Habits = Habits {
+        output_retires: true,
+        steps_user: false,
+        ..Habits::VMX_AND_SVM
+    };
+
     #[test]
     fn every_event_is_listed_with_a_mechanism_or_a_reason() {
-        let table = capabilities(Habits {
-            output_retires: true,
-            guarded_misc_enable: true,
-        });
-        for &kind in EventKind::ALL {
-            let row = table.get(kind.name()).unwrap();
-            assert_ne!(
-                row.mechanism.is_empty(),
-                row.reason.is_empty(),
-                "{}",
-                kind.name()
-            );
-            assert!(kind.verdicts().contains(row.verdicts), "{}", kind.name());
+        for habits in [Habits::VMX_AND_SVM, LACKING] {
+            let table = capabilities(habits);
+            for &kind in EventKind::ALL {
+                let (name, row) = (kind.name(), table.get(kind.name()).unwrap());
+                assert_eq!(
+                    row.mechanism.is_empty(),
+                    row.support == Support::No,
+                    "{name}"
+                );
+                assert_eq!(row.reason.is_empty(), row.support == Support::Yes, "{name}");
+                assert!(kind.verdicts().contains(row.verdicts), "{name}");
+            }
         }
     }
 
     #[test]
+    fn what_a_host_lacks_is_said() {
+        let step = |habits| capabilities(habits).get("singlestep").unwrap().clone();
+        assert_eq!(step(Habits::VMX_AND_SVM).support, Support::Yes);
+        assert_eq!(step(LACKING).support, Support::Partly);
+        assert!(step(LACKING).reason.contains("user code"));
+        let none = Habits {
+            steps: false,
+            ..LACKING
+        };
+        assert_eq!(step(none).support, Support::No);
+    }
+
+    #[test]
     fn facilities_that_commands_ask_for_are_listed() {
-        let table = capabilities(Habits {
-            output_retires: false,
-            guarded_misc_enable: true,
-        });
+        let table = capabilities(Habits::VMX_AND_SVM);
         for name in [
             "registers",
             "msrs",

@@ -8,12 +8,15 @@
 
 use oriel_protocol::{
     Event, EventData, EventKind,
-    events::{Mmio, Msr, MsrRead, Pio, Reset, Shutdown, ShutdownCause},
+    events::{
+        Breakpoint, Mmio, Msr, MsrRead, Pio, Reset, Shutdown, ShutdownCause, Singlestep, Trap,
+    },
 };
 
 use super::{
     exit::{MsrExit, PortExit, RawExit},
-    pending::{Access, Pending, Place},
+    habits::Habits,
+    pending::{Access, Int3, Pending, Place},
 };
 use crate::{End, Ranges, Wants};
 
@@ -24,6 +27,10 @@ pub enum Subject {
     Wanted(Pending),
     /// Nobody does (any more), but KVM has left it to us to do.
     Silent(Pending),
+    /// An INT3 was met; whose it is, memory says.
+    Int3,
+    /// A stepped instruction is over.
+    Stepped,
     /// None of Oriel's business.
     NotOurs,
 }
@@ -37,24 +44,6 @@ pub struct At {
     pub cr3: u64,
     /// The privilege level.
     pub cpl: u8,
-}
-
-/// What this KVM does in its own way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Habits {
-    /// At the exit for an OUT the instruction pointer is behind it. VMX and SVM leave it at the
-    /// instruction until the vCPU enters again; KVM's emulator does not.
-    pub output_retires: bool,
-    /// A guest's write to the read-only bits of IA32_MISC_ENABLE faults. VMX and SVM see to that.
-    pub guarded_misc_enable: bool,
-}
-
-impl Habits {
-    /// The habits of KVM on hardware.
-    pub const VMX_AND_SVM: Self = Self {
-        output_retires: false,
-        guarded_misc_enable: true,
-    };
 }
 
 /// What this exit is about. Values that it takes an ioctl or a device to know are not in yet: the
@@ -78,9 +67,10 @@ pub fn subject(exit: &RawExit, wants: &Wants, habits: Habits) -> Subject {
         RawExit::Msr(_) | RawExit::Shutdown | RawExit::Halt | RawExit::Interrupted => {
             Subject::NotOurs
         }
-        // Here breakpoints and single steps will join: `Debug`, and on a KVM that cannot emulate
-        // INT3, `Internal` with the byte 0xCC.
-        RawExit::Debug | RawExit::Internal(_) => Subject::NotOurs,
+        RawExit::Debug(debug) if debug.is_step() => Subject::Stepped,
+        RawExit::Debug(debug) if debug.is_int3() => Subject::Int3,
+        RawExit::Internal(error) if error.is_int3() => Subject::Int3,
+        RawExit::Debug(_) | RawExit::Internal(_) => Subject::NotOurs,
         RawExit::System(_) | RawExit::FailEntry(_) | RawExit::Other(_) => Subject::NotOurs,
     }
 }
@@ -132,7 +122,7 @@ pub fn access(exit: &RawExit, habits: Habits) -> Option<Access> {
         RawExit::Memory { gpa, write, size } => Some(access(Place::Memory(gpa), write, size, 1)),
         RawExit::Msr(_) | RawExit::Halt | RawExit::Shutdown | RawExit::Interrupted => None,
         RawExit::System(_) | RawExit::Internal(_) | RawExit::FailEntry(_) => None,
-        RawExit::Debug | RawExit::Other(_) => None,
+        RawExit::Debug(_) | RawExit::Other(_) => None,
     }
 }
 
@@ -159,7 +149,7 @@ pub fn event(pending: &Pending, at: At) -> Event {
         cr3: at.cr3,
         cpl: at.cpl,
         allowed: pending.allowed(),
-        retired: matches!(pending, Pending::Access(access) if access.retired),
+        retired: pending.is_retired(),
     }
 }
 
@@ -177,6 +167,20 @@ fn data(pending: &Pending) -> EventData {
         }
         .into(),
         Pending::Access(access) => access_data(access),
+        Pending::Breakpoint(int3) => Breakpoint {
+            gva: int3.gva,
+            gpa: int3.gpa,
+            length: Int3::LENGTH,
+            managed: int3.managed,
+        }
+        .into(),
+        Pending::Step => Singlestep { failed: false }.into(),
+        Pending::Trap(exception) => Trap {
+            vector: exception.vector,
+            error_code: exception.error_code,
+            address: exception.address,
+        }
+        .into(),
         Pending::Reset => Reset {}.into(),
         Pending::Shutdown { cause, .. } => Shutdown { cause }.into(),
     }

@@ -35,7 +35,7 @@ pub enum RawExit {
     /// `KVM_EXIT_FAIL_ENTRY`, with the hardware's reason.
     FailEntry(u64),
     /// `KVM_EXIT_DEBUG`.
-    Debug,
+    Debug(DebugExit),
     /// Any other, by its number.
     Other(u32),
 }
@@ -71,6 +71,30 @@ pub struct PortExit {
     pub count: u32,
 }
 
+/// #DB or #BP, which `KVM_SET_GUEST_DEBUG` has made ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DebugExit {
+    /// The vector: 1 or 3.
+    pub exception: u32,
+    /// The linear address of the instruction.
+    pub pc: u64,
+    /// For #DB, what DR6 would say.
+    pub dr6: u64,
+}
+
+impl DebugExit {
+    /// Whether it is an INT3's.
+    pub const fn is_int3(&self) -> bool {
+        self.exception == 3
+    }
+
+    /// Whether a stepped instruction has ended (DR6.BS; SDM vol. 3, section 18.2.3).
+    pub const fn is_step(&self) -> bool {
+        const SINGLE_STEP: u64 = 1 << 14;
+        self.exception == 1 && self.dr6 & SINGLE_STEP != 0
+    }
+}
+
 /// KVM could not go on by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InternalError {
@@ -86,6 +110,12 @@ impl InternalError {
     /// Whether KVM's emulator has met an instruction that it lacks, or could not fetch one.
     pub const fn is_emulation(&self) -> bool {
         self.suberror == KVM_INTERNAL_ERROR_EMULATION
+    }
+
+    /// Whether the instruction is an INT3, which some KVMs cannot emulate.
+    pub fn is_int3(&self) -> bool {
+        self.instruction()
+            .is_some_and(|bytes| bytes.first() == Some(&0xcc))
     }
 
     /// The bytes of the instruction that could not be emulated, where KVM gives them: the struct

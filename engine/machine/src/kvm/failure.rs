@@ -1,22 +1,29 @@
 //! Words for what KVM could not do.
 
-use iced_x86::{Decoder, DecoderOptions, Formatter as _, IntelFormatter};
+use iced_x86::{Formatter as _, IntelFormatter};
 use kvm_bindings::{KVM_SYSTEM_EVENT_CRASH, kvm_sregs};
-use oriel_protocol::{Refusal, x86::Special};
 
-use super::exit::{InternalError, RawExit};
-use crate::{End, GuestMemory, paging};
-
-const EFER_LMA: u64 = 1 << 10;
-const LONGEST: usize = 15;
+use super::{
+    code::Code,
+    exit::{InternalError, RawExit},
+};
+use crate::{End, GuestMemory};
 
 /// Where the vCPU stood, as far as the words need it.
 pub(super) struct Scene<'a> {
     pub(super) memory: &'a dyn GuestMemory,
     pub(super) sregs: &'a kvm_sregs,
-    pub(super) special: &'a Special,
     pub(super) ip: u64,
     pub(super) vcpu: u32,
+}
+
+impl Scene<'_> {
+    const fn code(&self) -> Code<'_> {
+        Code {
+            memory: self.memory,
+            sregs: self.sregs,
+        }
+    }
 }
 
 /// How an exit that nobody expects ends the VM: by what the guest has done, or by a failure of
@@ -40,7 +47,7 @@ pub(super) fn end(exit: &RawExit, scene: &Scene<'_>) -> End {
         RawExit::System(kind) => {
             format!("KVM reported system event {kind}, which Oriel does not know")
         }
-        RawExit::Debug => format!("a debug exit at {at} that nobody asked for"),
+        RawExit::Debug(_) => format!("a debug exit at {at} that nobody asked for"),
         RawExit::Other(reason) => {
             format!("KVM exit reason {reason} at {at}, which Oriel does not know")
         }
@@ -77,36 +84,15 @@ fn emulation(error: &InternalError, scene: &Scene<'_>) -> String {
 
 /// The instruction at the instruction pointer, as far as memory says.
 fn instruction(scene: &Scene<'_>) -> String {
-    match fetch(scene) {
+    match scene.code().bytes(scene.ip) {
         Ok(bytes) => text(&bytes, scene),
         Err(_) => format!("the instruction at {:#x}, which is not in memory", scene.ip),
     }
 }
 
-/// Up to fifteen bytes, as many as there are on the page.
-fn fetch(scene: &Scene<'_>) -> Result<Vec<u8>, Refusal> {
-    let mode = paging::Mode::of(scene.special);
-    let linear = if mode_bits(scene.sregs) == 64 {
-        scene.ip
-    } else {
-        scene.sregs.cs.base.wrapping_add(scene.ip) & u64::from(u32::MAX)
-    };
-    let there = paging::translate(scene.memory, mode, scene.sregs.cr3, linear)?;
-    let on_page = usize::try_from(0x1000 - (linear & 0xfff)).unwrap_or(LONGEST);
-    let mut bytes = vec![0; on_page.min(LONGEST)];
-    scene.memory.read_at(there.gpa, &mut bytes)?;
-    Ok(bytes)
-}
-
 /// The first instruction of these bytes, with its address and its own bytes.
 fn text(bytes: &[u8], scene: &Scene<'_>) -> String {
-    let mut decoder = Decoder::with_ip(
-        mode_bits(scene.sregs),
-        bytes,
-        scene.ip,
-        DecoderOptions::NONE,
-    );
-    let instruction = decoder.decode();
+    let instruction = scene.code().decode(bytes, scene.ip);
     let mut mnemonic = String::new();
     let mut formatter = IntelFormatter::new();
     formatter
@@ -121,18 +107,6 @@ fn text(bytes: &[u8], scene: &Scene<'_>) -> String {
     let hex: Vec<_> = own.iter().map(|byte| format!("{byte:02x}")).collect();
     let (ip, vcpu, hex) = (scene.ip, scene.vcpu, hex.join(" "));
     format!("`{mnemonic}` at {ip:#x} (bytes {hex}) on vCPU {vcpu}")
-}
-
-/// 64, 32 or 16: what the code segment makes of its bytes (SDM vol. 3, section 5.2.1).
-const fn mode_bits(sregs: &kvm_sregs) -> u32 {
-    match (
-        sregs.efer & EFER_LMA != 0 && sregs.cs.l != 0,
-        sregs.cs.db != 0,
-    ) {
-        (true, _) => 64,
-        (false, true) => 32,
-        (false, false) => 16,
-    }
 }
 
 #[cfg(test)]
@@ -161,15 +135,13 @@ mod tests {
         memory.write_at(0x1ffe, &[0xf4, 0xf4]).unwrap();
         let mut sregs = kvm_sregs::default();
         if long {
-            (sregs.efer, sregs.cs.l) = (EFER_LMA, 1);
+            (sregs.efer, sregs.cs.l) = (1 << 10, 1);
         }
-        let special = Special::default();
         let end = end(
             exit,
             &Scene {
                 memory: &memory,
                 sregs: &sregs,
-                special: &special,
                 ip,
                 vcpu: 1,
             },

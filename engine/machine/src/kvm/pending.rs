@@ -1,6 +1,6 @@
 //! What awaits a verdict, and what becomes of it.
 
-use oriel_protocol::{Gpa, VerdictKind, VerdictSet, events::ShutdownCause, x86::Exception};
+use oriel_protocol::{Gpa, Gva, VerdictKind, VerdictSet, events::ShutdownCause, x86::Exception};
 
 use crate::End;
 
@@ -25,6 +25,12 @@ pub enum Pending {
     },
     /// An access to a port, or to memory that is not RAM.
     Access(Access),
+    /// An INT3 was met.
+    Breakpoint(Int3),
+    /// A stepped instruction has run.
+    Step,
+    /// An exception that was asked for is about to be delivered, or another in its place.
+    Trap(Exception),
     /// The guest resets itself.
     Reset,
     /// The guest shuts down.
@@ -34,6 +40,24 @@ pub enum Pending {
         /// How the VM ends if nobody objects.
         end: End,
     },
+}
+
+/// An INT3 that a vCPU has met, and not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Int3 {
+    /// The instruction pointer, at it.
+    pub ip: u64,
+    /// Its linear address.
+    pub gva: Gva,
+    /// Its guest-physical address; all ones if the tables do not lead there.
+    pub gpa: Gpa,
+    /// It was placed through Oriel.
+    pub managed: bool,
+}
+
+impl Int3 {
+    /// Bytes of the instruction.
+    pub const LENGTH: u8 = 1;
 }
 
 /// Where a device sits.
@@ -87,6 +111,22 @@ pub const MSR_VERDICTS: VerdictSet = VerdictSet::CONTINUE
     .union(VerdictSet::SKIP)
     .union(VerdictSet::INJECT);
 
+/// The verdicts that an INT3 can take: it has not run.
+pub const BREAKPOINT_VERDICTS: VerdictSet = VerdictSet::CONTINUE
+    .union(VerdictSet::RETRY)
+    .union(VerdictSet::CRASH)
+    .union(VerdictSet::DENY)
+    .union(VerdictSet::SKIP)
+    .union(VerdictSet::INJECT);
+
+/// The verdicts that a step can take: it is done.
+pub const STEP_VERDICTS: VerdictSet = VerdictSet::CONTINUE
+    .union(VerdictSet::CRASH)
+    .union(VerdictSet::INJECT);
+
+/// The verdicts that a delivery can take: it is decided on.
+pub const TRAP_VERDICTS: VerdictSet = VerdictSet::CONTINUE.union(VerdictSet::CRASH);
+
 /// The verdicts that the end of a guest can take.
 pub const END_VERDICTS: VerdictSet = VerdictSet::CONTINUE.union(VerdictSet::CRASH);
 
@@ -96,7 +136,20 @@ impl Pending {
         match self {
             Self::MsrWrite { .. } | Self::MsrRead { .. } => MSR_VERDICTS,
             Self::Access(access) => access.allowed(),
+            Self::Breakpoint(_) => BREAKPOINT_VERDICTS,
+            Self::Step => STEP_VERDICTS,
+            Self::Trap(_) => TRAP_VERDICTS,
             Self::Reset | Self::Shutdown { .. } => END_VERDICTS,
+        }
+    }
+
+    /// Whether the instruction has run.
+    pub const fn is_retired(&self) -> bool {
+        match self {
+            Self::Access(access) => access.retired,
+            Self::Step => true,
+            Self::MsrWrite { .. } | Self::MsrRead { .. } | Self::Breakpoint(_) => false,
+            Self::Trap(_) | Self::Reset | Self::Shutdown { .. } => false,
         }
     }
 }
@@ -129,12 +182,24 @@ pub enum Plan {
     Again,
     /// The instruction faults with this exception.
     Raise(Exception),
+    /// Run the instruction under a managed breakpoint.
+    GoOver(Int3),
+    /// The guest takes the #BP of its own INT3.
+    RaiseInt3(Int3),
+    /// Go on behind the instruction at a breakpoint.
+    PassOver(Int3),
+    /// #GP(0) where the vCPU stands.
+    FaultHere,
+    /// This exception is raised where the vCPU stands; there is no instruction to take back.
+    RaiseHere(Exception),
     /// The device sees what the guest sent; or the guest reads what the device answered.
     Perform(Access),
     /// The same with another value.
     PerformWith(Access, u64),
     /// The device sees nothing; the guest reads all ones, as where no device answers.
     Ignore(Access),
+    /// Nothing: enter.
+    Enter,
     /// Reset the VM.
     Reset,
     /// The VM ends.

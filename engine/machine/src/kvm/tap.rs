@@ -25,17 +25,24 @@ use super::{
     apply,
     arm::{Armed, Arming},
     bus::{Bus, Effect},
-    decode::{self, At, Habits, Subject},
+    decode::{self, At, Subject},
     exit::RawExit,
+    habits::Habits,
     kick::Kick,
     msr_rules::Features,
     msrs::MsrBank,
     pending::{Access, Pending},
+    seats::Seat,
     sys::{page::RunPage, signal::KickSignal},
 };
 use crate::{End, Kicker, MachineError};
 
+mod breakpoint;
 mod carry;
+mod debug;
+mod inject;
+
+use breakpoint::Over;
 
 /// A tap on one vCPU.
 pub struct Tap {
@@ -55,6 +62,18 @@ pub struct Tap {
     unread: bool,
     /// What a command has asked to raise at the next entry.
     staged: Option<Exception>,
+    /// The exception of the next entry was asked for, and nobody has been told of it yet.
+    untold: bool,
+    debug: debug::Debug,
+    /// A trap is to be lifted for the next instruction.
+    over: Option<Over>,
+    /// It is lifted.
+    lifted: bool,
+    /// It was, at the last entry.
+    passed: Option<Over>,
+    seat: Arc<Seat>,
+    /// What the tap has to tell by itself before `KVM_RUN`.
+    own: Option<Pending>,
 }
 
 /// Whether the instruction of the last exit is done.
@@ -91,7 +110,7 @@ pub enum Then {
 }
 
 impl Tap {
-    /// Taps a vCPU whose CPUID is set.
+    /// Taps a vCPU whose CPUID is set, on the KVM that `arming` was made for.
     ///
     /// # Errors
     /// Whatever KVM says.
@@ -106,31 +125,32 @@ impl Tap {
         page.ask_for_registers();
         let kick = Kick::new(page.immediate_exit(), signal);
         let cpuid = vcpu.get_cpuid2(KVM_MAX_CPUID_ENTRIES)?;
+        let habits = arming.habits();
         let mut tap = Self {
             index,
-            habits: Habits::VMX_AND_SVM,
+            habits,
             page,
+            seat: arming.seats().take(index, kick.clone()),
             kick,
             generation: arming.generation(),
             armed: arming.current(),
             arming,
             msrs: MsrBank::new(Features::of(cpuid.as_slice())),
+            debug: debug::Debug::default(),
+            over: None,
+            lifted: false,
+            passed: None,
             pending: None,
             instruction: Instruction::Done,
             destination: None,
             unread: false,
             staged: None,
+            untold: false,
+            own: None,
         };
+        tap.msrs.set_guarded_misc_enable(habits.guarded_misc_enable);
         tap.read_state(vcpu)?;
         Ok(tap)
-    }
-
-    /// Says what this KVM does in its own way, as [`super::probe::habits`] finds out. Until told,
-    /// the tap takes it to be VMX's or SVM's.
-    pub fn set_habits(&mut self, habits: Habits) {
-        self.habits = habits;
-        self.msrs
-            .set_guarded_misc_enable(habits.guarded_misc_enable);
     }
 
     /// What makes the vCPU leave the guest.
@@ -152,30 +172,68 @@ impl Tap {
         self.msrs.forget();
         (self.pending, self.staged, self.destination) = (None, None, None);
         (self.unread, self.instruction) = (false, Instruction::Done);
+        (self.untold, self.own) = (false, None);
+        (self.over, self.passed) = (None, None);
+        self.debug.stepped = false;
         Ok(())
     }
 
-    /// Gets the vCPU ready for `KVM_RUN`; false if there is an exit to decode first.
+    /// Gets the vCPU ready for `KVM_RUN`; false if there is something to decode first. From a yes
+    /// on the vCPU counts as being in the guest, until [`after_run`](Self::after_run) or
+    /// [`stay_out`](Self::stay_out).
     ///
     /// # Errors
     /// [`MachineError`] when the vCPU cannot go on.
     pub fn before_run(&mut self, vcpu: &mut VcpuFd) -> Result<bool, MachineError> {
-        if self.staged.is_some() || self.moved_to().is_some() {
+        if self.staged.is_some() || self.debug.steps() || self.moved_to().is_some() {
             self.finish(vcpu)?;
         }
-        if !self.unread
-            && let Some(exception) = self.staged.take()
-        {
-            self.raise_exception(vcpu, exception)?;
+        if self.unread {
+            return Ok(false);
         }
-        Ok(!self.unread)
+        self.settle_over();
+        self.tell_step();
+        if self.own.is_none() {
+            if let Some(exception) = self.staged.take() {
+                self.raise_staged(vcpu, exception)?;
+            }
+            self.tell_delivery();
+        }
+        if self.own.is_some() {
+            return Ok(false);
+        }
+        self.go_in(vcpu)?;
+        Ok(true)
+    }
+
+    /// Counts as in the guest, with the newest of what is armed.
+    fn go_in(&mut self, vcpu: &VcpuFd) -> Result<(), MachineError> {
+        loop {
+            self.refresh();
+            self.tell_debug(vcpu)?;
+            self.arming.seats().go_in(&self.seat, self.generation);
+            if self.arming.generation() == self.generation {
+                self.lift();
+                return Ok(());
+            }
+            self.stay_out();
+        }
+    }
+
+    /// The vCPU does not go into the guest after all.
+    pub fn stay_out(&mut self) {
+        self.lower();
+        self.arming.seats().come_out(&self.seat);
     }
 
     /// Notes that `KVM_RUN` has returned: with an exit to decode, or interrupted.
     pub fn after_run(&mut self, interrupted: bool) {
+        self.stay_out();
         self.unread = !interrupted;
         if interrupted {
             self.instruction = Instruction::Done;
+        } else {
+            self.passed = self.over.take();
         }
     }
 
@@ -184,6 +242,9 @@ impl Tap {
     /// # Errors
     /// [`MachineError`] when the vCPU cannot go on.
     pub fn decode(&mut self, vcpu: &mut VcpuFd, bus: &dyn Bus) -> Result<Seen, MachineError> {
+        if let Some(own) = self.own.take() {
+            return Ok(Seen::Event(self.raise(own)));
+        }
         self.unread = false;
         self.refresh();
         let exit = self.page.exit();
@@ -198,7 +259,16 @@ impl Tap {
                 self.carry_out(vcpu, bus, apply::plan(pending, Verdict::Continue))?;
                 Ok(Seen::Handled)
             }
-            Subject::NotOurs => Ok(Seen::NotOurs(exit)),
+            Subject::Int3 => self.int3(vcpu, bus),
+            Subject::Stepped => {
+                self.debug.stepped = true;
+                Ok(Seen::Handled)
+            }
+            Subject::NotOurs => {
+                // KVM does not step over a halt: it is done, and that is all there is to it.
+                self.debug.stepped = exit == RawExit::Halt && self.debug.steps();
+                Ok(Seen::NotOurs(exit))
+            }
         }
     }
 
@@ -211,7 +281,7 @@ impl Tap {
                 Instruction::Done
             }
             RawExit::Internal(_) | RawExit::FailEntry(_) => Instruction::Done,
-            RawExit::Debug | RawExit::Other(_) => Instruction::Done,
+            RawExit::Debug(_) | RawExit::Other(_) => Instruction::Done,
         };
         if let Some(destination) = self.destination.take() {
             self.set_ip(destination);
@@ -287,6 +357,7 @@ impl Tap {
                     ..access
                 })
             }
+            Pending::Breakpoint(_) | Pending::Step | Pending::Trap(_) => pending,
             Pending::Reset | Pending::Shutdown { .. } => pending,
         }
     }

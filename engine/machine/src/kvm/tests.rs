@@ -1,11 +1,15 @@
 //! Real guests on the real KVM of this host. Without one these tests say so and pass; with
 //! `kvm` in the environment variable `ORIEL_REQUIRE` they fail instead.
 
+mod breakpoints;
 mod conformance;
 mod devices;
 mod embedder;
 mod ends;
+mod injection;
 mod kicks;
 mod msr;
 mod state;
+mod steps;
 mod theatre;
+mod tour;

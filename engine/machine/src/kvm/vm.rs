@@ -5,7 +5,8 @@ use std::sync::Arc;
 use oriel_protocol::{Capabilities, Identity, Refusal};
 
 use super::{
-    arm::Arming, devices::Devices, loader::Image, ram::Ram, sys::vm::MappedVm, world::World,
+    arm::Arming, devices::Devices, loader::Image, patched::PatchedRam, ram::Ram, sys::vm::MappedVm,
+    world::World,
 };
 use crate::{ArmError, GuestMemory, Hold, Machine, Wants};
 
@@ -15,6 +16,7 @@ pub(super) struct KvmVm {
     pub(super) capabilities: Capabilities,
     pub(super) vm: Arc<MappedVm>,
     pub(super) ram: Ram,
+    pub(super) memory: Arc<PatchedRam>,
     pub(super) image: Image,
     pub(super) devices: Devices,
     pub(super) arming: Arc<Arming>,
@@ -29,6 +31,7 @@ impl KvmVm {
         self.image
             .load(&self.ram.alias)
             .map_err(std::io::Error::other)?;
+        self.memory.place_again();
         self.devices.reset();
         self.world.reset();
         Ok(())
@@ -45,7 +48,7 @@ impl Machine for KvmVm {
     }
 
     fn memory(&self) -> &dyn GuestMemory {
-        &self.ram.alias
+        &*self.memory
     }
 
     fn arm(&self, wants: &Wants) -> Result<(), ArmError> {

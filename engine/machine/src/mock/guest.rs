@@ -2,10 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use oriel_protocol::{
-    Access, Gpa, Gva,
-    x86::{Exception, Special},
-};
+use oriel_protocol::{Access, Gpa, Gva, x86::Exception};
 use vm_memory::GuestMemoryMmap;
 
 use super::{
@@ -14,11 +11,10 @@ use super::{
 };
 use crate::{
     GuestMemory as _,
-    paging::{self, Mode},
+    paging::{self, Accessor, Mode},
 };
 
 const PAGE_FAULT: u8 = 14;
-const CR0_WP: u64 = 1 << 16;
 
 /// A vCPU as its instructions see it. Owned by the vCPU's thread.
 #[derive(Debug)]
@@ -34,19 +30,14 @@ pub(super) struct Guest {
 impl Guest {
     /// The physical address of a virtual one, or the page fault that the access raises.
     pub(super) fn translate(&self, gva: Gva, access: Access) -> Result<Gpa, Exception> {
-        let Special { cr0, cr3, .. } = self.cpu.special;
-        let user = self.cpu.special.cpl() == 3;
-        let mode = Mode::of(&self.cpu.special);
-        let found = paging::translate(&self.ram, mode, cr3, gva)
-            .map_err(|_| page_fault(gva, access, user, false))?;
-        let may_write = found.writable || (!user && cr0 & CR0_WP == 0);
-        let allowed = (!access.contains(Access::WRITE) || may_write)
-            && (!access.contains(Access::EXECUTE) || found.executable)
-            && (!user || found.user);
-        if allowed {
+        let special = &self.cpu.special;
+        let by = Accessor::of(special, self.cpu.general.rflags);
+        let found = paging::translate(&self.ram, Mode::of(special), special.cr3, gva)
+            .map_err(|_| page_fault(gva, access, by.user, false))?;
+        if found.permits(access, by) {
             Ok(found.gpa)
         } else {
-            Err(page_fault(gva, access, user, true))
+            Err(page_fault(gva, access, by.user, true))
         }
     }
 

@@ -2,7 +2,10 @@
 
 use oriel_protocol::{
     self as table,
-    commands::{vcpu, vm::BULK_MAX},
+    commands::{
+        vcpu,
+        vm::{self, BULK_MAX, RANGES_MAX},
+    },
 };
 
 use super::{bulk, physical};
@@ -11,7 +14,6 @@ use crate::{
         memory_read::{Host, Range},
         types::Refusal,
     },
-    limits::RANGES_MAX,
     state::State,
 };
 
@@ -34,8 +36,13 @@ impl Host for State {
         if ranges.len() > RANGES_MAX || total > u64::from(BULK_MAX) {
             return Err(table::Refusal::Invalid.into());
         }
-        let read = |range: Range| self.read(range.gpa, range.length);
-        Ok(ranges.into_iter().map(read).collect())
+        let range = |range: Range| (range.gpa, range.length);
+        let ranges = ranges.into_iter().map(range).collect();
+        let pieces = self.vm(vm::ReadScattered { ranges })?;
+        Ok(pieces
+            .into_iter()
+            .map(|piece| piece.map_err(Refusal::from))
+            .collect())
     }
 
     fn read_virtual(&mut self, vcpu: u32, gva: u64, length: u32) -> Result<Vec<u8>, Refusal> {

@@ -1,7 +1,7 @@
 //! Commands for the VM as a whole.
 
 use crate::{
-    Access, Capabilities, EventKind, Gpa, Identity,
+    Access, Capabilities, EventKind, Gpa, Identity, Refusal,
     commands::{CommandId, Vm},
     table::{commands, number, right},
 };
@@ -162,6 +162,13 @@ commands! {
         size: u8,
     } -> u64 = "read-word" [_ _ _ _] MemoryWords;
 
+    /// Reads several ranges of guest-physical memory, as [`ReadPhysical`] does; each has its own
+    /// answer.
+    ReadScattered {
+        /// Address and length of each: at most [`RANGES_MAX`], and [`BULK_MAX`] bytes in all.
+        ranges: Vec<(Gpa, u32)>,
+    } -> Vec<Result<Vec<u8>, Refusal>> = "read-scattered" [_ _ _ _] MemoryRead;
+
     /// Whether all of a range of guest-physical memory can be read.
     CoversMemory {
         /// From where.
@@ -188,6 +195,9 @@ commands! {
 
 /// The most bytes that one command reads or writes.
 pub const BULK_MAX: u32 = 65_536;
+
+/// The most ranges of a scattered read.
+pub const RANGES_MAX: usize = 256;
 
 /// The answer to [`GetVersion`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

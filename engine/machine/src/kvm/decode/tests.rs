@@ -11,11 +11,9 @@ const HERE: At = At {
 const EMULATING: Habits = Habits {
     output_retires: true,
     guarded_misc_enable: false,
+    ..HARDWARE
 };
-const HARDWARE: Habits = Habits {
-    output_retires: false,
-    guarded_misc_enable: true,
-};
+const HARDWARE: Habits = Habits::VMX_AND_SVM;
 
 fn wrmsr(reason: u32) -> RawExit {
     RawExit::Msr(MsrExit {

@@ -8,7 +8,7 @@ use kvm_bindings::{
     KVM_EXIT_X86_RDMSR, KVM_EXIT_X86_WRMSR, kvm_run__bindgen_ty_1 as Data,
 };
 
-use crate::kvm::exit::{InternalError, MsrExit, PortExit, RawExit};
+use crate::kvm::exit::{DebugExit, InternalError, MsrExit, PortExit, RawExit};
 
 /// The exit of this reason with its data.
 pub(super) fn read(reason: u32, data: &Data) -> RawExit {
@@ -23,7 +23,7 @@ pub(super) fn read(reason: u32, data: &Data) -> RawExit {
         KVM_EXIT_HLT => RawExit::Halt,
         KVM_EXIT_SHUTDOWN => RawExit::Shutdown,
         KVM_EXIT_INTR => RawExit::Interrupted,
-        KVM_EXIT_DEBUG => RawExit::Debug,
+        KVM_EXIT_DEBUG => debug(data),
         other => RawExit::Other(other),
     }
 }
@@ -56,6 +56,16 @@ fn msr(data: &Data, write: bool) -> RawExit {
         msr: exit.index,
         written: write.then_some(exit.data),
         reason: exit.reason,
+    })
+}
+
+fn debug(data: &Data) -> RawExit {
+    // SAFETY: every variant of the union is integers, for which any bits are valid.
+    let debug = unsafe { data.debug.arch };
+    RawExit::Debug(DebugExit {
+        exception: debug.exception,
+        pc: debug.pc,
+        dr6: debug.dr6,
     })
 }
 

@@ -182,6 +182,18 @@ impl RunPage {
         unsafe { (&raw mut (*self.run()).kvm_dirty_regs).write_volatile(0) };
     }
 
+    /// Forgets that the general registers were to be set at the next `KVM_RUN`; whether they were.
+    pub(in crate::kvm) fn take_dirty_regs(&mut self) -> bool {
+        let field = u64::from(KVM_SYNC_X86_REGS);
+        // SAFETY: mapped (`map`); this thread alone writes it while the vCPU is out of `KVM_RUN`.
+        unsafe {
+            let dirty = &raw mut (*self.run()).kvm_dirty_regs;
+            let before = dirty.read_volatile();
+            dirty.write_volatile(before & !field);
+            before & field != 0
+        }
+    }
+
     fn mark_dirty(&mut self, field: u32) {
         // SAFETY: mapped (`map`); this thread alone writes it while the vCPU is out of `KVM_RUN`.
         unsafe {

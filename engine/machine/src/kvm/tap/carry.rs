@@ -1,8 +1,8 @@
 //! Plan → vCPU: carries out what a verdict asks for.
 
-use kvm_bindings::{kvm_regs, kvm_vcpu_events};
+use kvm_bindings::kvm_regs;
 use kvm_ioctls::VcpuFd;
-use oriel_protocol::{Refusal, VerdictKind, x86::Exception};
+use oriel_protocol::{VerdictKind, x86::Exception};
 use rustix::io::Errno;
 
 use super::{Instruction, Tap, Then};
@@ -12,11 +12,9 @@ use crate::{
         bus::{Bus, Effect},
         decode,
         exit::RawExit,
-        pending::{Access, Place, Plan, can_raise},
+        pending::{Access, Place, Plan},
     },
 };
-
-const PAGE_FAULT: u8 = 14;
 
 /// More than any instruction has.
 const MOST_FRAGMENTS: usize = 16;
@@ -49,7 +47,7 @@ impl Tap {
             Plan::Again => self.undo(vcpu, Undone::Before)?,
             Plan::Raise(exception) => {
                 self.undo(vcpu, Undone::Before)?;
-                self.raise_exception(vcpu, exception)?;
+                self.raise_asked(vcpu, exception)?;
             }
             Plan::Perform(access) => return Ok(asked(self.perform(bus, &access))),
             Plan::PerformWith(access, value) => {
@@ -58,6 +56,12 @@ impl Tap {
                 return Ok(asked(self.perform(bus, &access)));
             }
             Plan::Ignore(access) => self.ignore(&access),
+            Plan::GoOver(int3) => self.go_over(int3),
+            Plan::RaiseInt3(int3) => self.raise_int3(vcpu, int3)?,
+            Plan::PassOver(int3) => self.pass_over(int3),
+            Plan::FaultHere => self.raise_exception(vcpu, Exception::GP0)?,
+            Plan::RaiseHere(exception) => self.raise_asked(vcpu, exception)?,
+            Plan::Enter => {}
             Plan::Reset => return Ok(Then::Reset),
             Plan::End(end) => return Ok(Then::End(end)),
             Plan::Impossible(kind) => return Ok(Then::End(impossible(kind))),
@@ -124,7 +128,8 @@ impl Tap {
         self.finish(vcpu)?;
         match undone {
             Undone::Behind if !moved => before.rip = self.page.regs().rip,
-            Undone::Behind | Undone::Before => {}
+            Undone::Behind => {}
+            Undone::Before => self.debug.stepped = false,
         }
         self.page.set_regs(&before);
         Ok(())
@@ -156,14 +161,25 @@ impl Tap {
         let outcome = vcpu.run().map(drop);
         self.kick.release_entry();
         match outcome {
+            // Where the vCPU is stepped, this is how KVM says that the instruction is done.
+            Ok(()) if matches!(self.page.exit(), RawExit::Debug(debug) if debug.is_step()) => {
+                self.completed(target, true);
+            }
             Ok(()) => (self.unread, self.destination) = (true, target),
             Err(errno) if errno.errno() == Errno::INTR.raw_os_error() => {
-                self.instruction = Instruction::Done;
-                target.into_iter().for_each(|target| self.set_ip(target));
+                let faulted = self.page.events().exception.injected != 0;
+                self.completed(target, !faulted);
             }
             Err(errno) => return Err(self.error("completing an instruction", errno)),
         }
         Ok(())
+    }
+
+    /// The open instruction is done; where the vCPU is stepped, that was a step if it has run.
+    fn completed(&mut self, target: Option<u64>, has_run: bool) {
+        self.instruction = Instruction::Done;
+        self.debug.stepped = has_run && self.debug.steps();
+        target.into_iter().for_each(|target| self.set_ip(target));
     }
 
     /// Lets go of an open instruction, whatever comes of it: the vCPU is about to be reset.
@@ -184,47 +200,6 @@ impl Tap {
             ..self.page.regs()
         };
         self.page.set_regs(&regs);
-    }
-
-    /// Has an exception raised at the next entry (KVM API, 4.32). What a vector pushes is the
-    /// processor's to say, not a judge's.
-    ///
-    /// KVM takes #BP and #OF to be raised by an instruction: on VMX the guest is shown an address
-    /// behind it, by the length of the last one that exited.
-    pub(super) fn raise_exception(
-        &mut self,
-        vcpu: &VcpuFd,
-        exception: Exception,
-    ) -> Result<(), MachineError> {
-        if exception.vector == PAGE_FAULT {
-            let mut sregs = self.page.sregs();
-            sregs.cr2 = exception.address;
-            vcpu.set_sregs(&sregs)
-                .map_err(|errno| self.error("setting CR2", errno))?;
-            self.page.note_sregs(&sregs);
-        }
-        let mut events: kvm_vcpu_events = self.page.events();
-        events.exception.injected = 1;
-        events.exception.pending = 0;
-        events.exception.nr = exception.vector;
-        let coded = Exception::vector_has_error_code(exception.vector);
-        events.exception.has_error_code = u8::from(coded);
-        events.exception.error_code = exception.error_code.filter(|_| coded).unwrap_or_default();
-        self.page.set_events(&events);
-        Ok(())
-    }
-
-    /// Has an exception raised at the next entry, for a command.
-    pub(in crate::kvm) fn stage(&mut self, exception: Exception) -> Result<(), Refusal> {
-        let coded = Exception::vector_has_error_code(exception.vector);
-        if !can_raise(exception) || coded != exception.error_code.is_some() {
-            return Err(Refusal::Invalid);
-        }
-        if self.staged.is_some() || self.page.events().exception.injected != 0 {
-            return Err(Refusal::Busy);
-        }
-        self.staged = Some(exception);
-        Ok(())
     }
 }
 

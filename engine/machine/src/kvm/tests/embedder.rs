@@ -60,10 +60,9 @@ fn run(mut tap: Tap, mut fd: VcpuFd, ports: &Ports, judge: impl Fn(&Event) -> Ve
 }
 
 fn tap(kvm: &Kvm, vm: &VmFd, fd: &VcpuFd) -> Tap {
-    let arming = Arc::new(Arming::new(kvm, vm).unwrap());
+    let arming = Arc::new(Arming::new(kvm, vm, probe::habits(kvm).unwrap()).unwrap());
     let signal = KickSignal::install(KickSignal::default_number()).unwrap();
-    let mut tap = Tap::new(vm, fd, 0, arming.clone(), signal).unwrap();
-    tap.set_habits(probe::habits(kvm).unwrap());
+    let tap = Tap::new(vm, fd, 0, arming.clone(), signal).unwrap();
     arming.arm(vm, &writes_of(msr::LSTAR)).unwrap();
     tap
 }

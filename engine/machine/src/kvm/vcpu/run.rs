@@ -9,12 +9,12 @@
 
 use std::io;
 
-use oriel_protocol::{Verdict, events::ShutdownCause};
+use oriel_protocol::{Refusal, Verdict, events::ShutdownCause};
 use rustix::io::Errno;
 
 use super::KvmVcpu;
 use crate::{
-    End, Exit, MachineError,
+    End, Exit, Hold, MachineError,
     kvm::{
         failure,
         tap::{Seen, Then},
@@ -96,11 +96,17 @@ impl KvmVcpu {
             return self.reset_vm();
         }
         self.begin_anew()?;
+        let hold = match self.hold_for_step() {
+            Ok(hold) => hold,
+            Err(_) => return self.wait(),
+        };
         let ready = self.tap.before_run(&mut self.mapped.fd)?;
         if ready && !self.vm.world.go_in(self.index, self.resets) {
+            self.tap.stay_out();
             return self.wait();
         }
         let ran = if ready { self.run()? } else { Ran::Exit };
+        drop(hold);
         match ran {
             Ran::Exit => self.see(),
             Ran::Interrupted => Ok(Next::Run),
@@ -116,6 +122,15 @@ impl KvmVcpu {
         self.kick
             .wait_while(|| world.must_wait(self.index, self.resets));
         Ok(Next::Run)
+    }
+
+    /// Keeps the others out where this vCPU runs an instruction with a trap lifted.
+    fn hold_for_step(&self) -> Result<Option<Hold>, Refusal> {
+        let world = &self.vm.world;
+        if !self.tap.needs_hold() || world.is_holder(self.index) {
+            return Ok(None);
+        }
+        world.hold_others(self.index).map(Some)
     }
 
     fn run(&mut self) -> Result<Ran, MachineError> {

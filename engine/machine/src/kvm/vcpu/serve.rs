@@ -11,7 +11,6 @@ use crate::{
         exit::RawExit,
         failure::{self, Scene},
         pending::Pending,
-        registers,
     },
 };
 
@@ -33,7 +32,7 @@ impl KvmVcpu {
             RawExit::Msr(_) | RawExit::Internal(_) | RawExit::System(_) | RawExit::FailEntry(_) => {
                 self.end_by(|scene| failure::end(exit, scene))
             }
-            RawExit::Debug | RawExit::Other(_) => self.end_by(|scene| failure::end(exit, scene)),
+            RawExit::Debug(_) | RawExit::Other(_) => self.end_by(|scene| failure::end(exit, scene)),
         }
     }
 
@@ -77,8 +76,7 @@ impl KvmVcpu {
     pub(super) fn end_by(&self, tell: impl FnOnce(&Scene<'_>) -> End) -> Next {
         let sregs = self.tap.page.sregs();
         self.end(tell(&Scene {
-            memory: &self.vm.ram.alias,
-            special: &registers::special(&sregs),
+            memory: &*self.vm.memory,
             sregs: &sregs,
             ip: self.tap.page.regs().rip,
             vcpu: self.index,

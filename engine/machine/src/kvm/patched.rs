@@ -1,0 +1,322 @@
+//! Guest RAM with managed breakpoints in it: INT3 bytes that only the guest's processor sees.
+//!
+//! ```text
+//!   the processor fetches 0xCC        Oriel reads the saved byte, and writes go to it
+//! ```
+//! A byte that is no 0xCC any more has been overwritten by the guest: what it wrote is what
+//! everybody sees, and the breakpoint is gone until it is armed anew.
+
+use std::{
+    collections::BTreeMap,
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use oriel_protocol::{Gpa, Refusal};
+use vm_memory::GuestMemoryMmap;
+
+use crate::GuestMemory;
+
+const INT3: u8 = 0xcc;
+
+/// What lies at an address where a vCPU has met an INT3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Byte {
+    /// A managed breakpoint, over this byte.
+    Managed(u8),
+    /// An INT3 that is the guest's, or was written by a tool.
+    Unmanaged,
+    /// No INT3: it has been taken away meanwhile.
+    Other,
+}
+
+/// Guest RAM, as the engine reads and writes it.
+pub struct PatchedRam {
+    ram: GuestMemoryMmap<()>,
+    /// The bytes under the breakpoints.
+    saved: RwLock<BTreeMap<Gpa, u8>>,
+}
+
+impl PatchedRam {
+    /// RAM without breakpoints, by a mapping that nobody protects.
+    pub fn new(ram: GuestMemoryMmap<()>) -> Self {
+        Self {
+            ram,
+            saved: RwLock::default(),
+        }
+    }
+
+    /// Has breakpoints at these addresses and nowhere else. Takes them lowest first, each once;
+    /// what is there already costs nothing but a comparison.
+    ///
+    /// # Errors
+    /// The first address that is not RAM; then nothing has changed.
+    pub(super) fn set(&self, wanted: &[Gpa]) -> Result<(), Gpa> {
+        let mut saved = self.write();
+        let (gone, fresh) = difference(&saved, wanted);
+        if let Some(gpa) = fresh.iter().find(|gpa| !self.ram.covers(**gpa, 1)) {
+            return Err(*gpa);
+        }
+        for gpa in gone {
+            if let Some(original) = saved.remove(&gpa) {
+                self.swap(gpa, INT3, original);
+            }
+        }
+        for gpa in fresh {
+            saved.insert(gpa, self.byte(gpa));
+            self.put(gpa, INT3);
+        }
+        Ok(())
+    }
+
+    /// Has those of its breakpoints that are among these.
+    pub(super) fn keep(&self, wanted: &[Gpa]) {
+        let both: Vec<Gpa> = {
+            let saved = self.read();
+            wanted
+                .iter()
+                .copied()
+                .filter(|gpa| saved.contains_key(gpa))
+                .collect()
+        };
+        // All of them are RAM already.
+        let _ = self.set(&both);
+    }
+
+    /// Places the breakpoints anew, after memory was filled behind their back.
+    pub(super) fn place_again(&self) {
+        let mut saved = self.write();
+        for (gpa, original) in saved.iter_mut() {
+            *original = self.byte(*gpa);
+            self.put(*gpa, INT3);
+        }
+    }
+
+    /// What lies here.
+    pub(super) fn look(&self, gpa: Gpa) -> Byte {
+        let saved = self.read();
+        match (self.byte(gpa), saved.get(&gpa)) {
+            (INT3, Some(original)) => Byte::Managed(*original),
+            (INT3, None) => Byte::Unmanaged,
+            _ => Byte::Other,
+        }
+    }
+
+    /// Takes the INT3 away for an instruction, while the other vCPUs are held.
+    pub(super) fn lift(&self, gpa: Gpa) {
+        if let Some(original) = self.write().get(&gpa) {
+            self.swap(gpa, INT3, *original);
+        }
+    }
+
+    /// Puts it back, over whatever the instruction has written there.
+    pub(super) fn lower(&self, gpa: Gpa) {
+        if let Some(original) = self.write().get_mut(&gpa) {
+            *original = self.byte(gpa);
+            self.put(gpa, INT3);
+        }
+    }
+
+    /// Replaces a byte, if it is what it should be.
+    fn swap(&self, gpa: Gpa, expected: u8, to: u8) {
+        if self.byte(gpa) == expected {
+            self.put(gpa, to);
+        }
+    }
+
+    fn byte(&self, gpa: Gpa) -> u8 {
+        let mut byte = [0];
+        // Where there is no RAM there is no breakpoint either.
+        let _ = self.ram.read_at(gpa, &mut byte);
+        byte[0]
+    }
+
+    fn put(&self, gpa: Gpa, byte: u8) {
+        // As above.
+        let _ = self.ram.write_at(gpa, &[byte]);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Gpa, u8>> {
+        self.saved.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Gpa, u8>> {
+        self.saved.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is in the table and not wanted, and what is wanted and not in the table.
+fn difference(saved: &BTreeMap<Gpa, u8>, wanted: &[Gpa]) -> (Vec<Gpa>, Vec<Gpa>) {
+    let gone = saved
+        .keys()
+        .filter(|gpa| wanted.binary_search(gpa).is_err());
+    let fresh = wanted.iter().filter(|gpa| !saved.contains_key(gpa));
+    (gone.copied().collect(), fresh.copied().collect())
+}
+
+/// The breakpoints in so many bytes from an address on: offset and original of each.
+fn within(
+    saved: &BTreeMap<Gpa, u8>,
+    gpa: Gpa,
+    length: usize,
+) -> impl Iterator<Item = (usize, Gpa)> {
+    let end = gpa.saturating_add(length as u64);
+    saved
+        .range(gpa..end)
+        .filter_map(move |(at, _)| Some((usize::try_from(at - gpa).ok()?, *at)))
+}
+
+impl GuestMemory for PatchedRam {
+    fn read_at(&self, gpa: Gpa, to: &mut [u8]) -> Result<(), Refusal> {
+        let saved = self.read();
+        self.ram.read_at(gpa, to)?;
+        if saved.is_empty() {
+            return Ok(());
+        }
+        for (offset, at) in within(&saved, gpa, to.len()) {
+            if to[offset] == INT3 {
+                to[offset] = saved[&at];
+            }
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, gpa: Gpa, from: &[u8]) -> Result<(), Refusal> {
+        let mut saved = self.write();
+        let under: Vec<_> = within(&saved, gpa, from.len()).collect();
+        if under.is_empty() {
+            return self.ram.write_at(gpa, from);
+        }
+        if !self.ram.covers(gpa, from.len() as u64) {
+            return Err(Refusal::NotFound);
+        }
+        let mut bytes = from.to_vec();
+        for (offset, at) in under {
+            let stands = self.byte(at) == INT3;
+            saved.insert(at, bytes[offset]);
+            if stands {
+                bytes[offset] = INT3;
+            }
+        }
+        self.ram.write_at(gpa, &bytes)
+    }
+
+    fn end(&self) -> Gpa {
+        self.ram.end()
+    }
+
+    fn covers(&self, gpa: Gpa, length: u64) -> bool {
+        self.ram.covers(gpa, length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use vm_memory::GuestAddress;
+
+    use super::*;
+
+    fn memory() -> (PatchedRam, GuestMemoryMmap<()>) {
+        let ram = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x2000)]).unwrap();
+        (PatchedRam::new(ram.clone()), ram)
+    }
+
+    fn bytes<const N: usize>(memory: &dyn GuestMemory, gpa: Gpa) -> [u8; N] {
+        let mut bytes = [0; N];
+        memory.read_at(gpa, &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn the_processor_sees_the_int3_and_nobody_else_does() {
+        let (patched, ram) = memory();
+        patched.write_at(0x100, &[1, 2, 3, 4]).unwrap();
+        assert_eq!(patched.set(&[0x101, 0x103]), Ok(()));
+        assert_eq!(bytes(&ram, 0x100), [1, INT3, 3, INT3]);
+        assert_eq!(bytes(&patched, 0x100), [1, 2, 3, 4]);
+        assert_eq!(patched.look(0x101), Byte::Managed(2));
+        patched.write_at(0x101, &[0x22, 0x33]).unwrap();
+        assert_eq!(bytes(&ram, 0x100), [1, INT3, 0x33, INT3]);
+        assert_eq!(bytes(&patched, 0x100), [1, 0x22, 0x33, 4]);
+        assert_eq!(patched.set(&[]), Ok(()));
+        assert_eq!(bytes(&ram, 0x100), [1, 0x22, 0x33, 4]);
+    }
+
+    #[test]
+    fn what_the_guest_writes_over_a_breakpoint_stays() {
+        let (patched, ram) = memory();
+        patched.set(&[0x10]).unwrap();
+        ram.write_at(0x10, &[0x90]).unwrap();
+        assert_eq!(bytes(&patched, 0x10), [0x90]);
+        assert_eq!(patched.look(0x10), Byte::Other);
+        patched.set(&[]).unwrap();
+        assert_eq!(bytes(&ram, 0x10), [0x90]);
+    }
+
+    #[test]
+    fn an_int3_of_the_guest_under_a_managed_one_is_told_apart() {
+        let (patched, ram) = memory();
+        ram.write_at(0x10, &[INT3, INT3]).unwrap();
+        patched.set(&[0x10]).unwrap();
+        assert_eq!(patched.look(0x10), Byte::Managed(INT3));
+        assert_eq!(patched.look(0x11), Byte::Unmanaged);
+        assert_eq!(bytes(&patched, 0x10), [INT3, INT3]);
+    }
+
+    #[test]
+    fn an_address_that_is_no_ram_changes_nothing() {
+        let (patched, ram) = memory();
+        patched.set(&[0x10]).unwrap();
+        assert_eq!(patched.set(&[0x20, 0x2000]), Err(0x2000));
+        assert_eq!((bytes(&ram, 0x10), bytes(&ram, 0x20)), ([INT3], [0]));
+        assert_eq!(patched.write_at(0x1fff, &[1, 2]), Err(Refusal::NotFound));
+        patched.set(&[0x1fff]).unwrap();
+        assert_eq!(patched.write_at(0x1fff, &[1, 2]), Err(Refusal::NotFound));
+        assert_eq!(bytes(&patched, 0x1fff), [0], "and nothing by halves");
+    }
+
+    #[test]
+    fn a_lifted_breakpoint_comes_back_over_what_was_written_meanwhile() {
+        let (patched, ram) = memory();
+        ram.write_at(0x10, &[7]).unwrap();
+        patched.set(&[0x10]).unwrap();
+        patched.lift(0x10);
+        assert_eq!(bytes(&ram, 0x10), [7]);
+        ram.write_at(0x10, &[8]).unwrap();
+        patched.lower(0x10);
+        assert_eq!((bytes(&ram, 0x10), bytes(&patched, 0x10)), ([INT3], [8]));
+        patched.lift(0x10);
+        patched.set(&[]).unwrap();
+        patched.lower(0x10);
+        assert_eq!(bytes(&ram, 0x10), [8], "disarmed meanwhile, it stays away");
+    }
+
+    #[test]
+    fn memory_that_was_filled_anew_has_them_again() {
+        let (patched, ram) = memory();
+        patched.set(&[0x10]).unwrap();
+        ram.write_at(0, &[5; 0x100]).unwrap();
+        patched.place_again();
+        assert_eq!((bytes(&ram, 0x10), bytes(&patched, 0x10)), ([INT3], [5]));
+    }
+
+    proptest! {
+        #[test]
+        fn breakpoints_never_change_what_is_read(
+            rounds in proptest::collection::vec(
+                (proptest::collection::btree_set(0u64..40, 0..12), 0u64..36, proptest::array::uniform4(any::<u8>())),
+                1..8,
+            ),
+        ) {
+            let (patched, _) = memory();
+            let (plain, _) = memory();
+            for (wanted, at, written) in rounds {
+                let wanted: Vec<_> = wanted.into_iter().collect();
+                patched.set(&wanted).unwrap();
+                patched.write_at(at, &written).unwrap();
+                plain.write_at(at, &written).unwrap();
+                prop_assert_eq!(bytes::<64>(&patched, 0), bytes::<64>(&plain, 0));
+            }
+        }
+    }
+}

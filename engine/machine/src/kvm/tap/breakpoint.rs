@@ -1,0 +1,176 @@
+//! INT3s that a vCPU has met, and how it goes on behind managed ones.
+//!
+//! A managed breakpoint is stepped over: its byte is taken away, the vCPU runs one instruction,
+//! the byte comes back. Meanwhile no other vCPU may be in the guest, or it could run past
+//! (`docs/decisions/0005-stepping-over-breakpoints.md`).
+
+use kvm_ioctls::VcpuFd;
+use oriel_protocol::{EventKind, Gpa, Verdict, x86::Exception};
+
+use super::{Seen, Tap, Then};
+use crate::{
+    MachineError,
+    kvm::{
+        apply,
+        bus::Bus,
+        code::Code,
+        patched::Byte,
+        pending::{Int3, Pending},
+    },
+};
+
+/// The address of what has none.
+const UNKNOWN: Gpa = Gpa::MAX;
+
+/// A managed breakpoint that the vCPU is to go over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Over {
+    pub(super) gpa: Gpa,
+    /// Where the vCPU stood then.
+    pub(super) ip: u64,
+}
+
+impl Tap {
+    /// Whether the other vCPUs have to be out of the guest from [`before_run`](Self::before_run)
+    /// to [`after_run`](Self::after_run): a trap is lifted for one instruction.
+    pub fn needs_hold(&self) -> bool {
+        self.over.is_some()
+    }
+
+    /// An INT3 was met. Whose it is, memory says.
+    pub(super) fn int3(&mut self, vcpu: &mut VcpuFd, bus: &dyn Bus) -> Result<Seen, MachineError> {
+        let int3 = match self.look() {
+            Some(int3) => int3,
+            // It was taken away between the hit and now: what it stood over is to be run.
+            None => return Ok(Seen::Handled),
+        };
+        self.passed = None;
+        if self.armed.wants.kind(EventKind::Breakpoint) {
+            return Ok(Seen::Event(self.raise(Pending::Breakpoint(int3))));
+        }
+        let plan = apply::plan(Pending::Breakpoint(int3), Verdict::Continue);
+        let then = self.carry_out(vcpu, bus, plan)?;
+        debug_assert_eq!(then, Then::Enter, "nothing else comes of going on");
+        Ok(Seen::Handled)
+    }
+
+    fn look(&self) -> Option<Int3> {
+        let ip = self.page.regs().rip;
+        let mut int3 = Int3 {
+            ip,
+            gva: ip,
+            gpa: UNKNOWN,
+            managed: false,
+        };
+        let Some(memory) = self.arming.memory() else {
+            return Some(int3);
+        };
+        let sregs = self.page.sregs();
+        let code = Code {
+            memory: &**memory,
+            sregs: &sregs,
+        };
+        int3.gva = code.linear(ip);
+        let Ok(gpa) = code.translate(int3.gva) else {
+            return Some(int3);
+        };
+        int3.gpa = gpa;
+        // Gone over, a managed one shows the byte beneath, which was an INT3 too.
+        let beneath = self.passed.is_some_and(|passed| passed.gpa == gpa);
+        int3.managed = match memory.look(gpa) {
+            Byte::Managed(_) => !beneath,
+            Byte::Unmanaged => false,
+            Byte::Other => return None,
+        };
+        Some(int3)
+    }
+
+    /// Goes over a managed breakpoint, unless the vCPU was moved away from it.
+    pub(super) fn go_over(&mut self, int3: Int3) {
+        if self.page.regs().rip == int3.ip {
+            self.over = Some(Over {
+                gpa: int3.gpa,
+                ip: int3.ip,
+            });
+        }
+    }
+
+    /// The guest takes #BP, as from its own INT3. KVM pushes the address behind it, or leaves
+    /// that to us.
+    pub(super) fn raise_int3(&mut self, vcpu: &VcpuFd, int3: Int3) -> Result<(), MachineError> {
+        if self.page.regs().rip == int3.ip && !self.habits.bp_adds_length {
+            self.set_ip(int3.ip.wrapping_add(Int3::LENGTH.into()));
+        }
+        self.raise_exception(vcpu, Exception::BP)
+    }
+
+    /// Goes on behind the instruction at which a breakpoint stands, unless the vCPU was moved.
+    pub(super) fn pass_over(&mut self, int3: Int3) {
+        if self.page.regs().rip != int3.ip {
+            return;
+        }
+        let length = if int3.managed {
+            self.instruction_length(int3.ip)
+        } else {
+            Int3::LENGTH.into()
+        };
+        self.set_ip(int3.ip.wrapping_add(length));
+    }
+
+    /// One where there is no telling: then at least it is not met again.
+    fn instruction_length(&self, ip: u64) -> u64 {
+        self.instruction_at(ip)
+            .map_or(1, |instruction| instruction.len() as u64)
+    }
+
+    pub(super) fn instruction_at(&self, ip: u64) -> Option<iced_x86::Instruction> {
+        let memory = self.arming.memory()?;
+        let sregs = self.page.sregs();
+        let code = Code {
+            memory: &**memory,
+            sregs: &sregs,
+        };
+        code.instruction(ip)
+    }
+
+    /// Before the vCPU runs: one that was moved, or takes an exception first, has nothing to go
+    /// over; one that repeats its instruction goes over it again.
+    pub(super) fn settle_over(&mut self) {
+        if self.over.is_none() && self.passed.is_none() {
+            return;
+        }
+        let ip = self.page.regs().rip;
+        if let Some(passed) = self.passed.take()
+            && passed.ip == ip
+            && self
+                .instruction_at(ip)
+                .is_some_and(|instruction| repeats(&instruction))
+        {
+            self.over = Some(passed);
+        }
+        let goes_first = self.page.events().exception.injected != 0;
+        self.over = self.over.filter(|over| over.ip == ip && !goes_first);
+    }
+
+    /// Takes the byte away.
+    pub(super) fn lift(&mut self) {
+        if let (Some(over), Some(memory)) = (self.over, self.arming.memory()) {
+            memory.lift(over.gpa);
+            self.lifted = true;
+        }
+    }
+
+    /// Puts it back.
+    pub(super) fn lower(&mut self) {
+        if std::mem::take(&mut self.lifted)
+            && let (Some(over), Some(memory)) = (self.over, self.arming.memory())
+        {
+            memory.lower(over.gpa);
+        }
+    }
+}
+
+/// Whether the instruction is run in turns, with the instruction pointer on it meanwhile.
+fn repeats(instruction: &iced_x86::Instruction) -> bool {
+    instruction.has_rep_prefix() || instruction.has_repne_prefix()
+}

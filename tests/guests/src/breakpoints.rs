@@ -1,0 +1,86 @@
+//! Guests with code to break at, and with breakpoints of their own.
+
+use iced_x86::code_asm::*;
+
+use crate::{
+    Guest,
+    program::{Program, guest},
+};
+
+/// How many INT3s `int3` runs.
+pub const OWN_INT3S: u32 = 3;
+
+/// How often each vCPU of `calls` calls.
+pub const CALLS: u32 = 100;
+
+const BP: u32 = 3;
+
+/// R15 counts #BP; R14 counts those that pushed the address behind the INT3, which is in R13.
+pub(crate) fn own(vcpus: u32) -> Guest {
+    guest("int3", vcpus, |program| {
+        program.only_first(1)?;
+        catch_breakpoints(program)?;
+        let (mut behind, mut again) = (program.asm.create_label(), program.asm.create_label());
+        program.asm.lea(r13, ptr(behind))?;
+        program.asm.mov(r8d, OWN_INT3S)?;
+        program.asm.set_label(&mut again)?;
+        program.mark("int3", again);
+        program.asm.int3()?;
+        program.asm.set_label(&mut behind)?;
+        program.asm.dec(r8d)?;
+        program.asm.jnz(again)?;
+        program.report(r15)?;
+        program.report(r14)?;
+        program.end(0)
+    })
+}
+
+/// Counts #BP, and goes on where it was pushed from.
+fn catch_breakpoints(program: &mut Program) -> Result<(), iced_x86::IcedError> {
+    let asm = &mut program.asm;
+    let (mut handler, mut over) = (asm.create_label(), asm.create_label());
+    asm.xor(r15, r15)?;
+    asm.xor(r14, r14)?;
+    asm.jmp(over)?;
+    asm.set_label(&mut handler)?;
+    asm.inc(r15)?;
+    let mut elsewhere = asm.create_label();
+    asm.cmp(qword_ptr(rsp), r13)?;
+    asm.jne(elsewhere)?;
+    asm.inc(r14)?;
+    asm.set_label(&mut elsewhere)?;
+    asm.mov(qword_ptr(rsp), r13)?;
+    asm.iretq()?;
+    asm.set_label(&mut over)?;
+    asm.nop()?;
+    program.load_handlers(&[(BP, handler)])
+}
+
+/// `function` counts, and returns.
+pub(crate) fn calls(vcpus: u32) -> Guest {
+    guest("calls", vcpus, |program| {
+        let (counter, done) = (program.data([0; 8]), program.data([0; 8]));
+        let (mut function, mut start) = (program.asm.create_label(), program.asm.create_label());
+        program.asm.jmp(start)?;
+        program.asm.set_label(&mut function)?;
+        program.mark("function", function);
+        program.asm.lock().inc(qword_ptr(counter))?;
+        program.asm.ret()?;
+        program.asm.set_label(&mut start)?;
+        program.asm.mov(r8d, CALLS)?;
+        let (mut again, mut wait) = (program.asm.create_label(), program.asm.create_label());
+        program.asm.set_label(&mut again)?;
+        program.asm.call(function)?;
+        program.asm.dec(r8d)?;
+        program.asm.jnz(again)?;
+        program.asm.lock().inc(qword_ptr(done))?;
+        program.only_first(1)?;
+        program.asm.set_label(&mut wait)?;
+        program.asm.pause()?;
+        program.asm.cmp(qword_ptr(done), rsi)?;
+        program.asm.jne(wait)?;
+        program.asm.mov(rax, qword_ptr(counter))?;
+        program.report(rax)?;
+        program.end(0)
+    })
+}
