@@ -45,7 +45,8 @@ impl Handle<ControlVmEvents> for Desk {
 impl Handle<ControlEvents> for Desk {
     fn handle(&mut self, request: ControlEvents) -> Result<(), Refusal> {
         let kind = request.event;
-        if kind.class() != EventClass::Vcpu && kind != EventKind::Pause {
+        let here = [EventKind::Pause, EventKind::CommandError].contains(&kind);
+        if kind.class() != EventClass::Vcpu && !here {
             return Err(Refusal::Invalid);
         }
         self.admit_arming(ControlEvents::ID, kind)?;

@@ -39,6 +39,8 @@ pub(super) struct Receiver {
     pub(super) caller: usize,
     pub(super) desk: Box<Desk>,
     session: Session,
+    /// The end of the connection was the tool's doing.
+    is_its_doing: bool,
     input: BufReader<File>,
 }
 
@@ -62,6 +64,7 @@ impl Receiver {
                 shared.vcpus,
                 link.pending.clone(),
             ),
+            is_its_doing: false,
             input: BufReader::with_capacity(BUFFER, link.reader()?.into()),
         })
     }
@@ -71,6 +74,7 @@ impl Receiver {
         let mut payload = Vec::new();
         while self.link.is_up() {
             if let Err(reason) = self.message(&mut payload) {
+                self.is_its_doing = self.link.is_up();
                 self.link.hang_up(reason);
             }
         }
@@ -82,7 +86,8 @@ impl Receiver {
     /// Why the connection ended, and what may be behind it.
     fn reason(&self) -> String {
         let reason = self.link.reason().unwrap_or_default();
-        match self.session.suspicion() {
+        let suspicion = self.session.suspicion();
+        match suspicion.filter(|_| self.is_its_doing) {
             Some(suspicion) => format!("{reason}; {suspicion}"),
             None => reason.to_owned(),
         }
