@@ -6,6 +6,8 @@
 
 #[path = "event_path/guest.rs"]
 mod guest;
+#[path = "event_path/raw.rs"]
+mod raw;
 
 use std::{sync::Arc, time::Instant};
 
@@ -21,7 +23,7 @@ const EVENTS: u32 = 20_000;
 fn main() -> Result<()> {
     let component = guest::component()?;
     let host = Arc::new(Host::new(HostSettings::default())?);
-    let mut raw = guest::Raw::new(&component)?;
+    let mut raw = raw::Raw::new(&component)?;
     let mut native = station(&host, judge(Filter::any(EventKind::Msr)))?;
     let mut engine = station(&host, policy(&host, &component)?)?;
     let elsewhere = Filter {

@@ -66,6 +66,10 @@ pub trait VcpuState: Send {
     fn set_special(&mut self, special: &Special) -> Result<(), Refusal>;
     /// An MSR.
     fn msr(&mut self, msr: u32) -> Result<u64, Refusal>;
+    /// Several MSRs; none for those that cannot be read.
+    fn msrs(&mut self, numbers: &[u32]) -> Vec<Option<u64>> {
+        numbers.iter().map(|&msr| self.msr(msr).ok()).collect()
+    }
     /// Sets an MSR, as the guest could.
     fn set_msr(&mut self, msr: u32, value: u64) -> Result<(), Refusal>;
     /// What CPUID answers.

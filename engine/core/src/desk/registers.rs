@@ -34,7 +34,11 @@ impl Desk {
 
     /// The state that goes with an event to a tool; zero where an MSR cannot be read.
     pub(crate) fn snapshot(&mut self) -> Result<Snapshot, Refusal> {
-        let msrs = Snapshot::MSRS.map(|msr| self.vcpu.msr(msr).unwrap_or(0));
+        let mut msrs = [0; Snapshot::MSRS.len()];
+        let read = self.vcpu.msrs(&Snapshot::MSRS);
+        for (value, read) in msrs.iter_mut().zip(read) {
+            *value = read.unwrap_or(0);
+        }
         Ok(Snapshot {
             general: self.general()?,
             special: self.special()?,

@@ -27,6 +27,7 @@ use crate::{
     mail::Mail,
     record::{Record, Refused},
     shared::Shared,
+    thread::EndsOnPanic,
 };
 
 /// How much is read at once: several commands of a batch.
@@ -71,6 +72,7 @@ impl Receiver {
 
     /// Reads until the connection ends, then undoes what the tool did; answers why it ended.
     pub(super) fn run(mut self) -> String {
+        let _guard = EndsOnPanic(self.shared().clone());
         let mut payload = Vec::new();
         while self.link.is_up() {
             if let Err(reason) = self.message(&mut payload) {

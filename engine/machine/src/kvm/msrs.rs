@@ -26,6 +26,24 @@ pub(super) fn get(vcpu: &VcpuFd, index: u32) -> Option<u64> {
     }
 }
 
+/// Reads several, in one ioctl if they all exist; none for those that do not.
+pub(super) fn get_all(vcpu: &VcpuFd, indices: &[u32]) -> Vec<Option<u64>> {
+    let entry = |&index: &u32| kvm_msr_entry {
+        index,
+        ..Default::default()
+    };
+    let entries: Vec<_> = indices.iter().map(entry).collect();
+    if let Ok(mut msrs) = Msrs::from_entries(&entries)
+        && vcpu
+            .get_msrs(&mut msrs)
+            .is_ok_and(|read| read == entries.len())
+    {
+        return msrs.as_slice().iter().map(|msr| Some(msr.data)).collect();
+    }
+    // KVM stops at the first that it does not know.
+    indices.iter().map(|&index| get(vcpu, index)).collect()
+}
+
 /// Writes an MSR as the host (KVM API, 4.19); whether KVM has taken it.
 pub(super) fn set(vcpu: &VcpuFd, index: u32, data: u64) -> bool {
     let entry = kvm_msr_entry {

@@ -56,6 +56,10 @@ impl VcpuState for KvmVcpu {
         msrs::get(&self.mapped.fd, msr).ok_or(Refusal::NotFound)
     }
 
+    fn msrs(&mut self, numbers: &[u32]) -> Vec<Option<u64>> {
+        msrs::get_all(&self.mapped.fd, numbers)
+    }
+
     fn set_msr(&mut self, msr: u32, value: u64) -> Result<(), Refusal> {
         msr_rules::class(msr).map_err(|_| Refusal::Unsupported)?;
         let tap = &mut self.tap;
