@@ -2,12 +2,18 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::cache::Cache;
 use crate::step::step;
 use crate::workspace::Workspace;
-use crate::{bindings, child, setup, suite};
+use crate::{bindings, child, fuzz, setup, suite};
+
+/// The workspaces that dependencies come in with.
+const MANIFESTS: [&str; 2] = ["Cargo.toml", fuzz::MANIFEST];
+
+/// How long each fuzz target runs: long enough to see that it does. What it looks for takes hours.
+const FUZZING: u32 = 3;
 
 /// Runs all steps; the answer is the exit status of the last one, the tests.
 pub(crate) fn run() -> Result<u8> {
@@ -16,10 +22,13 @@ pub(crate) fn run() -> Result<u8> {
     step("format", || child::run(&mut format()))?;
     step("bindings", || bindings::run(true))?;
     step("licences, sources, bans", || {
-        child::run(&mut deny(&workspace)?)
+        MANIFESTS
+            .iter()
+            .try_for_each(|manifest| child::run(&mut deny(&workspace, manifest)?))
     })?;
     step("clippy", || child::run(&mut clippy()))?;
     step("docs", || child::run(&mut docs()))?;
+    step("fuzzing, for a moment", fuzzing)?;
     step("tests", || suite::run(&[]))
 }
 
@@ -45,16 +54,18 @@ fn docs() -> Command {
     cargo
 }
 
-fn deny(workspace: &Workspace) -> Result<Command> {
+fn fuzzing() -> Result<()> {
+    let status = fuzz::run(FUZZING, None)?;
+    ensure!(status == 0, "a fuzz target has found something");
+    Ok(())
+}
+
+fn deny(workspace: &Workspace, manifest: &str) -> Result<Command> {
     let mut deny = Command::new(setup::cargo_deny_program(&Cache::open()?));
     deny.arg("--manifest-path")
-        .arg(workspace.root.join("Cargo.toml"))
-        .args([
-            "check",
-            "--hide-inclusion-graph",
-            "licenses",
-            "sources",
-            "bans",
-        ]);
+        .arg(workspace.root.join(manifest))
+        .args(["check", "--hide-inclusion-graph", "--config"])
+        .arg(workspace.root.join("deny.toml"))
+        .args(["licenses", "sources", "bans"]);
     Ok(deny)
 }

@@ -9,6 +9,7 @@ mod cache;
 mod child;
 mod ci;
 mod demo;
+mod fuzz;
 mod plugins;
 mod setup;
 mod step;
@@ -66,6 +67,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Feed the wire protocol with bytes of all kinds, and see whether it keeps its promises.
+    Fuzz {
+        /// For how long, each target.
+        #[arg(long, default_value_t = 10)]
+        seconds: u32,
+        /// This one alone: frame, handshake or session.
+        target: Option<String>,
+    },
     /// All that must hold before a change is taken: format, lints, docs, licences, tests.
     Ci,
 }
@@ -92,6 +101,7 @@ fn run(command: Command) -> Result<u8> {
         Command::Bindings { check } => done(bindings::run(check)),
         Command::Demo { args } => demo::run(&args),
         Command::Test { args } => suite::run(&args),
+        Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
         Command::Ci => ci::run(),
     }
 }

@@ -14,12 +14,15 @@ use crate::toolchain::Toolchain;
 /// Programs that are needed, and the Debian packages that have them.
 const PROGRAMS: [(&str, &str); 1] = [("cc", "gcc libc6-dev")];
 
+/// libFuzzer is compiled here.
+const FUZZING_PROGRAMS: [(&str, &str); 1] = [("c++", "g++")];
+
 /// The release of cargo-deny that `deny.toml` is written for.
 const CARGO_DENY: &str = "0.20.2";
 
 /// Installs what building, running and testing need.
 pub(crate) fn run() -> Result<()> {
-    say("programs", programs)?;
+    say("programs", || programs(&PROGRAMS))?;
     say("Wasm toolchain", Toolchain::set_up)
 }
 
@@ -27,6 +30,12 @@ pub(crate) fn run() -> Result<()> {
 pub(crate) fn run_for_ci() -> Result<()> {
     run()?;
     say("cargo-deny", cargo_deny)
+}
+
+/// What fuzzing needs, which is no Wasm.
+pub(crate) fn run_for_fuzzing() -> Result<()> {
+    say("programs", || programs(&PROGRAMS))?;
+    say("programs for fuzzing", || programs(&FUZZING_PROGRAMS))
 }
 
 /// Where `cargo-deny` is once it is set up.
@@ -44,8 +53,8 @@ fn say(name: &str, step: impl FnOnce() -> Result<String>) -> Result<()> {
     Ok(())
 }
 
-fn programs() -> Result<String> {
-    let missing: Vec<&str> = PROGRAMS
+fn programs(needed: &[(&str, &'static str)]) -> Result<String> {
+    let missing: Vec<&str> = needed
         .iter()
         .filter(|(program, _)| child::find(program).is_none())
         .flat_map(|(_, packages)| packages.split(' '))

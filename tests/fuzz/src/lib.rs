@@ -1,0 +1,27 @@
+//! What is fuzzed: plain functions that take bytes and panic where a promise is broken.
+//!
+//! A test replays the corpus (`corpus/TARGET/`) through them, so a crash that was found once stays
+//! found. The binaries that look for new ones are in `targets/`, and `cargo xtask fuzz` builds and
+//! runs them. Nothing here knows a fuzzer.
+//!
+//! | target | bytes are | promise |
+//! |---|---|---|
+//! | [`frame`] | what a VM sends to a tool | what can be read can be written, and reads the same again |
+//! | [`session`] | what a tool sends to a VM | each command is answered once, and well |
+//! | [`handshake`] | what both send before | sizes are bounded, and what is read can be written |
+
+pub mod frame;
+pub mod handshake;
+mod input;
+pub mod seeds;
+pub mod session;
+
+/// A function that takes bytes and panics where a promise is broken.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name.
+pub const TARGETS: [(&str, Target); 3] = [
+    ("frame", frame::run),
+    ("handshake", handshake::run),
+    ("session", session::run),
+];
