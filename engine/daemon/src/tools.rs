@@ -164,7 +164,7 @@ impl Keeper {
                 told.clear();
             }
             if self.plan.reconnect.is_zero() || self.port.is_closed() {
-                return;
+                return self.port.close();
             }
             tokio::time::sleep(self.plan.reconnect).await;
         }

@@ -238,6 +238,12 @@ impl Port {
         matches!(*self.seat.lock(), State::Leaving(..) | State::Closed)
     }
 
+    /// Nothing will be hooked any more: nobody has to wait for it.
+    pub fn close(&self) {
+        let mut state = self.seat.lock();
+        self.seat.close(&mut state);
+    }
+
     /// What the operator says about it.
     pub fn settings(&self) -> &Settings {
         &self.seat.settings
