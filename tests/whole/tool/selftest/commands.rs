@@ -1,7 +1,7 @@
 //! Rows that need no guest to run.
 
 use oriel_protocol::{
-    CommandId, Dialect, EventKind, Grant,
+    CommandId, EventKind, Grant,
     commands::{
         VcpuId, VmId,
         vcpu::{

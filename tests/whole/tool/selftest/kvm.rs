@@ -1,31 +1,31 @@
 //! Rows against a real KVM. Skipped loudly where `/dev/kvm` cannot be used.
 
-use oriel_guests::{ATTACKER_ENTRY, KERNEL_ENTRY};
+use std::sync::Arc;
+
+use oriel_guests::{ATTACKER_ENTRY, KERNEL_ENTRY, TOUR_STOP, TOUR_TAKEN};
 use oriel_machine::End;
 use oriel_protocol::{
-    Access, EventKind,
+    EventData, EventKind,
     commands::{
         vcpu::{
             ControlCr, ControlEvents, ControlMsr, ControlSinglestep, GetCpuid, GetMtrrType,
-            GetRegisters, GetVcpuInfo, GetXcr, GetXsave, SetRegisters, SetXsave, TranslateGva,
+            GetRegisters, GetVcpuInfo, GetXcr, GetXsave, InjectException, SetRegisters, SetXsave,
+            TranslateGva,
         },
         vm::{
-            GetGuestInfo, GetMaxGfn, GetVersion, PageRule, PauseVcpu, ReadPhysical, SetPageAccess,
+            ControlVmEvents, GetGuestInfo, GetMaxGfn, GetVersion, PauseVcpu, ReadPhysical,
             WritePhysical,
         },
     },
-    events::Msr,
-    x86::{General, msr},
+    events::{Msr, Singlestep},
+    x86::{Exception, General, msr},
 };
 use oriel_tests::{
     Vm,
     tool::{NAME, Tool, seat},
 };
 
-use super::{
-    super::{Dialect, errno},
-    KERNELS, hear, run_out,
-};
+use super::{super::errno, KERNELS, hear, run_out};
 use crate::kvm::{guest, kvm, parts};
 
 /// Tries a row in both dialects, on a VM that is held with this guest in it.
@@ -45,7 +45,7 @@ fn the_version_and_the_checks_are_answered() {
     row("halt", |_vm, mut tool| {
         let version = tool.vm(GetVersion {}).unwrap();
         assert_eq!(version.version, 1);
-        assert!(!version.singlestep, "not on this machine");
+        assert_eq!(version.singlestep, reports(EventKind::Singlestep));
         assert_eq!(tool.vm(GetGuestInfo {}), Ok(1));
         assert_eq!(tool.raw(0xffff, &[]), Err(errno::NOSYS));
         assert_eq!(tool.raw_on(0xfffe, 0, &[]), Err(errno::NOSYS));
@@ -182,18 +182,126 @@ fn a_tool_that_leaves_a_real_guest_leaves_nothing_behind() {
 #[test]
 fn what_this_machine_cannot_do_is_refused_by_the_command_that_arms_it() {
     row("halt", |_vm, mut tool| {
-        for event in [EventKind::Cr, EventKind::Page, EventKind::Breakpoint] {
-            let enable = true;
-            assert_eq!(tool.on(0, ControlEvents { event, enable }), Ok(()));
-        }
+        let (event, enable) = (EventKind::Cr, true);
+        assert_eq!(tool.on(0, ControlEvents { event, enable }), Ok(()));
         let (cr, enable) = (3, true);
-        let cr3 = tool.on(0, ControlCr { cr, enable });
-        assert_eq!(cr3, Err(errno::OPNOTSUPP));
-        let step = tool.on(0, ControlSinglestep { enable });
-        assert_eq!(step, Err(errno::OPNOTSUPP));
-        let (gpa, allowed, tag) = (0x1000, Access::READ, 0);
-        let entries = vec![PageRule { gpa, allowed, tag }];
-        let page = tool.vm(SetPageAccess { view: 0, entries });
-        assert_eq!(page, Err(errno::OPNOTSUPP));
+        let refused = tool.on(0, ControlCr { cr, enable });
+        assert_eq!(refused, Err(errno::OPNOTSUPP));
+        let (cr, enable) = (3, false);
+        assert_eq!(
+            tool.on(0, ControlCr { cr, enable }),
+            Ok(()),
+            "off it is already"
+        );
+    });
+}
+
+/// Whether this KVM reports events of this kind.
+fn reports(kind: EventKind) -> bool {
+    let outlet = Arc::new(oriel_machine::outlet::Kept::default());
+    let machine = parts(guest("halt", 1), outlet).machine;
+    let reports = machine.capabilities().reports(kind);
+    if !reports {
+        eprintln!("SKIPPED: this KVM does not report {}", kind.name());
+    }
+    reports
+}
+
+/// How often the guest `tour` took this exception.
+fn taken(tool: &mut Tool, vector: u64) -> u64 {
+    let (gpa, length) = (TOUR_TAKEN + 8 * vector, 8);
+    let bytes = tool.vm(ReadPhysical { gpa, length }).expect("RAM");
+    u64::from_le_bytes(bytes.try_into().expect("eight bytes"))
+}
+
+/// Has the guest `tour` end.
+fn end_tour(tool: &mut Tool) {
+    let (gpa, bytes) = (TOUR_STOP, vec![1]);
+    assert_eq!(tool.vm(WritePhysical { gpa, bytes }), Ok(()));
+}
+
+#[test]
+fn a_real_guests_breakpoint_that_the_tool_handles_is_gone_past() {
+    row("tour", |vm, mut tool| {
+        if !reports(EventKind::Breakpoint) {
+            return;
+        }
+        hear(&mut tool, EventKind::Breakpoint);
+        vm.go(1);
+        for _ in 0..3 {
+            let hit = tool.event_of(EventKind::Breakpoint);
+            let mut general = hit.snapshot.general;
+            assert_eq!(Some(general.rip), guest("tour", 1).mark("int3"));
+            general.rip += 1;
+            assert_eq!(tool.on(0, SetRegisters { general }), Ok(()));
+            tool.retry(&hit);
+        }
+        let hit = tool.event_of(EventKind::Breakpoint);
+        assert_eq!(taken(&mut tool, 3), 0);
+        end_tour(&mut tool);
+        tool.go_on(&hit);
+        assert_eq!(vm.wait().outcome.end, End::Finished(0));
+    });
+}
+
+#[test]
+fn an_exception_injected_into_a_real_guest_is_told_as_a_trap() {
+    row("tour", |vm, mut tool| {
+        // By its first write of STAR its handlers are in place.
+        hear(&mut tool, EventKind::Msr);
+        let star = |enable| ControlMsr {
+            msr: msr::STAR,
+            enable,
+        };
+        assert_eq!(tool.on(0, star(true)), Ok(()));
+        vm.go(1);
+        let write = tool.event_of(EventKind::Msr);
+        assert_eq!(tool.on(0, star(false)), Ok(()));
+        let exception = Exception {
+            vector: 6,
+            error_code: None,
+            address: 0,
+        };
+        assert_eq!(tool.on(0, InjectException { exception }), Ok(()));
+        tool.go_on(&write);
+        let told = tool.event_of(EventKind::Trap);
+        let EventData::Trap(trap) = told.data else {
+            panic!("{told:?}")
+        };
+        assert_eq!(trap.vector, 6);
+        let (event, enable) = (EventKind::Unhook, true);
+        assert_eq!(tool.vm(ControlVmEvents { event, enable }), Ok(()));
+        end_tour(&mut tool);
+        tool.go_on(&told);
+        let _ = tool.event_of(EventKind::Unhook);
+        assert_eq!(taken(&mut tool, 6), 1, "by the guest's handler");
+        let _ = tool.hang_up();
+        assert_eq!(vm.wait().outcome.end, End::Finished(0));
+    });
+}
+
+#[test]
+fn a_stepped_real_vcpu_tells_of_each_instruction() {
+    row("tour", |vm, mut tool| {
+        if !reports(EventKind::Singlestep) {
+            return;
+        }
+        hear(&mut tool, EventKind::Singlestep);
+        assert_eq!(tool.on(0, ControlSinglestep { enable: true }), Ok(()));
+        vm.go(1);
+        let mut before = guest("tour", 1).entry;
+        for _ in 0..50 {
+            let step = tool.event_of(EventKind::Singlestep);
+            assert_eq!(step.data, Singlestep { failed: false }.into());
+            let at = step.snapshot.general.rip;
+            assert_ne!(at, before, "each is another instruction");
+            before = at;
+            tool.go_on(&step);
+        }
+        let step = tool.event_of(EventKind::Singlestep);
+        assert_eq!(tool.on(0, ControlSinglestep { enable: false }), Ok(()));
+        end_tour(&mut tool);
+        tool.go_on(&step);
+        assert_eq!(vm.wait().outcome.end, End::Finished(0));
     });
 }
