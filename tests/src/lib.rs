@@ -1,4 +1,10 @@
-//! What the whole-engine tests share: finding plugins, loading them, running guests to the end.
+//! What the whole-engine tests share: finding plugins, loading them, running guests to the end,
+//! and talking to one as a KVMI tool.
+
+pub mod tool;
+mod vm;
+
+pub use vm::{FOREVER, Vm, scenario};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,10 +12,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use oriel_engine::{
-    Candidate, Desk, Engine, Judge, Native, Outcome, Record, Sink, policies, record,
-};
-use oriel_machine::{Parts, mock::Scenario, outlet};
+use oriel_engine::{Candidate, Desk, Judge, Native, Outcome, Record, policies, record};
+use oriel_machine::{Parts, mock::Scenario};
 use oriel_policy::{
     Host, Inspection, InstanceMode, Limits, Manifest, Policy, PrepareError, Setting, Store, Terms,
     write_manifest,
@@ -253,16 +257,5 @@ pub fn run(
     build: impl FnOnce(Arc<dyn oriel_machine::Outlet>) -> Parts,
     judges: Vec<Candidate>,
 ) -> Ran {
-    let (said, told) = (
-        Arc::new(outlet::Kept::default()),
-        Arc::new(record::Kept::default()),
-    );
-    let engine = Engine::new(host(), build(said.clone())).sink(told.clone() as Arc<dyn Sink>);
-    let engine = judges.into_iter().fold(engine, Engine::judge);
-    let outcome = engine.start().expect("a VM that can be started").wait();
-    Ran {
-        outcome,
-        records: told.records(),
-        reports: said.reports().into_iter().map(|(_, value)| value).collect(),
-    }
+    Vm::start(build, judges, oriel_engine::Settings::default()).wait()
 }

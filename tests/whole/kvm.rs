@@ -6,7 +6,7 @@ use std::sync::Arc;
 use oriel_engine::Candidate;
 use oriel_guests::{ATTACKER_ENTRY, Guest, KERNEL_ENTRY, conformance};
 use oriel_machine::{
-    End,
+    End, Outlet, Parts,
     kvm::{Config, Image, is_usable},
 };
 use oriel_policy::{Setting, Store};
@@ -14,7 +14,7 @@ use oriel_protocol::{EventKind, Verdict, commands::service::StoreGet};
 use oriel_tests::{Load, Ran, host, load, native, run, zoo};
 
 /// Whether there is a KVM to test on.
-fn kvm() -> bool {
+pub(crate) fn kvm() -> bool {
     let Err(why) = is_usable() else { return true };
     let required =
         std::env::var("ORIEL_REQUIRE").is_ok_and(|list| list.split(',').any(|one| one == "kvm"));
@@ -23,12 +23,12 @@ fn kvm() -> bool {
     false
 }
 
-fn guest(name: &str, vcpus: u32) -> Guest {
+pub(crate) fn guest(name: &str, vcpus: u32) -> Guest {
     oriel_guests::by_name(name, vcpus).expect("a guest of ours")
 }
 
-/// Runs a guest under these judges.
-fn watch(guest: Guest, judges: Vec<Candidate>) -> Ran {
+/// A VM that has this guest in it.
+pub(crate) fn parts(guest: Guest, outlet: Arc<dyn Outlet>) -> Parts {
     let Guest {
         image,
         load,
@@ -36,20 +36,22 @@ fn watch(guest: Guest, judges: Vec<Candidate>) -> Ran {
         vcpus,
         ..
     } = guest;
-    let build = |outlet| {
-        let config = Config::new(
-            Image {
-                bytes: image,
-                load,
-                entry,
-            },
-            outlet,
-        );
-        Config { vcpus, ..config }
-            .build()
-            .expect("a VM that can be made")
-    };
-    run(build, judges)
+    let config = Config::new(
+        Image {
+            bytes: image,
+            load,
+            entry,
+        },
+        outlet,
+    );
+    Config { vcpus, ..config }
+        .build()
+        .expect("a VM that can be made")
+}
+
+/// Runs a guest under these judges.
+fn watch(guest: Guest, judges: Vec<Candidate>) -> Ran {
+    run(|outlet| parts(guest, outlet), judges)
 }
 
 /// The zoo's policy, hearing of these MSRs' writes and reads only.

@@ -128,14 +128,6 @@ pub enum ReplyFlaw {
     /// That vCPU does not wait for it.
     #[error("answers nothing that this vCPU waits for")]
     NothingPending,
-    /// The event named in it is another one.
-    #[error("names event {named}, but the vCPU waits in event {expected}")]
-    AnotherEvent {
-        /// The event's number in the reply.
-        named: u8,
-        /// The number of the event that the vCPU is in.
-        expected: u16,
-    },
     /// More bytes for the emulator than fit.
     #[error("gives {size} bytes for the emulator, at most 256 fit")]
     Context {

@@ -2,7 +2,7 @@
 
 use super::{Layout, at_least, count, no_data, no_request, word_data};
 use crate::{
-    Request,
+    Dialect, Request,
     commands::vcpu::{
         GetCpuid, GetMtrrType, GetRegisters, GetXcr, GetXsave, Registers, SetRegisters, SetXsave,
     },
@@ -151,11 +151,18 @@ impl Layout for GetXsave {
     }
 }
 
+/// v12 takes a whole area only; elsewhere what is missing is zero. A longer one is refused by the
+/// checks.
 impl Layout for SetXsave {
     no_data!();
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Flaw> {
-        let area = from.rest().to_vec();
+        let mut area = from.rest().to_vec();
+        let short = area.len() < XSAVE;
+        if short && from.dialect() == Dialect::V12 {
+            return Err(Errno::INVAL.into());
+        }
+        area.resize(area.len().max(XSAVE), 0);
         Ok(Self { area })
     }
 
