@@ -1,10 +1,16 @@
 //! KVMI tools: from the bytes on their socket to the effect in the guest, and back.
 
+mod rfc6;
 mod selftest;
+mod session;
 
 use oriel_engine::Candidate;
 use oriel_machine::mock::Scenario;
-use oriel_protocol::Dialect;
+use oriel_protocol::{
+    Dialect, EventKind,
+    commands::vcpu::{ControlEvents, ControlMsr},
+    x86::msr,
+};
 use oriel_tests::{
     Vm,
     tool::{NAME, Tool, seat},
@@ -33,3 +39,59 @@ fn hooked_by(seat: Candidate, scenario: &Scenario) -> (Vm, Tool) {
     let tool = vm.hook(NAME);
     (vm, tool)
 }
+
+/// Switches an event on for a vCPU; v12 has no switch for some.
+fn hear(tool: &mut Tool, vcpu: u16, event: EventKind) {
+    let always = matches!(event, EventKind::Singlestep | EventKind::Trap);
+    if tool.is_v12() && always {
+        return;
+    }
+    let enable = true;
+    assert_eq!(tool.on(vcpu, ControlEvents { event, enable }), Ok(()));
+}
+
+/// Has writes of STAR told on a vCPU.
+fn hear_star(tool: &mut Tool, vcpu: u16) {
+    hear(tool, vcpu, EventKind::Msr);
+    let (msr, enable) = (msr::STAR, true);
+    assert_eq!(tool.on(vcpu, ControlMsr { msr, enable }), Ok(()));
+}
+
+/// A guest that writes STAR, reports it, and ends.
+const WRITES: &str = "
+    [[step]]
+    event = \"msr\"
+    msr = \"star\"
+    value = 9
+    [[step]]
+    report = \"msr\"
+    msr = \"star\"
+    [[step]]
+    finish = 0";
+
+/// The same on two vCPUs: each writes its own number and one; the first ends the VM after both.
+const BOTH_WRITE: &str = "
+    vcpus = 2
+    [[step]]
+    event = \"msr\"
+    msr = \"star\"
+    value = 1
+    [[step]]
+    report = \"msr\"
+    msr = \"star\"
+    [[step]]
+    wait-for = \"second\"
+    [[step]]
+    finish = 0
+    [[step]]
+    vcpu = 1
+    event = \"msr\"
+    msr = \"star\"
+    value = 2
+    [[step]]
+    vcpu = 1
+    report = \"msr\"
+    msr = \"star\"
+    [[step]]
+    vcpu = 1
+    signal = \"second\"";

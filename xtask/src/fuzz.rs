@@ -86,7 +86,7 @@ impl Places {
     fn build(&self) -> Command {
         let mut cargo = child::cargo();
         cargo
-            .args(["build", "--release", "--locked", "--target", PLATFORM])
+            .args(["build", "--release", "--target", PLATFORM])
             .arg("--manifest-path")
             .arg(&self.manifest)
             .arg("--target-dir")

@@ -6,7 +6,7 @@ mod commands;
 mod events;
 mod kvm;
 
-use oriel_protocol::{Dialect, EventKind, commands::vcpu::ControlEvents};
+use oriel_protocol::{Dialect, EventKind};
 use oriel_tests::{Ran, Vm, scenario, tool::Tool};
 
 use super::{KERNELS, hooked};
@@ -28,14 +28,9 @@ fn row_of_v7(guest: &str, test: impl Fn(Vm, Tool)) {
     test(vm, tool);
 }
 
-/// Switches an event on; v12 has no switch for some.
+/// Switches an event on.
 fn hear(tool: &mut Tool, event: EventKind) {
-    let always = matches!(event, EventKind::Singlestep | EventKind::Trap);
-    if tool.dialect() == Dialect::V12 && always {
-        return;
-    }
-    let enable = true;
-    assert_eq!(tool.on(0, ControlEvents { event, enable }), Ok(()));
+    super::hear(tool, 0, event);
 }
 
 /// Lets the guest go, to its end.

@@ -353,7 +353,7 @@ pub(crate) fn vcpu(id: VcpuId) -> Option<(VcpuCall, VcpuReply)> {
         VcpuId::GetXcr => (GetXcr { xcr: 0 }.into_any(), R::GetXcr(7)),
         VcpuId::SetXsave => (
             SetXsave {
-                area: (0..64).map(|i| 255 - i).collect(),
+                area: (0..=255).rev().cycle().take(4096).collect(),
             }
             .into_any(),
             R::SetXsave(()),
