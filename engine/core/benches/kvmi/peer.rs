@@ -77,10 +77,10 @@ impl Peer {
         let Received {
             seq, vcpu, data, ..
         } = self.event()?;
-        let body = match data {
-            EventData::Msr(Msr { new, .. }) => Body::Value(new),
-            _ => Body::None,
-        };
+        let mut body = Body::None;
+        if let EventData::Msr(Msr { new, .. }) = data {
+            body = Body::Value(new);
+        }
         let reply = EventReply {
             action: Action::Continue,
             body,
