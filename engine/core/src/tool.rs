@@ -16,7 +16,8 @@
 //!
 //! | module | owns | never |
 //! |---|---|---|
-//! | [`seat`] | whether a tool is hooked, and what happens when it comes or goes | reads or writes messages |
+//! | `port` | hooking a connection, from outside | dials |
+//! | `seat` | whether a tool is hooked, and what happens when it comes or goes | reads or writes messages |
 //! | `link` | writing to the socket, and what both sides of it need to know | waits for an answer |
 //! | `receiver` | reading from it, on a thread of its own | touches a vCPU |
 //! | `judge` | asking the tool on a vCPU's thread, and waiting | waits without serving its mailbox |
@@ -28,15 +29,17 @@
 mod judge;
 mod link;
 mod planted;
+mod port;
 mod question;
 mod receiver;
 mod release;
 pub(crate) mod rules;
-pub mod seat;
+mod seat;
 mod settings;
 mod verdict;
 
-pub use seat::{HookError, Place, Port, Quiet, Seat};
+pub use port::{HookError, Port, Quiet};
+pub use seat::{Place, Seat};
 pub use settings::{OnFailure, Settings};
 
 use std::sync::Arc;
