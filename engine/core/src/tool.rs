@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A tool is one more judge: its seat is there from the start, like a policy's, and its holdings
-//! are in the ledger. What comes and goes is the [`Link`], a connection that is hooked to the seat.
+//! are in the ledger. What comes and goes is the link, a connection that is hooked to the seat.
 //! Dialling and shaking hands is somebody else's; what is handed over here is a connected socket
 //! on which nothing but KVMI messages flow any more.
 //!
