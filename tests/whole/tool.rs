@@ -3,6 +3,7 @@
 mod rfc6;
 mod selftest;
 mod session;
+mod verdicts;
 
 use oriel_engine::Candidate;
 use oriel_machine::mock::Scenario;
