@@ -236,8 +236,7 @@ impl Desk {
     }
 
     /// Runs a command for the VM that the tool's session has let through the gate.
-    pub(crate) fn run_admitted(&mut self, caller: usize, call: VmCall) -> Result<VmReply, Refusal> {
-        self.caller = caller;
+    pub(crate) fn run_admitted(&mut self, call: VmCall) -> Result<VmReply, Refusal> {
         call.run(self)
     }
 

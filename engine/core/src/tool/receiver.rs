@@ -8,7 +8,7 @@ use std::{
 };
 
 use oriel_protocol::{
-    Refusal, VcpuCall, VmCall,
+    Moment, Refusal, VcpuCall, VmCall,
     commands::{VmReply, vm::PauseVcpu},
     kvmi::{
         Intake, Outgoing, Session, Snapshot, Ticket,
@@ -25,7 +25,7 @@ use crate::{
     absent::Absent,
     desk::Desk,
     mail::Mail,
-    record::{Record, Refused},
+    record::{CLOCK, Record, Refused},
     shared::Shared,
     thread::EndsOnPanic,
 };
@@ -138,7 +138,7 @@ impl Receiver {
             Intake::Refused { command, answer } => {
                 let refused = Refused {
                     judge: self.seat.name.clone(),
-                    moment: self.desk.moment(),
+                    moment: self.moment(),
                     command,
                     refusal: Refusal::Denied,
                 };
@@ -147,6 +147,15 @@ impl Receiver {
             }
             Intake::Answered(answer) => self.answer(answer),
             Intake::Reported(error) => self.link.deliver(Outgoing::CommandError(error)),
+        }
+    }
+
+    /// Of what the tool does outside of any vCPU.
+    pub(super) fn moment(&self) -> Moment {
+        Moment {
+            vcpu: CLOCK,
+            seq: 0,
+            time_ns: self.shared().now(),
         }
     }
 

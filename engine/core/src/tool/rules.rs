@@ -98,7 +98,8 @@ pub(super) fn run_for_vm(receiver: &mut Receiver, call: VmCall) -> Result<VmRepl
 }
 
 fn admitted(receiver: &mut Receiver, call: VmCall) -> Result<VmReply, Refusal> {
-    receiver.desk.run_admitted(receiver.caller, call)
+    receiver.desk.open(receiver.caller, receiver.moment());
+    receiver.desk.run_admitted(call)
 }
 
 /// What the hardware helps with: of KVMI's list, nothing but single-step exists here.
