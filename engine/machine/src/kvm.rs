@@ -18,6 +18,7 @@
 //!
 //! What the guest finds when it starts is `docs/guests.md`.
 
+mod access;
 pub mod apply;
 pub mod arm;
 mod boot;
@@ -45,6 +46,7 @@ mod registers;
 mod seats;
 mod sys;
 pub mod tap;
+pub mod traps;
 mod vcpu;
 mod vm;
 mod world;
@@ -57,6 +59,7 @@ pub use loader::Image;
 pub use patched::PatchedRam;
 pub use sys::signal::KickSignal;
 pub use tap::{Seen, Tap, Then};
+pub use traps::{Protection, Shield};
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ mod ends;
 mod injection;
 mod kicks;
 mod msr;
+mod pages;
 mod state;
 mod steps;
 mod theatre;
