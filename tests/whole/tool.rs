@@ -1,5 +1,7 @@
 //! KVMI tools: from the bytes on their socket to the effect in the guest, and back.
 
+mod deadlines;
+mod hangup;
 mod rfc6;
 mod selftest;
 mod session;
@@ -96,3 +98,19 @@ const BOTH_WRITE: &str = "
     [[step]]
     vcpu = 1
     signal = \"second\"";
+
+/// One more write of STAR.
+const WRITE_8: &str = "[[step]]\nevent = \"msr\"\nmsr = \"star\"\nvalue = 8\n";
+const FINISH: &str = "[[step]]\n    finish = 0";
+
+/// Reports RBX after a write of STAR.
+const SHOWS_RBX: &str = "
+    [[step]]
+    event = \"msr\"
+    msr = \"star\"
+    value = 9
+    [[step]]
+    report = \"register\"
+    register = \"rbx\"
+    [[step]]
+    finish = 0";

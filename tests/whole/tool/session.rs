@@ -20,7 +20,7 @@ use oriel_tests::{
     tool::{NAME, Tool, on_vcpu, reply, seat},
 };
 
-use super::{BOTH_WRITE, KERNELS, WRITES, errno, hear_star, hooked};
+use super::{BOTH_WRITE, FINISH, KERNELS, SHOWS_RBX, WRITE_8, WRITES, errno, hear_star, hooked};
 
 /// Replies off, or on again; at once or from the next command on.
 const fn replies(enable: bool, now: bool) -> ControlCommandResponse {
@@ -160,22 +160,6 @@ fn a_vcpu_has_one_event_open_and_each_waits_for_its_own() {
     reports.sort_unstable();
     assert_eq!(reports, [11, 22]);
 }
-
-/// One more write of STAR.
-const WRITE_8: &str = "[[step]]\nevent = \"msr\"\nmsr = \"star\"\nvalue = 8\n";
-const FINISH: &str = "[[step]]\n    finish = 0";
-
-/// Reports RBX after a write of STAR.
-const SHOWS_RBX: &str = "
-    [[step]]
-    event = \"msr\"
-    msr = \"star\"
-    value = 9
-    [[step]]
-    report = \"register\"
-    register = \"rbx\"
-    [[step]]
-    finish = 0";
 
 #[test]
 fn registers_that_are_set_count_from_the_answer_on() {

@@ -83,22 +83,26 @@ impl ToolJudge {
     fn wait(&self, link: &Arc<Link>, seq: u32, limit: Duration, desk: &mut Desk) -> Heard {
         let (asked, caller) = (Instant::now(), desk.caller());
         loop {
-            let by = asked.max(link.heard_at()) + limit;
-            match desk.mailbox().wait(Some(by)) {
+            let (by, up) = (asked.max(link.heard_at()) + limit, link.is_up());
+            // What it said before it went is in the mailbox, and counts.
+            let mail = if up {
+                desk.mailbox().wait(Some(by))
+            } else {
+                desk.mailbox().take()
+            };
+            match mail {
                 Some(Mail::Verdict {
                     caller: who,
                     seq: which,
                     reply,
                 }) if (who, which) == (caller, seq) => return Heard::Answer(reply),
                 Some(mail) => desk.serve(mail),
+                None if !up => return Heard::HungUp,
                 None if Instant::now() >= asked.max(link.heard_at()) + limit => {
                     link.hang_up(format!("it did not answer an event within {limit:?}"));
                     return Heard::Overdue(limit);
                 }
                 None => {}
-            }
-            if !link.is_up() {
-                return Heard::HungUp;
             }
         }
     }

@@ -84,6 +84,11 @@ impl Link {
         self.lanes.get(usize::try_from(vcpu).ok()?)
     }
 
+    /// Waits until no command for a vCPU is on its way, but no longer than `by`; whether none is.
+    pub(super) fn wait_idle(&self, by: Instant) -> bool {
+        self.lanes.iter().all(|lane| lane.wait_idle(by))
+    }
+
     /// Breakpoint bytes that the tool wrote.
     pub(super) fn planted(&self) -> MutexGuard<'_, Planted> {
         self.planted.lock().unwrap_or_else(PoisonError::into_inner)
@@ -141,6 +146,8 @@ impl Link {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether all of it was sent. The connection may be down by then all the same, because the
+    /// tool was quick to say its last word.
     fn write(&self, mut rest: &[u8]) -> bool {
         while !rest.is_empty() && self.is_up() {
             match rustix::net::send(&self.socket, rest, SendFlags::NOSIGNAL) {
@@ -153,7 +160,7 @@ impl Link {
                 Err(_) => self.hang_up("it has closed the connection"),
             }
         }
-        self.is_up()
+        rest.is_empty()
     }
 
     /// Whether it has not been hung up.

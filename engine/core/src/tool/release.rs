@@ -1,7 +1,9 @@
 //! Undoing what a tool did, when it has gone.
 //!
-//! First what it armed, then the breakpoint bytes that it wrote, with the vCPUs held; only then
-//! are those told that wait for it. So a vCPU that goes on meets nothing of the tool's.
+//! Its last commands are run before anything is undone, or one of them could arm something
+//! afterwards. Then goes what it armed, then the breakpoint bytes that it wrote, with the vCPUs
+//! held; only then are those told that wait for it. So a vCPU that goes on meets nothing of the
+//! tool's.
 
 use std::time::Instant;
 
@@ -16,6 +18,9 @@ const RETRY: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// Undoes what the tool did, and tells everybody who waits for it.
 pub(super) fn release(receiver: &mut Receiver, reason: &str) {
+    if !receiver.link.wait_idle(Instant::now() + CLEARING) {
+        tracing::warn!(tool = %receiver.seat.name, "a vCPU does not come to the tool's last commands");
+    }
     disarm(receiver);
     if receiver.seat.settings.restore_breakpoints {
         take_back(receiver);

@@ -17,6 +17,8 @@ use crate::desk::Desk;
 #[expect(clippy::wildcard_enum_match_arm, reason = "only what differs is named")]
 pub(crate) fn run(seat: &Seat, desk: &mut Desk, call: VcpuCall) -> Result<VcpuReply, Refusal> {
     match &call {
+        // It has gone, and would leave behind what it arms.
+        _ if seat.link().is_none() => return Err(Refusal::Gone),
         VcpuCall::SetRegisters(_) if !desk.is_answering() => return set_registers_outside(seat),
         VcpuCall::InjectException(request) => return inject(seat, desk, request),
         _ => {}

@@ -1,8 +1,11 @@
 //! What a tool has on its way to one vCPU: commands, pauses, an injection. All of it is bounded.
 
-use std::sync::{
-    Condvar, Mutex, PoisonError,
-    atomic::{AtomicU32, Ordering::SeqCst},
+use std::{
+    sync::{
+        Condvar, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+    time::Instant,
 };
 
 /// The most commands of one tool that wait for one vCPU; whoever receives waits then.
@@ -49,6 +52,19 @@ impl Lane {
         traffic.waiting = traffic.waiting.saturating_sub(1);
         drop(traffic);
         self.moved.notify_one();
+    }
+
+    /// Waits until no command is on its way any more, but no longer than `by`; whether none is.
+    pub(in crate::tool) fn wait_idle(&self, by: Instant) -> bool {
+        let mut traffic = self.traffic();
+        while traffic.waiting > 0 {
+            let Some(left) = by.checked_duration_since(Instant::now()) else {
+                return false;
+            };
+            let woken = self.moved.wait_timeout(traffic, left);
+            traffic = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
     }
 
     /// Lets everybody through, because nothing counts any more.
@@ -121,6 +137,20 @@ mod tests {
             let waiting = scope.spawn(|| lane.enter());
             lane.open();
             waiting.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn whoever_waits_for_the_last_command_sees_it_done() {
+        let lane = Lane::default();
+        assert!(lane.wait_idle(Instant::now()), "there is none");
+        lane.enter();
+        assert!(!lane.wait_idle(Instant::now()));
+        let far = Instant::now() + std::time::Duration::from_secs(60);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| lane.wait_idle(far));
+            lane.leave();
+            assert!(waiting.join().unwrap());
         });
     }
 
