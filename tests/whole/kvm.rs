@@ -14,7 +14,7 @@ use oriel_protocol::{EventKind, Verdict, commands::service::StoreGet};
 use oriel_tests::{Load, Ran, host, load, native, run, zoo};
 
 /// Whether there is a KVM to test on.
-fn kvm() -> bool {
+pub(super) fn kvm() -> bool {
     let Err(why) = is_usable() else { return true };
     let required =
         std::env::var("ORIEL_REQUIRE").is_ok_and(|list| list.split(',').any(|one| one == "kvm"));
@@ -34,6 +34,7 @@ fn watch(guest: Guest, judges: Vec<Candidate>) -> Ran {
         load,
         entry,
         vcpus,
+        interrupts,
         ..
     } = guest;
     let build = |outlet| {
@@ -45,7 +46,11 @@ fn watch(guest: Guest, judges: Vec<Candidate>) -> Ran {
             },
             outlet,
         );
-        Config { vcpus, ..config }
+        Config {
+            vcpus,
+            interrupts,
+            ..config
+        }
             .build()
             .expect("a VM that can be made")
     };

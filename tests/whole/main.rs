@@ -4,4 +4,5 @@ mod contained;
 mod guard;
 mod judging;
 mod kvm;
+mod linux;
 mod threads;

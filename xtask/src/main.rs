@@ -9,6 +9,7 @@ mod cache;
 mod child;
 mod ci;
 mod demo;
+mod guests;
 mod plugins;
 mod setup;
 mod step;
@@ -66,6 +67,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Fetch and unpack Linux guests for the kvm machine into the cache.
+    Guests {
+        /// And boot them, as far as the KVM here gets: some minutes.
+        #[arg(long)]
+        test: bool,
+    },
     /// All that must hold before a change is taken: format, lints, docs, licences, tests.
     Ci,
 }
@@ -92,6 +99,8 @@ fn run(command: Command) -> Result<u8> {
         Command::Bindings { check } => done(bindings::run(check)),
         Command::Demo { args } => demo::run(&args),
         Command::Test { args } => suite::run(&args),
+        Command::Guests { test: false } => done(guests::run()),
+        Command::Guests { test: true } => guests::test(),
         Command::Ci => ci::run(),
     }
 }

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Demo(args) => commands::demo::run(&args),
-        Command::Run(args) => commands::run::run(args),
+        Command::Run(args) => commands::run::run(*args),
         Command::Caps(args) => commands::caps::run(&args),
         Command::Plugin(PluginCommand::Inspect(args)) => commands::inspect::run(&args),
     }

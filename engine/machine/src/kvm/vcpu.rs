@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use oriel_protocol::Verdict;
+use kvm_bindings::{KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE, kvm_mp_state};
+use oriel_protocol::{Refusal, Verdict};
 
 use super::{
     boot::Boot,
@@ -42,7 +43,7 @@ impl KvmVcpu {
         index: u32,
     ) -> std::io::Result<Self> {
         let fits = FitsArea::check(mapped.vm.fd());
-        let boot = Boot::take(&mapped.fd, vm.arming.known(), fits)?;
+        let boot = Boot::take(&mapped.fd, vm.arming.known(), fits, vm.chips.is_some())?;
         let kick = tap.kick().clone();
         Ok(Self {
             mapped,
@@ -55,6 +56,25 @@ impl KvmVcpu {
             resets: 0,
             must_reset: false,
         })
+    }
+}
+
+impl KvmVcpu {
+    /// It has something to run again, if it halted.
+    fn wake(&mut self) -> Result<(), Refusal> {
+        self.vm.world.wake(self.index);
+        if self.vm.chips.is_none() {
+            return Ok(());
+        }
+        // With interrupts it is KVM that knows of a halt (KVM API, 4.38).
+        let state = self.mapped.fd.get_mp_state();
+        let state = state.map_err(|_| Refusal::Unavailable)?;
+        if state.mp_state != KVM_MP_STATE_HALTED {
+            return Ok(());
+        }
+        let mp_state = KVM_MP_STATE_RUNNABLE;
+        let set = self.mapped.fd.set_mp_state(kvm_mp_state { mp_state });
+        set.map_err(|_| Refusal::Unavailable)
     }
 }
 

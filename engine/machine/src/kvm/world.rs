@@ -147,8 +147,8 @@ impl World {
 
     /// This vCPU halts; true for the one that completes the set, which nothing can wake any more.
     ///
-    /// There is no interrupt controller here yet, so a halt with interrupts on is as final as one
-    /// with interrupts off. With one, only the latter will count.
+    /// Only where there is no interrupt controller, so that a halt with interrupts on is as final as
+    /// one with interrupts off. With one, it is KVM that halts, and nobody is told.
     pub(super) fn halt(&self, vcpu: u32) -> bool {
         let before = self.halted.fetch_or(bit(vcpu), SeqCst);
         before != self.everybody() && before | bit(vcpu) == self.everybody()

@@ -32,7 +32,7 @@ impl VcpuState for KvmVcpu {
 
     fn set_general(&mut self, general: &General) -> Result<(), Refusal> {
         if general.rip != self.tap.page.regs().rip {
-            self.vm.world.wake(self.index);
+            self.wake()?;
         }
         self.tap.page.set_regs(&registers::from_general(general));
         Ok(())
@@ -125,8 +125,7 @@ impl VcpuState for KvmVcpu {
 
     fn inject(&mut self, exception: Exception) -> Result<(), Refusal> {
         self.tap.stage(exception)?;
-        self.vm.world.wake(self.index);
-        Ok(())
+        self.wake()
     }
 }
 
