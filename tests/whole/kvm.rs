@@ -51,8 +51,8 @@ fn watch(guest: Guest, judges: Vec<Candidate>) -> Ran {
             interrupts,
             ..config
         }
-            .build()
-            .expect("a VM that can be made")
+        .build()
+        .expect("a VM that can be made")
     };
     run(build, judges)
 }

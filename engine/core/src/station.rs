@@ -1,11 +1,21 @@
 //! A vCPU's place of judgement: its desk and its panel together.
 //!
 //! The engine's own threads have one each; a VMM that owns its vCPU loop has one for each of its
-//! vCPUs, and calls [`Station::judge`] from that loop.
+//! vCPUs, and goes through the same steps in that loop:
+//! ```text
+//!   ready ──► board ──► the guest ──► judge ──┐
+//!               ▲ │                           │
+//!               │ └──► leave                  │
+//!               └─────────────────────────────┘
+//! ```
+//! A station that is dropped without having left ends the VM: its vCPU must not run on without it.
 
-use std::sync::Arc;
+use std::{
+    any::Any,
+    sync::{Arc, atomic::Ordering},
+};
 
-use oriel_machine::Vcpu;
+use oriel_machine::{End, Vcpu};
 use oriel_policy::Slot;
 use oriel_protocol::{Event, EventKind, Verdict};
 
@@ -22,6 +32,8 @@ pub struct Station {
     /// Out only while a judge has it.
     desk: Option<Box<Desk>>,
     panel: Panel,
+    shared: Arc<Shared>,
+    left: bool,
 }
 
 impl Station {
@@ -45,12 +57,68 @@ impl Station {
         Self {
             desk: Some(Desk::new(vcpu, shared.clone())),
             panel,
+            shared: shared.clone(),
+            left: false,
         }
     }
 
-    /// Lets every judge get ready, before the first event.
+    /// Lets every judge get ready, before the first event, and tells of the vCPU.
     pub fn ready(&mut self) {
         self.lend(|panel, desk| ((), panel.ready(desk)));
+        self.notice(EventKind::CreateVcpu);
+    }
+
+    /// What comes before each entry into the guest: reads the mailbox, stays here while somebody
+    /// keeps the vCPU out, and makes the register writes of judges real. Says how the VM ends if
+    /// the guest is not to be entered any more; then [`leave`](Self::leave).
+    pub fn board(&mut self, verdict: &Verdict) -> Option<End> {
+        loop {
+            let desk = self.desk();
+            // This order loses no letter: one that comes after the drain has kicked again.
+            desk.machine_vcpu().acknowledge_kick();
+            desk.drain();
+            if let Some(end) = desk.take_ending() {
+                return Some(end);
+            }
+            if !desk.is_paused() {
+                break;
+            }
+            self.wait_for_resume();
+        }
+        if *verdict == Verdict::Crash {
+            return Some(End::Stopped);
+        }
+        self.desk().settle();
+        None
+    }
+
+    fn wait_for_resume(&mut self) {
+        self.notice(EventKind::Pause);
+        let desk = self.desk();
+        // The notice may have read the mailbox, so this comes before any waiting.
+        while desk.is_paused() && !desk.is_ending() {
+            if let Some(mail) = desk.mailbox().wait(None) {
+                desk.serve(mail);
+            }
+        }
+    }
+
+    /// Ends introspection of this vCPU, and with it the VM for the others: tells the judges, and
+    /// answers the letters that come too late.
+    pub fn leave(mut self, end: &End) {
+        self.left = true;
+        self.shared
+            .judged
+            .fetch_add(self.events(), Ordering::Relaxed);
+        self.shared.end(end);
+        self.notice(EventKind::Unhook);
+        self.desk().shut();
+    }
+
+    /// The vCPU, if the machine has made it of this type.
+    pub fn vcpu<V: Vcpu>(&mut self) -> Option<&mut V> {
+        let vcpu: &mut dyn Any = self.desk().machine_vcpu();
+        vcpu.downcast_mut()
     }
 
     /// Asks everybody whose business the event is, and adds up their verdicts.
@@ -69,11 +137,6 @@ impl Station {
         self.panel.events()
     }
 
-    /// Answers the letters that come too late, from now on.
-    pub(crate) fn close(&mut self) {
-        self.desk().shut();
-    }
-
     /// The desk, between two judges.
     pub fn desk(&mut self) -> &mut Desk {
         self.desk
@@ -89,6 +152,15 @@ impl Station {
         let (answer, desk) = call(&mut self.panel, desk);
         self.desk = Some(desk);
         answer
+    }
+}
+
+impl Drop for Station {
+    fn drop(&mut self) {
+        if !self.left {
+            let reason = "the thread of a vCPU has gone without a word: this is a bug in Oriel, or in the VMM that it is part of";
+            self.shared.end(&End::Failed(reason.to_owned()));
+        }
     }
 }
 

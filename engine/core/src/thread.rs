@@ -1,70 +1,28 @@
 //! A vCPU's thread: enter the guest, judge what happened, enter again.
 //!
-//! ```text
-//!            mail says stop
-//!   Running ───────────────► Ended
-//!     │  ▲                     ▲
-//!     │  └── last pause over   │
-//!     └────► Paused ───────────┘
-//!        mail says pause
-//! ```
-//!
-//! The verdict on the last event is data that waits in the state until the guest is entered.
+//! The verdict on the last event is data that waits until the guest is entered.
 
 use oriel_machine::{End, Exit};
-use oriel_protocol::{Event, EventKind, Verdict, events::EventClass};
+use oriel_protocol::{Event, Verdict, events::EventClass};
 
 use crate::station::Station;
 
-/// What a vCPU is doing.
-#[derive(Debug)]
-enum State {
-    /// On its way into the guest, or in it.
-    Running(Verdict),
-    /// Kept out of it.
-    Paused(Verdict),
-    /// It will not run again.
-    Ended(End),
-}
-
-/// Runs a vCPU until the VM ends; answers how many events were judged.
-pub(crate) fn run(mut station: Station) -> u64 {
-    let _guard = EndsOnPanic(station.desk().shared().clone());
+/// Runs a vCPU until the VM ends.
+pub(crate) fn run(mut station: Station) {
     station.ready();
-    station.notice(EventKind::CreateVcpu);
-    let mut state = State::Running(Verdict::Continue);
+    let mut verdict = Verdict::Continue;
     let end = loop {
-        state = match state {
-            State::Running(verdict) => running(&mut station, verdict),
-            State::Paused(verdict) => paused(&mut station, verdict),
-            State::Ended(end) => break end,
+        if let Some(end) = station.board(&verdict) {
+            break end;
+        }
+        verdict = match station.desk().machine_vcpu().enter(verdict) {
+            Ok(Exit::Event(event)) => answer(&mut station, &event),
+            Ok(Exit::Kicked) => Verdict::Continue,
+            Ok(Exit::Ended(end)) => break end,
+            Err(error) => break End::Failed(chain(&error)),
         };
     };
-    finish(&mut station, &end);
-    station.events()
-}
-
-fn running(station: &mut Station, verdict: Verdict) -> State {
-    let desk = station.desk();
-    // This order loses no letter: one that comes after the drain has kicked again.
-    desk.machine_vcpu().acknowledge_kick();
-    desk.drain();
-    if let Some(end) = desk.take_ending() {
-        return State::Ended(end);
-    }
-    if desk.is_paused() {
-        return State::Paused(verdict);
-    }
-    if verdict == Verdict::Crash {
-        return State::Ended(End::Stopped);
-    }
-    desk.settle();
-    match desk.machine_vcpu().enter(verdict) {
-        Ok(Exit::Event(event)) => State::Running(answer(station, &event)),
-        Ok(Exit::Kicked) => State::Running(Verdict::Continue),
-        Ok(Exit::Ended(end)) => State::Ended(end),
-        Err(error) => State::Ended(End::Failed(chain(&error))),
-    }
+    station.leave(&end);
 }
 
 /// What takes no answer is only told.
@@ -76,31 +34,6 @@ fn answer(station: &mut Station, event: &Event) -> Verdict {
             Verdict::Continue
         }
     }
-}
-
-fn paused(station: &mut Station, verdict: Verdict) -> State {
-    station.notice(EventKind::Pause);
-    let desk = station.desk();
-    loop {
-        // The notice may have read the mailbox, so this comes before any waiting.
-        if let Some(end) = desk.take_ending() {
-            return State::Ended(end);
-        }
-        if !desk.is_paused() {
-            break;
-        }
-        if let Some(mail) = desk.mailbox().wait(None) {
-            desk.serve(mail);
-        }
-    }
-    State::Running(verdict)
-}
-
-/// Ends the VM with this vCPU.
-fn finish(station: &mut Station, end: &End) {
-    station.desk().shared().end(end);
-    station.notice(EventKind::Unhook);
-    station.close();
 }
 
 /// An error with its causes, on one line.

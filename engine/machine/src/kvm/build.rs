@@ -181,7 +181,7 @@ fn unopened(errno: kvm_ioctls::Error) -> KvmError {
     }
 }
 
-fn check_capabilities(kvm: &Kvm) -> Result<(), KvmError> {
+pub(super) fn check_capabilities(kvm: &Kvm) -> Result<(), KvmError> {
     let needed = [
         (Cap::UserMemory, "KVM_CAP_USER_MEMORY"),
         (Cap::ImmediateExit, "KVM_CAP_IMMEDIATE_EXIT"),

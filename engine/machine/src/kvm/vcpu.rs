@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kvm_bindings::{KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE, kvm_mp_state};
+use kvm_ioctls::VcpuFd;
 use oriel_protocol::{Refusal, Verdict};
 
 use super::{
@@ -10,6 +10,7 @@ use super::{
     kick::Kick,
     sys::{vm::MappedVcpu, xsave::FitsArea},
     tap::Tap,
+    tapped::{Tapped, unhalt},
     vm::KvmVm,
 };
 use crate::{Exit, Kicker, MachineError, Vcpu};
@@ -17,7 +18,6 @@ use crate::{Exit, Kicker, MachineError, Vcpu};
 mod reset;
 mod run;
 mod serve;
-mod state;
 
 /// One vCPU, for the thread that enters it.
 pub(super) struct KvmVcpu {
@@ -59,22 +59,22 @@ impl KvmVcpu {
     }
 }
 
-impl KvmVcpu {
-    /// It has something to run again, if it halted.
+impl Tapped for KvmVcpu {
+    fn tapped(&mut self) -> (&mut Tap, &VcpuFd) {
+        (&mut self.tap, &self.mapped.fd)
+    }
+
+    fn fits(&self) -> Option<FitsArea> {
+        self.fits
+    }
+
     fn wake(&mut self) -> Result<(), Refusal> {
         self.vm.world.wake(self.index);
-        if self.vm.chips.is_none() {
-            return Ok(());
+        match self.vm.chips {
+            // With interrupts it is KVM that knows of a halt.
+            Some(_) => unhalt(&self.mapped.fd),
+            None => Ok(()),
         }
-        // With interrupts it is KVM that knows of a halt (KVM API, 4.38).
-        let state = self.mapped.fd.get_mp_state();
-        let state = state.map_err(|_| Refusal::Unavailable)?;
-        if state.mp_state != KVM_MP_STATE_HALTED {
-            return Ok(());
-        }
-        let mp_state = KVM_MP_STATE_RUNNABLE;
-        let set = self.mapped.fd.set_mp_state(kvm_mp_state { mp_state });
-        set.map_err(|_| Refusal::Unavailable)
     }
 }
 
