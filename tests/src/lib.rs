@@ -189,6 +189,7 @@ where
         observations: vec![],
         store: Arc::default(),
         tick: None,
+        tool: None,
         make: Box::new(move |_, _| -> Box<dyn Judge> { Box::new(Native(judge.clone())) }),
     }
 }
@@ -209,7 +210,7 @@ impl Ran {
         let judged = self.records.iter().filter_map(|record| match record {
             Record::Event(judged) => Some((judged.event.kind(), judged.verdict.clone())),
             Record::Start(_) | Record::Alert(_) | Record::Refusal(_) | Record::Failure(_) => None,
-            Record::Log(_) | Record::Report { .. } | Record::End(_) => None,
+            Record::Log(_) | Record::Report { .. } | Record::End(_) | Record::Tool(_) => None,
         });
         judged.collect()
     }
@@ -219,7 +220,7 @@ impl Ran {
         let failed = self.records.iter().filter_map(|record| match record {
             Record::Failure(failed) => Some(failed),
             Record::Start(_) | Record::Alert(_) | Record::Refusal(_) | Record::Event(_) => None,
-            Record::Log(_) | Record::Report { .. } | Record::End(_) => None,
+            Record::Log(_) | Record::Report { .. } | Record::End(_) | Record::Tool(_) => None,
         });
         failed.collect()
     }
@@ -229,7 +230,7 @@ impl Ran {
         let alerts = self.records.iter().filter_map(|record| match record {
             Record::Alert(alert) => Some(alert),
             Record::Start(_) | Record::Failure(_) | Record::Refusal(_) | Record::Event(_) => None,
-            Record::Log(_) | Record::Report { .. } | Record::End(_) => None,
+            Record::Log(_) | Record::Report { .. } | Record::End(_) | Record::Tool(_) => None,
         });
         alerts.collect()
     }

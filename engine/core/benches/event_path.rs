@@ -98,6 +98,7 @@ fn judge(filter: Filter) -> Candidate {
         observations: vec![],
         store: Arc::default(),
         tick: None,
+        tool: None,
         make: Box::new(|_, _| -> Box<dyn Judge> {
             Box::new(Native(|_: &Case<'_>, _: &mut Desk| Verdict::Continue))
         }),

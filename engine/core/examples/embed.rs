@@ -97,13 +97,13 @@ fn main() -> Result<ExitCode> {
 /// The VMM's loop: its own `KVM_RUN` and its own exits, with introspection around them.
 fn run(mut station: Station, fd: &mut VcpuFd) -> Result<End> {
     station.ready();
-    let mut verdict = Verdict::Continue;
+    let mut verdict: Option<Verdict> = None;
     let end = loop {
-        if let Some(end) = station.board(&verdict) {
+        if let Some(end) = station.board(verdict.as_ref()) {
             break end;
         }
         let vcpu: &mut EmbeddedVcpu = station.vcpu().context("an embedder's vCPU")?;
-        let then = vcpu.apply(&Devices, std::mem::take(&mut verdict))?;
+        let then = vcpu.apply(&Devices, verdict.take().unwrap_or_default())?;
         if let Some(end) = ends(then)? {
             break end;
         }
@@ -115,7 +115,7 @@ fn run(mut station: Station, fd: &mut VcpuFd) -> Result<End> {
             continue;
         }
         match vcpu.decode(&Devices)? {
-            Seen::Event(event) => verdict = station.judge(&event),
+            Seen::Event(event) => verdict = Some(station.judge(&event)),
             Seen::Handled => {}
             Seen::NotOurs(exit @ (RawExit::Port(_) | RawExit::Memory { .. })) => {
                 let effect = vcpu.serve(&Devices, &exit);

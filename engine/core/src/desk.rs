@@ -12,7 +12,7 @@ mod services;
 mod staged;
 mod unsupported;
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, collections::VecDeque, sync::Arc};
 
 use oriel_machine::{End, Hold, Vcpu, paging::Walks};
 use oriel_protocol::{
@@ -24,6 +24,7 @@ use crate::{
     mail::{Mail, Pauser},
     record::{Record, Refused},
     shared::{Caller, Shared},
+    tool,
 };
 use staged::Staged;
 
@@ -44,6 +45,10 @@ pub struct Desk {
     paused: Vec<u32>,
     /// Who keeps this vCPU out of the guest.
     pausers: Vec<Pauser>,
+    /// Judges that asked to act before the guest is entered.
+    attention: VecDeque<usize>,
+    /// The tool whose answer the vCPU is waiting for.
+    answering: Option<usize>,
     ending: Option<End>,
     tickets: u64,
     /// Page walks that judges have asked for.
@@ -67,6 +72,8 @@ impl Desk {
             hold: None,
             paused: Vec::new(),
             pausers: Vec::new(),
+            attention: VecDeque::new(),
+            answering: None,
             ending: None,
             tickets: 0,
             walks: Walks::default(),
@@ -131,6 +138,31 @@ impl Desk {
         !self.pausers.is_empty()
     }
 
+    /// Keeps the vCPU out of the guest from the start, until the operator resumes it.
+    pub(crate) fn hold_at_start(&mut self) {
+        self.pausers.push(Pauser::Operator);
+    }
+
+    /// Whether a judge asked to act before the guest is entered.
+    pub(crate) fn wants_attention(&self) -> bool {
+        !self.attention.is_empty()
+    }
+
+    /// The next judge that asked to act.
+    pub(crate) fn take_attention(&mut self) -> Option<usize> {
+        self.attention.pop_front()
+    }
+
+    /// Says that the judge of this call has its event open, or has it no longer.
+    pub(crate) fn set_answering(&mut self, open: bool) {
+        self.answering = open.then_some(self.caller);
+    }
+
+    /// Takes back the register writes of the judge of this call.
+    pub(crate) fn forget_writes(&mut self) {
+        self.staged.forget(self.caller);
+    }
+
     /// Reads the mailbox until it is empty.
     pub(crate) fn drain(&mut self) {
         while let Some(mail) = self.mailbox().take() {
@@ -166,18 +198,52 @@ impl Desk {
                     self.pausers.swap_remove(at);
                 }
             }
+            Mail::Attend { caller, reply } => {
+                self.attention.push_back(caller);
+                reply(Ok(()));
+            }
             Mail::Stop(end) => self.ending = Some(end),
             // An answer that comes after its deadline, and a turn that nobody waits for.
-            Mail::Answer(..) | Mail::Turn => {}
+            Mail::Answer(..) | Mail::Turn | Mail::Verdict { .. } | Mail::HungUp => {}
         }
     }
 
     /// Runs a command of another judge, which its own desk has let through the gate.
     fn run_for(&mut self, caller: usize, call: VcpuCall) -> Result<VcpuReply, Refusal> {
         let mine = std::mem::replace(&mut self.caller, caller);
-        let answer = call.run(self);
+        let tool = self.asking().ok().and_then(|caller| caller.tool.clone());
+        let answer = match tool {
+            Some(seat) => tool::rules::run(&seat, self, call),
+            None => call.run(self),
+        };
         self.caller = mine;
         answer
+    }
+
+    /// Whether the judge that asks has its event open on this vCPU.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.answering == Some(self.caller)
+    }
+
+    /// The number of the judge that asks.
+    pub(crate) const fn caller(&self) -> usize {
+        self.caller
+    }
+
+    /// Serves letters until every tool has gone, or has had its time to.
+    pub(crate) fn linger(&mut self) {
+        while let Some(until) = self.shared.tools_gone_by() {
+            match self.mailbox().wait(Some(until)) {
+                Some(mail) => self.serve(mail),
+                None => self.shared.hang_up_overdue(),
+            }
+        }
+    }
+
+    /// Runs a command for the VM that the tool's session has let through the gate.
+    pub(crate) fn run_admitted(&mut self, caller: usize, call: VmCall) -> Result<VmReply, Refusal> {
+        self.caller = caller;
+        call.run(self)
     }
 
     fn asking(&self) -> Result<&Caller, Refusal> {

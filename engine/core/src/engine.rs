@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
-use oriel_machine::{ArmError, End, Kicker, Parts, Vcpu};
+use oriel_machine::{ArmError, End, Kicker, Machine, Parts, Vcpu};
 use oriel_policy::{Host, Slot, Store};
 use oriel_protocol::{
-    EventSet, Filter, Grant, Observation, Refusal, Request,
+    EventKind, EventSet, Filter, Grant, Observation, Refusal, Request,
     commands::{self, VcpuReply},
 };
 use thiserror::Error;
@@ -28,6 +28,7 @@ use crate::{
     station::Station,
     thread,
     time::Time,
+    tool,
 };
 
 /// A judge to be: what the engine asks for when the VM starts.
@@ -46,6 +47,8 @@ pub struct Candidate {
     pub store: Arc<Store>,
     /// How often the clock calls it; none: never.
     pub tick: Option<Duration>,
+    /// Where it is hooked, if it is a KVMI tool.
+    pub tool: Option<Arc<tool::Seat>>,
     /// Makes the judge of one vCPU, or of the clock; its thread calls policies with this slot.
     pub make: MakeJudge,
 }
@@ -175,7 +178,9 @@ impl Engine {
             settings,
         } = self;
         let Parts { machine, vcpus } = parts;
-        let holdings = candidates.iter().map(declared).collect();
+        let reported = reported(&*machine);
+        let holdings = candidates.iter().map(|one| declared(one, reported));
+        let holdings = holdings.collect();
         let shared = Arc::new(Shared {
             ledger: Ledger::new(machine.clone(), holdings)?,
             mailboxes: mailboxes(&vcpus, &candidates),
@@ -189,6 +194,7 @@ impl Engine {
             end: std::sync::OnceLock::new(),
             judged: AtomicU64::new(0),
         });
+        seat_tools(&shared);
         shared.tell(|| Record::Start(start_record(&shared)));
         let stations = vcpus
             .into_iter()
@@ -202,14 +208,39 @@ impl Engine {
     }
 }
 
-/// One for each vCPU, then one for each clock.
+/// One for each vCPU, then one for each clock, then one for each tool.
 fn mailboxes(vcpus: &[Box<dyn Vcpu>], candidates: &[Candidate]) -> Vec<Mailbox<Mail>> {
     let kickers = vcpus.iter().map(|vcpu| vcpu.kicker());
     let nobody = candidates
         .iter()
         .filter(|one| one.tick.is_some())
         .map(|_| -> Arc<dyn Kicker> { Arc::new(Nobody) });
-    kickers.chain(nobody).map(Mailbox::new).collect()
+    let tools = candidates
+        .iter()
+        .filter_map(|one| one.tool.clone())
+        .map(|seat| -> Arc<dyn Kicker> { seat });
+    let all = kickers.chain(nobody).chain(tools);
+    all.map(Mailbox::new).collect()
+}
+
+/// Tells each tool's seat where it is.
+fn seat_tools(shared: &Arc<Shared>) {
+    let tools = shared.tools().count();
+    let first = shared.mailboxes.len() - tools;
+    let seats = shared.callers.iter().enumerate();
+    let seats = seats.filter_map(|(caller, one)| Some((caller, one.tool.as_ref()?)));
+    for ((caller, seat), mailbox) in seats.zip(first..) {
+        let mailbox = u32::try_from(mailbox).unwrap_or(u32::MAX);
+        seat.place(tool::Place { caller, mailbox }, shared);
+    }
+}
+
+/// The kinds that a machine raises.
+fn reported(machine: &dyn Machine) -> EventSet {
+    let kinds = EventKind::ALL.iter().copied();
+    kinds
+        .filter(|&kind| machine.capabilities().reports(kind))
+        .collect()
 }
 
 /// A clock for each judge that wants one.
@@ -248,7 +279,10 @@ fn check_names(candidates: &[Candidate]) -> Result<(), StartError> {
     Ok(())
 }
 
-fn declared(candidate: &Candidate) -> Holdings {
+fn declared(candidate: &Candidate, reported: EventSet) -> Holdings {
+    if let Some(seat) = &candidate.tool {
+        return seat.holdings(reported);
+    }
     let granted = |kind| candidate.grant.events.contains(kind);
     Holdings::declared(
         candidate
@@ -272,6 +306,7 @@ fn caller(candidate: &Candidate) -> Caller {
         grant: candidate.grant.clone(),
         judges: candidate.judges,
         store: candidate.store.clone(),
+        tool: candidate.tool.clone(),
     }
 }
 
@@ -463,6 +498,13 @@ impl VmHandle {
         )?;
         let answer = receive.recv_timeout(within).unwrap_or(Err(Refusal::Busy))?;
         R::from_reply(answer).ok_or(Refusal::Invalid)
+    }
+
+    /// The place of the KVMI tool of this name, for its connection to be hooked to.
+    pub fn tool(&self, name: &str) -> Option<tool::Port> {
+        let named = |seat: &&Arc<tool::Seat>| seat.name() == name;
+        let seat = self.shared.tools().find(named)?;
+        Some(tool::Port::new(seat.clone(), self.shared.clone()))
     }
 
     /// What policies have counted and measured, by the judge's number and the metric's name.

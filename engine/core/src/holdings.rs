@@ -2,6 +2,8 @@
 //!
 //! Owned by the [ledger](crate::ledger); a judge only ever changes its own.
 
+mod switches;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use oriel_machine::{Ranges, Wants};
@@ -11,6 +13,7 @@ use oriel_protocol::{
     events::{Breakpoint, Page},
     page,
 };
+pub use switches::Switches;
 
 /// The most filters, breakpoints or pages that one judge arms.
 pub const ARMED_MAX: usize = 65_536;
@@ -22,14 +25,53 @@ pub struct Holdings {
     filters: Vec<Filter>,
     /// Declared at the start: what is only observed.
     observations: Vec<Observation>,
-    /// Added and removed by the judge, each for a vCPU.
-    added: Vec<(u32, Filter)>,
+    /// Added and removed by the judge, each for a vCPU, or for all of them.
+    added: Vec<(Option<u32>, Filter)>,
     breakpoints: BTreeMap<u64, Gpa>,
     pages: BTreeMap<u64, PageRule>,
     singlestep: BTreeSet<u32>,
+    /// Of a KVMI tool; a policy has none, and hears all that it armed.
+    switches: Option<Switches>,
 }
 
 impl Holdings {
+    /// The holdings of a tool that has just hooked.
+    pub fn switched(switches: Switches) -> Self {
+        Self {
+            switches: Some(switches),
+            ..Self::default()
+        }
+    }
+
+    /// What a tool has switched on.
+    pub fn switches(&mut self) -> Option<&mut Switches> {
+        self.switches.as_mut()
+    }
+
+    /// Whether a tool has switched this kind on for a vCPU.
+    pub fn is_on(&self, vcpu: u32, kind: EventKind) -> bool {
+        self.switches
+            .as_ref()
+            .is_some_and(|switches| switches.is_on(vcpu, kind))
+    }
+
+    /// What a tool holds that has armed nothing.
+    pub fn blank(&self) -> Self {
+        Self {
+            switches: self.switches.as_ref().map(Switches::off),
+            ..Self::default()
+        }
+    }
+
+    /// What stays armed when a tool goes without wanting it undone: control registers and MSRs,
+    /// for its next session to find.
+    pub fn kept(&self) -> Self {
+        Self {
+            added: self.added.clone(),
+            ..self.blank()
+        }
+    }
+
     /// The holdings of a judge that declares these filters.
     pub fn declared(filters: Vec<Filter>, observations: Vec<Observation>) -> Self {
         Self {
@@ -46,10 +88,15 @@ impl Holdings {
 
     /// The filters of one kind on one vCPU.
     pub fn filters(&self, kind: EventKind, vcpu: u32) -> Box<[Filter]> {
+        match &self.switches {
+            Some(switches) if !switches.hears(vcpu, kind) => return Box::default(),
+            Some(_) if !Switches::needs_arming(kind) => return Box::new([Filter::any(kind)]),
+            Some(_) | None => {}
+        }
         let added = self
             .added
             .iter()
-            .filter(|(on, _)| *on == vcpu)
+            .filter(|(on, _)| on.is_none_or(|on| on == vcpu))
             .map(|(_, filter)| filter);
         self.filters
             .iter()
@@ -70,11 +117,11 @@ impl Holdings {
             .chain(self.added.iter().map(|(_, filter)| filter))
     }
 
-    /// Adds or removes one filter on one vCPU.
+    /// Adds or removes one filter on one vCPU, or on all of them.
     ///
     /// # Errors
     /// [`Refusal::Limit`] over [`ARMED_MAX`].
-    pub fn switch(&mut self, vcpu: u32, filter: Filter, on: bool) -> Result<(), Refusal> {
+    pub fn switch(&mut self, vcpu: Option<u32>, filter: Filter, on: bool) -> Result<(), Refusal> {
         self.added.retain(|known| *known != (vcpu, filter));
         if !on {
             return Ok(());
@@ -195,6 +242,9 @@ impl Holdings {
                 .entry(page::frame(rule.gpa))
                 .or_insert(Access::ALL);
             *allowed = allowed.intersection(rule.allowed);
+        }
+        if let Some(switches) = &self.switches {
+            switches.add_to(&mut wants.events);
         }
         wants.breakpoints.extend(self.breakpoints.values());
         wants.singlestep.extend(&self.singlestep);
@@ -351,15 +401,15 @@ mod tests {
             ..Filter::any(EventKind::Msr)
         };
         let mut holdings = Holdings::default();
-        assert_eq!(holdings.switch(0, filter, true), Ok(()));
-        assert_eq!(holdings.switch(0, filter, true), Ok(()));
+        assert_eq!(holdings.switch(Some(0), filter, true), Ok(()));
+        assert_eq!(holdings.switch(Some(0), filter, true), Ok(()));
         assert_eq!(
             holdings.filters(EventKind::Msr, 1).len(),
             0,
             "another vCPU's"
         );
         assert_eq!(holdings.filters(EventKind::Msr, 0).len(), 1);
-        assert_eq!(holdings.switch(0, filter, false), Ok(()));
+        assert_eq!(holdings.switch(Some(0), filter, false), Ok(()));
         assert!(holdings.judges().is_empty());
     }
 }

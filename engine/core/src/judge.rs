@@ -26,6 +26,17 @@ pub trait Judge: Send {
         (Ruling::CONTINUE, desk)
     }
 
+    /// Is called before the guest is entered, once for each time that it asked for it: the vCPU is
+    /// out of the guest, and no event waits for a verdict.
+    fn attend(&mut self, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
+        (Ruling::CONTINUE, desk)
+    }
+
+    /// Whether it may keep a vCPU waiting: then its time is not that of the event's other judges.
+    fn is_patient(&self) -> bool {
+        false
+    }
+
     /// Is told of something that takes no answer.
     fn notice(
         &mut self,

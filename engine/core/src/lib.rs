@@ -20,6 +20,7 @@
 //! | [`ledger`] | who has armed what | delivers events |
 //! | [`judge`] | what a judge is | knows Wasm |
 //! | [`policies`] | policies as judges | merges verdicts |
+//! | [`tool`] | KVMI tools as judges: a session over a socket | dials |
 //! | [`record`], [`lines`] | what is told about all this | holds up a vCPU |
 
 pub mod clock;
@@ -38,6 +39,7 @@ pub mod record;
 pub mod round;
 pub mod shared;
 pub mod station;
+pub mod tool;
 
 mod absent;
 mod failure;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::{
     effect::effect,
-    record::{Alert, CLOCK, Failed, Judged, LogLine, Record, Refused},
+    record::{Alert, CLOCK, Failed, Judged, LogLine, Record, Refused, Visit},
 };
 
 /// The version of the format, in every line.
@@ -27,6 +27,7 @@ pub fn line(identity: &Identity, record: &Record) -> String {
         Record::Refusal(refused) => ("refusal", refusal(refused)),
         Record::Failure(failed) => ("failure", failure(failed)),
         Record::Log(written) => ("log", log(written)),
+        Record::Tool(visit) => ("tool", tool(visit)),
         Record::Report {
             vcpu,
             time_ns,
@@ -126,6 +127,13 @@ fn log(line: &LogLine) -> Json {
     fields.insert("level".to_owned(), json!(line.level));
     fields.insert("message".to_owned(), json!(line.message));
     Json::Object(fields)
+}
+
+fn tool(visit: &Visit) -> Json {
+    let state = if visit.hooked { "hooked" } else { "gone" };
+    json!({
+        "time_ns": visit.time_ns, "judge": &*visit.judge, "state": state, "detail": visit.detail,
+    })
 }
 
 fn stamp(moment: Moment) -> Map<String, Json> {

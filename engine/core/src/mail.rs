@@ -4,6 +4,7 @@ use oriel_machine::End;
 use oriel_protocol::{
     Refusal,
     commands::{VcpuCall, VcpuReply},
+    kvmi::EventReply,
 };
 
 /// Where an answer goes.
@@ -36,6 +37,24 @@ pub(crate) enum Mail {
     Answer(u64, Answer),
     /// Your turn with a shared instance may have come.
     Turn,
+    /// A tool wants a `pause` event of its own.
+    Attend {
+        /// Which judge it is.
+        caller: usize,
+        /// Told when the vCPU is out.
+        reply: ReplyTo<Result<(), Refusal>>,
+    },
+    /// A tool has answered an event.
+    Verdict {
+        /// Which judge it is.
+        caller: usize,
+        /// Which event.
+        seq: u32,
+        /// What it said.
+        reply: EventReply,
+    },
+    /// A tool is gone, and what it had armed is undone.
+    HungUp,
     /// The VM ends.
     Stop(End),
 }
@@ -65,8 +84,9 @@ impl Mail {
     pub(crate) fn refuse(self, refusal: Refusal) {
         match self {
             Self::Call { reply, .. } => reply(Err(refusal)),
-            Self::Pause { reply, .. } => reply(Err(refusal)),
+            Self::Pause { reply, .. } | Self::Attend { reply, .. } => reply(Err(refusal)),
             Self::Resume { .. } | Self::Answer(..) | Self::Turn | Self::Stop(_) => {}
+            Self::Verdict { .. } | Self::HungUp => {}
         }
     }
 }
@@ -79,6 +99,9 @@ impl std::fmt::Debug for Mail {
             Self::Resume { by } => write!(out, "Resume({by:?})"),
             Self::Answer(ticket, _) => write!(out, "Answer({ticket})"),
             Self::Turn => out.write_str("Turn"),
+            Self::Attend { caller, .. } => write!(out, "Attend({caller})"),
+            Self::Verdict { caller, seq, .. } => write!(out, "Verdict({caller}, {seq})"),
+            Self::HungUp => out.write_str("HungUp"),
             Self::Stop(end) => write!(out, "Stop({end})"),
         }
     }

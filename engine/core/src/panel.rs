@@ -177,6 +177,20 @@ impl Panel {
         desk
     }
 
+    /// Lets the judge of this number act, outside of any event.
+    pub fn attend(&mut self, judge: usize, mut desk: Box<Desk>) -> (Ruling, Box<Desk>) {
+        let moment = self.moment(&desk);
+        let Some(seat) = self.seats.get_mut(judge) else {
+            return (Ruling::CONTINUE, desk);
+        };
+        desk.open(judge, moment);
+        let (ruling, mut desk) = seat.judge.attend(desk);
+        desk.close();
+        self.shared
+            .tell_lapse(&seat.name, moment, Some(EventKind::Pause), &ruling);
+        (ruling, desk)
+    }
+
     /// Takes what the ledger holds now.
     fn refresh(&mut self) {
         let (generation, holdings) = self.shared.ledger.snapshot();

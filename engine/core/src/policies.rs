@@ -38,6 +38,7 @@ pub fn candidate(host: &Arc<Host>, policy: &Arc<Policy>, store: Arc<Store>) -> C
         observations: policy.observations().to_vec(),
         store,
         tick: policy.tick(),
+        tool: None,
         make: Box::new(make),
     }
 }

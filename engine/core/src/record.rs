@@ -35,6 +35,8 @@ pub enum Record {
     Failure(Failed),
     /// A judge's log line.
     Log(LogLine),
+    /// A KVMI tool has come or gone.
+    Tool(Visit),
     /// The guest reported a number.
     Report {
         /// Which vCPU.
@@ -144,6 +146,19 @@ pub struct LogLine {
     pub level: Level,
     /// What.
     pub message: String,
+}
+
+/// A KVMI tool has come or gone.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    /// Who.
+    pub judge: Arc<str>,
+    /// When, in nanoseconds since the start.
+    pub time_ns: u64,
+    /// It is hooked now; else it is gone.
+    pub hooked: bool,
+    /// The dialect that it is spoken to, or why it is gone.
+    pub detail: String,
 }
 
 /// Keeps every record, for tests.

@@ -5,7 +5,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use oriel_machine::{End, Machine};
@@ -20,13 +20,14 @@ use crate::{
     metrics::Metrics,
     record::{Record, Sink},
     time::Time,
+    tool::Seat,
 };
 
 /// What all threads of one VM share.
 pub struct Shared {
     pub(crate) machine: Arc<dyn Machine>,
     pub(crate) ledger: Ledger,
-    /// One a vCPU, then one a clock.
+    /// One a vCPU, then one a clock, then one a tool.
     pub(crate) mailboxes: Vec<Mailbox<Mail>>,
     /// How many vCPUs there are.
     pub(crate) vcpus: u32,
@@ -51,6 +52,8 @@ pub struct Caller {
     pub judges: EventSet,
     /// What it remembers.
     pub store: Arc<Store>,
+    /// Where it is hooked, if it is a KVMI tool.
+    pub tool: Option<Arc<Seat>>,
 }
 
 /// Bounds on waiting.
@@ -62,6 +65,8 @@ pub struct Settings {
     pub turn: Duration,
     /// CPU time that all policies together have for one event.
     pub round: Duration,
+    /// The VM begins paused, until every vCPU is resumed.
+    pub held: bool,
 }
 
 impl Default for Settings {
@@ -71,6 +76,7 @@ impl Default for Settings {
             other_vcpu: Duration::from_millis(200),
             turn: Duration::from_secs(1),
             round: Duration::from_millis(20),
+            held: false,
         }
     }
 }
@@ -112,6 +118,31 @@ impl Shared {
                 unread.refuse(Refusal::Gone);
                 Refusal::Gone
             })
+    }
+
+    /// The KVMI tools that there are places for.
+    pub(crate) fn tools(&self) -> impl Iterator<Item = &Arc<Seat>> {
+        self.callers
+            .iter()
+            .filter_map(|caller| caller.tool.as_ref())
+    }
+
+    /// When the next of the tools that are still hooked has to be gone; none: all are.
+    pub(crate) fn tools_gone_by(&self) -> Option<Instant> {
+        self.tools().filter_map(|seat| seat.gone_by()).min()
+    }
+
+    /// Hangs up on tools that have had their time.
+    pub(crate) fn hang_up_overdue(&self) {
+        self.tools().for_each(|seat| seat.hang_up_overdue());
+    }
+
+    /// Tells every vCPU that a tool is gone.
+    pub(crate) fn tell_hung_up(&self) {
+        for vcpu in 0..self.vcpus {
+            // One that has ended waits for nobody.
+            let _ = self.post(vcpu, Mail::HungUp);
+        }
     }
 
     /// Ends the VM: the first reason counts, and every vCPU is told.

@@ -23,6 +23,7 @@ use crate::{
     desk::Desk,
     engine::Candidate,
     judge::Bench,
+    mail::Mail,
     panel::{Panel, Seat},
     shared::Shared,
 };
@@ -54,24 +55,33 @@ impl Station {
             slot.clone(),
             candidates.iter().map(make).collect(),
         );
+        let mut desk = Desk::new(vcpu, shared.clone());
+        if shared.settings.held {
+            desk.hold_at_start();
+        }
         Self {
-            desk: Some(Desk::new(vcpu, shared.clone())),
+            desk: Some(desk),
             panel,
             shared: shared.clone(),
             left: false,
         }
     }
 
-    /// Lets every judge get ready, before the first event, and tells of the vCPU.
+    /// Lets every judge get ready, before the first event; stays here while the VM is held at its
+    /// start, because tools hook meanwhile; tells of the vCPU.
     pub fn ready(&mut self) {
         self.lend(|panel, desk| ((), panel.ready(desk)));
-        self.notice(EventKind::CreateVcpu);
+        self.stay_out();
+        if !self.desk().is_ending() {
+            self.notice(EventKind::CreateVcpu);
+        }
     }
 
     /// What comes before each entry into the guest: reads the mailbox, stays here while somebody
-    /// keeps the vCPU out, and makes the register writes of judges real. Says how the VM ends if
-    /// the guest is not to be entered any more; then [`leave`](Self::leave).
-    pub fn board(&mut self, verdict: &Verdict) -> Option<End> {
+    /// keeps the vCPU out, lets judges act that have asked to, and makes their register writes
+    /// real. The verdict is the one that the entry is to carry out; none if it has been. Says how
+    /// the VM ends if the guest is not to be entered any more; then [`leave`](Self::leave).
+    pub fn board(&mut self, verdict: Option<&Verdict>) -> Option<End> {
         loop {
             let desk = self.desk();
             // This order loses no letter: one that comes after the drain has kicked again.
@@ -80,26 +90,53 @@ impl Station {
             if let Some(end) = desk.take_ending() {
                 return Some(end);
             }
-            if !desk.is_paused() {
+            if desk.is_paused() {
+                self.notice(EventKind::Pause);
+                self.stay_out();
+                continue;
+            }
+            if verdict == Some(&Verdict::Crash) {
+                return Some(End::Stopped);
+            }
+            if !desk.wants_attention() {
                 break;
             }
-            self.wait_for_resume();
-        }
-        if *verdict == Verdict::Crash {
-            return Some(End::Stopped);
+            if verdict.is_some() {
+                // It is carried out first, and nothing further is run.
+                desk.machine_vcpu().kicker().kick();
+                break;
+            }
+            self.attend();
         }
         self.desk().settle();
         None
     }
 
-    fn wait_for_resume(&mut self) {
-        self.notice(EventKind::Pause);
-        let desk = self.desk();
-        // The notice may have read the mailbox, so this comes before any waiting.
-        while desk.is_paused() && !desk.is_ending() {
-            if let Some(mail) = desk.mailbox().wait(None) {
+    /// Stays out of the guest until the last pause is over, or the VM ends.
+    fn stay_out(&mut self) {
+        loop {
+            // A notice may have read the mailbox, so this comes before any waiting.
+            let desk = self.desk();
+            if !desk.is_paused() || desk.is_ending() {
+                return;
+            }
+            if desk.wants_attention() {
+                self.attend();
+            } else if let Some(mail) = desk.mailbox().wait(None) {
                 desk.serve(mail);
             }
+        }
+    }
+
+    /// Lets judges act that asked for it while the vCPU ran. The VM ends if one of them says so.
+    fn attend(&mut self) {
+        while let Some(judge) = self.desk().take_attention() {
+            let ruling = self.lend(|panel, desk| panel.attend(judge, desk));
+            if *ruling.verdict() == Verdict::Crash {
+                return self.desk().serve(Mail::Stop(End::Stopped));
+            }
+            // Commands come before the next pause, whoever sent them.
+            self.desk().drain();
         }
     }
 
@@ -112,6 +149,8 @@ impl Station {
             .fetch_add(self.events(), Ordering::Relaxed);
         self.shared.end(end);
         self.notice(EventKind::Unhook);
+        // It goes on answering as long as a tool undoes what it did.
+        self.desk().linger();
         self.desk().shut();
     }
 

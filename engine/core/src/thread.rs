@@ -1,6 +1,7 @@
 //! A vCPU's thread: enter the guest, judge what happened, enter again.
 //!
-//! The verdict on the last event is data that waits until the guest is entered.
+//! The verdict on the last event is data that waits until the guest is entered; there is none once
+//! it has been carried out.
 
 use oriel_machine::{End, Exit};
 use oriel_protocol::{Event, Verdict, events::EventClass};
@@ -10,17 +11,18 @@ use crate::station::Station;
 /// Runs a vCPU until the VM ends.
 pub(crate) fn run(mut station: Station) {
     station.ready();
-    let mut verdict = Verdict::Continue;
+    let mut verdict = None;
     let end = loop {
-        if let Some(end) = station.board(&verdict) {
+        if let Some(end) = station.board(verdict.as_ref()) {
             break end;
         }
-        verdict = match station.desk().machine_vcpu().enter(verdict) {
-            Ok(Exit::Event(event)) => answer(&mut station, &event),
-            Ok(Exit::Kicked) => Verdict::Continue,
+        let entered = verdict.take().unwrap_or_default();
+        match station.desk().machine_vcpu().enter(entered) {
+            Ok(Exit::Event(event)) => verdict = Some(answer(&mut station, &event)),
+            Ok(Exit::Kicked) => {}
             Ok(Exit::Ended(end)) => break end,
             Err(error) => break End::Failed(chain(&error)),
-        };
+        }
     };
     station.leave(&end);
 }

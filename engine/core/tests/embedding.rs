@@ -81,7 +81,9 @@ impl Vmm {
         };
         // SAFETY: the region is the whole mapping of `memory`, which `Vmm` keeps longer than the VM.
         unsafe { vm.set_user_memory_region(region) }.unwrap();
-        let vcpus = (0..VCPUS).map(|index| vcpu(&kvm, &vm, index as u64)).collect();
+        let vcpus = (0..VCPUS)
+            .map(|index| vcpu(&kvm, &vm, index as u64))
+            .collect();
         Some(Self {
             vcpus,
             vm,
@@ -167,13 +169,13 @@ fn to_the_end(mut station: Station, fd: &mut VcpuFd) -> End {
 
 /// At most so many rounds of the loop.
 fn turns(station: &mut Station, fd: &mut VcpuFd, rounds: u64) -> End {
-    let mut verdict = Verdict::Continue;
+    let mut verdict = None;
     for _ in 0..rounds {
-        if let Some(end) = station.board(&verdict) {
+        if let Some(end) = station.board(verdict.as_ref()) {
             return end;
         }
         let vcpu: &mut EmbeddedVcpu = station.vcpu().unwrap();
-        vcpu.apply(&NoDevices, std::mem::take(&mut verdict))
+        vcpu.apply(&NoDevices, verdict.take().unwrap_or_default())
             .unwrap();
         let next = match vcpu.ready().unwrap() {
             Ready::Run => vcpu.ran(fd.run().map(drop)).unwrap(),
@@ -183,7 +185,7 @@ fn turns(station: &mut Station, fd: &mut VcpuFd, rounds: u64) -> End {
             continue;
         }
         match vcpu.decode(&NoDevices).unwrap() {
-            Seen::Event(event) => verdict = station.judge(&event),
+            Seen::Event(event) => verdict = Some(station.judge(&event)),
             Seen::Handled => {}
             Seen::NotOurs(exit) => panic!("{exit:?}"),
         }
@@ -201,6 +203,7 @@ fn judge(answer: impl Fn(u32) -> Verdict + Clone + Send + Sync + 'static) -> Can
         observations: vec![],
         store: Arc::default(),
         tick: None,
+        tool: None,
         make: Box::new(move |_, _| -> Box<dyn Judge> {
             let answer = answer.clone();
             Box::new(Native(

@@ -1,6 +1,6 @@
 //! What was typed. Nothing here looks at the machine or opens a file.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
@@ -112,6 +112,64 @@ pub(crate) struct RunArgs {
     /// [default: stdout; stderr with `--events -`].
     #[arg(long, value_name = "stdout|stderr|FILE|none")]
     pub(crate) serial: Option<String>,
+    #[command(flatten)]
+    pub(crate) tools: ToolArgs,
+}
+
+/// KVMI tools. What is said of them goes for all, those of the configuration included.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "KVMI tools")]
+pub(crate) struct ToolArgs {
+    /// A tool that listens there, for Oriel to connect to; may be given several times.
+    #[arg(long = "tool", value_name = "[NAME=]unix:PATH|vsock:CID:PORT")]
+    pub(crate) tools: Vec<String>,
+    /// The dialect that tools speak [default: v7].
+    #[arg(long, value_name = "rfc6|v6|v7|v12")]
+    pub(crate) dialect: Option<String>,
+    /// A file with the secret that tools have to know.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tool_cookie: Option<PathBuf>,
+    /// The commands that tools may send, by name, separated by commas [default: all].
+    #[arg(long, value_name = "LIST|all")]
+    pub(crate) allow_commands: Option<String>,
+    /// The events that tools may hear, by name, separated by commas [default: all].
+    #[arg(long, value_name = "LIST|all")]
+    pub(crate) allow_events: Option<String>,
+    /// How long to wait before connecting again; 0: never [default: 5].
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) reconnect: Option<Duration>,
+    /// Hold the guest until the tools have hooked and been quiet for 100 ms, for so long at the
+    /// most [default: 0].
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) tool_wait: Option<Duration>,
+    /// How long a tool may take to answer an event, counted from its last message [default: 5].
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) tool_deadline: Option<Duration>,
+    /// The same while it has a vCPU paused [default: 60].
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) tool_pause_limit: Option<Duration>,
+    /// What answers for a tool that does not answer in time [default: continue].
+    #[arg(long, value_enum)]
+    pub(crate) tool_on_failure: Option<OnFailure>,
+    /// Leave breakpoint bytes (0xCC) that a tool wrote where they are when it goes.
+    #[arg(long)]
+    pub(crate) no_restore_breakpoints: bool,
+}
+
+/// What answers for a tool that does not answer in time.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnFailure {
+    /// The guest goes on as if the tool were not there.
+    Continue,
+    /// The VM is stopped.
+    Crash,
+}
+
+/// Seconds, perhaps with a fraction.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.parse::<f64>().map_err(|error| error.to_string())?;
+    Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
 }
 
 #[derive(Debug, clap::Args)]

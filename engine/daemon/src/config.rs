@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, path::Path, path::PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use oriel_protocol::Dialect;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::args::MachineKind;
+use crate::args::{MachineKind, OnFailure};
 
 /// A configuration file.
 #[derive(Debug, Default, Deserialize)]
@@ -16,9 +17,8 @@ pub(crate) struct Config {
     pub(crate) vm: VmConfig,
     #[serde(default, rename = "policy")]
     pub(crate) policies: Vec<PolicyConfig>,
-    /// Its place in the schema; refused until tools can attach.
     #[serde(default, rename = "tool")]
-    tools: Vec<toml::Table>,
+    pub(crate) tools: Vec<ToolConfig>,
 }
 
 /// `[vm]`
@@ -36,6 +36,8 @@ pub(crate) struct VmConfig {
     pub(crate) memory_mib: Option<u64>,
     pub(crate) events: Option<String>,
     pub(crate) serial: Option<String>,
+    /// Seconds.
+    pub(crate) tool_wait: Option<f64>,
 }
 
 /// `[[policy]]`
@@ -49,6 +51,27 @@ pub(crate) struct PolicyConfig {
     pub(crate) config: BTreeMap<String, toml::Value>,
 }
 
+/// `[[tool]]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct ToolConfig {
+    /// `unix:PATH` or `vsock:CID:PORT`.
+    pub(crate) address: String,
+    pub(crate) name: Option<String>,
+    pub(crate) dialect: Option<Dialect>,
+    pub(crate) cookie: Option<PathBuf>,
+    pub(crate) allow_commands: Option<GrantConfig>,
+    pub(crate) allow_events: Option<GrantConfig>,
+    /// Seconds.
+    pub(crate) reconnect: Option<f64>,
+    /// Seconds.
+    pub(crate) deadline: Option<f64>,
+    /// Seconds.
+    pub(crate) pause_limit: Option<f64>,
+    pub(crate) on_failure: Option<OnFailure>,
+    pub(crate) restore_breakpoints: Option<bool>,
+}
+
 /// What a policy may see and do.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(untagged)]
@@ -57,6 +80,18 @@ pub(crate) enum GrantConfig {
     Word(String),
     /// Rights and kinds of event.
     List(Vec<String>),
+}
+
+impl ToolConfig {
+    /// Relative paths count from the configuration's directory.
+    fn settle_paths(&mut self, base: &Path) {
+        if let Some(path) = self.address.strip_prefix("unix:") {
+            self.address = format!("unix:{}", base.join(path).display());
+        }
+        if let Some(cookie) = &mut self.cookie {
+            *cookie = base.join(&*cookie);
+        }
+    }
 }
 
 impl Config {
@@ -69,6 +104,9 @@ impl Config {
         let base = path.parent().unwrap_or(Path::new(""));
         for policy in &mut config.policies {
             policy.file = base.join(&policy.file);
+        }
+        for tool in &mut config.tools {
+            tool.settle_paths(base);
         }
         let vm = &mut config.vm;
         if let Some(initrd) = &mut vm.initrd {
@@ -94,11 +132,7 @@ impl Config {
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
-        let config: Self = toml::from_str(text)?;
-        if !config.tools.is_empty() {
-            bail!("[[tool]]: this version cannot attach KVMI tools; take the section out");
-        }
-        Ok(config)
+        Ok(toml::from_str(text)?)
     }
 }
 
@@ -146,8 +180,20 @@ mod tests {
     }
 
     #[test]
-    fn tools_are_refused_in_words() {
-        let error = Config::parse("[[tool]]\nconnect = \"unix:a\"").unwrap_err();
-        assert!(error.to_string().contains("[[tool]]"), "{error}");
+    fn a_tools_paths_count_from_the_file() {
+        let text = r#"
+            [[tool]]
+            address = "unix:run/tool.sock"
+            cookie = "secret"
+            dialect = "v12"
+            allow-events = ["cr"]
+            reconnect = 0.0
+        "#;
+        let mut tool = Config::parse(text).unwrap().tools.remove(0);
+        tool.settle_paths(Path::new("/etc/oriel"));
+        assert_eq!(tool.address, "unix:/etc/oriel/run/tool.sock");
+        assert_eq!(tool.cookie.as_deref(), Some(Path::new("/etc/oriel/secret")));
+        assert_eq!(tool.dialect, Some(Dialect::V12));
+        assert_eq!(tool.reconnect, Some(0.0));
     }
 }

@@ -13,6 +13,7 @@ mod output;
 mod plan;
 mod serial;
 mod signals;
+mod tools;
 
 use std::{io::IsTerminal, process::ExitCode};
 

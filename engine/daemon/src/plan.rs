@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -14,6 +15,7 @@ use uuid::Uuid;
 use crate::{
     args::{MachineKind, RunArgs},
     config::{Config, GrantConfig, PolicyConfig},
+    tools::{self, ToolPlan},
 };
 
 /// What was typed makes no sense.
@@ -34,9 +36,18 @@ pub(crate) struct Plan {
     pub(crate) uuid: Option<Uuid>,
     pub(crate) vcpus: Option<u32>,
     pub(crate) memory_mib: Option<u64>,
-    pub(crate) policies: Vec<PolicyPlan>,
     pub(crate) events: Option<String>,
     pub(crate) serial: String,
+    pub(crate) judges: Judges,
+}
+
+/// Who watches.
+#[derive(Debug, Default)]
+pub(crate) struct Judges {
+    pub(crate) policies: Vec<PolicyPlan>,
+    pub(crate) tools: Vec<ToolPlan>,
+    /// How long the guest is held for the tools to be ready.
+    pub(crate) tool_wait: Duration,
 }
 
 /// A policy to be loaded.
@@ -72,7 +83,13 @@ impl Plan {
             policies.push(PolicyPlan::typed(typed)?);
         }
         apply_flags(&mut policies, &args.grants, &args.policy_configs)?;
+        let tools = tools::plans(config.tools, &args.tools)?;
         let vm = config.vm;
+        let tool_wait = match args.tools.tool_wait {
+            Some(typed) => typed,
+            None => Duration::try_from_secs_f64(vm.tool_wait.unwrap_or(0.0))
+                .context("[vm] tool-wait is a number of seconds")?,
+        };
         let events = args.events.or(vm.events);
         let serial = args
             .serial
@@ -94,9 +111,13 @@ impl Plan {
             uuid: vm.uuid,
             vcpus: args.vcpus.or(vm.vcpus),
             memory_mib: args.memory.or(vm.memory_mib),
-            policies,
             events,
             serial,
+            judges: Judges {
+                policies,
+                tools,
+                tool_wait,
+            },
         };
         plan.check_devices()?;
         Ok(plan)
@@ -321,18 +342,30 @@ mod tests {
     #[test]
     fn a_policy_is_named_after_its_file_unless_named() {
         let plan = typed(&["a/guard.wasm", "second=b.wasm"], &[]).unwrap();
-        let names: Vec<_> = plan.policies.iter().map(|policy| &*policy.name).collect();
+        let names: Vec<_> = plan
+            .judges
+            .policies
+            .iter()
+            .map(|policy| &*policy.name)
+            .collect();
         assert_eq!(names, ["guard", "second"]);
     }
 
     #[test]
     fn a_grant_names_rights_and_events() {
         let plan = typed(&["guard.wasm"], &["guard=msr, alert"]).unwrap();
-        let grant = plan.policies[0].grant.as_ref().unwrap();
+        let grant = plan.judges.policies[0].grant.as_ref().unwrap();
         assert_eq!(grant.rights, [Right::Log, Right::Alert]);
         assert_eq!(grant.events, Some([EventKind::Msr].into_iter().collect()));
         let rights_only = typed(&["guard.wasm"], &["guard=alert"]).unwrap();
-        assert_eq!(rights_only.policies[0].grant.as_ref().unwrap().events, None);
+        assert_eq!(
+            rights_only.judges.policies[0]
+                .grant
+                .as_ref()
+                .unwrap()
+                .events,
+            None
+        );
     }
 
     #[test]

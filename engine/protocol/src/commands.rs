@@ -11,7 +11,7 @@ pub mod vm;
 
 use serde::Serialize;
 
-use crate::{Numbers, Refusal, Right};
+use crate::{Dialect, Numbers, Refusal, Right};
 pub use service::{ServiceCall, ServiceHandler, ServiceId, ServiceReply};
 pub use vcpu::{VcpuCall, VcpuHandler, VcpuId, VcpuReply};
 pub use vm::{VmCall, VmHandler, VmId, VmReply};
@@ -109,6 +109,12 @@ impl CommandId {
         }
     }
 
+    /// The command of this number in this dialect.
+    pub fn of(dialect: Dialect, number: u16) -> Option<Self> {
+        let vm = VmId::of(dialect, number).map(Self::Vm);
+        vm.or_else(|| VcpuId::of(dialect, number).map(Self::Vcpu))
+    }
+
     /// The right of a policy that carries it; none: only tools have it.
     pub const fn right(self) -> Option<Right> {
         match self {
@@ -135,7 +141,6 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::Dialect;
 
     #[test]
     fn names_are_one_each() {
@@ -154,6 +159,15 @@ mod tests {
                 .collect();
             let unique: HashSet<_> = numbers.iter().collect();
             assert_eq!(unique.len(), numbers.len(), "{dialect:?}");
+            for number in 0..=u16::MAX {
+                let named = CommandId::of(dialect, number);
+                assert_eq!(
+                    named.is_some(),
+                    unique.contains(&number),
+                    "{dialect:?} {number}"
+                );
+                assert!(named.is_none_or(|id| id.numbers().of(dialect) == Some(number)));
+            }
         }
     }
 

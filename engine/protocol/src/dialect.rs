@@ -17,6 +17,21 @@ pub enum Dialect {
     V12,
 }
 
+impl Dialect {
+    /// Every dialect.
+    pub const ALL: [Self; 4] = [Self::Rfc6, Self::V6, Self::V7, Self::V12];
+
+    /// Its word in config, on the command line and in messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rfc6 => "rfc6",
+            Self::V6 => "v6",
+            Self::V7 => "v7",
+            Self::V12 => "v12",
+        }
+    }
+}
+
 /// A row's number in each dialect; none where the dialect lacks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Numbers(pub(crate) [Option<u16>; 4]);

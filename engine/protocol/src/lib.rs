@@ -17,6 +17,7 @@
 //! | [`grant`] | who may do what: masks over both tables, and the rights of policies |
 //! | [`refusal`] | the one way to say no |
 //! | [`capability`] | what a machine can do |
+//! | [`kvmi`] | the tables as bytes, and the session of a tool |
 //! | [`x86`] | registers and exceptions |
 //!
 //! To add a command or an event, read `docs/adding-a-command.md`.
@@ -32,6 +33,7 @@ pub mod field;
 pub mod filter;
 pub mod grant;
 pub mod identity;
+pub mod kvmi;
 pub mod page;
 pub mod refusal;
 mod set;

@@ -1,5 +1,7 @@
 //! The macros that read the tables. Nobody edits them to add a row.
 
+mod wire;
+
 /// One column entry: a number, or `_` where the dialect lacks the row.
 macro_rules! number {
     (_) => {
@@ -99,6 +101,8 @@ macro_rules! commands {
             }
         }
 
+        $crate::table::wire! { $scope $call $reply $id: $( $row [$rfc6 $v6 $v7 $v12] )* }
+
         #[doc = concat!("Whoever does the work of every [`", stringify!($call), "`].")]
         pub trait $handler: $( $crate::commands::Handle<$row> + )* {}
         impl<T: $( $crate::commands::Handle<$row> + )*> $handler for T {}
@@ -157,6 +161,8 @@ macro_rules! events {
             }
         }
 
+        $crate::table::wire_events! { $( $row [$rfc6 $v6 $v7 $v12] )* }
+
         impl EventData {
             /// Which kind it is.
             pub const fn kind(&self) -> EventKind {
@@ -172,4 +178,5 @@ macro_rules! events {
     };
 }
 
+pub(crate) use wire::{spoken, wire, wire_events};
 pub(crate) use {commands, events, number, right};

@@ -19,29 +19,43 @@ impl Desk {
     fn switch<R: Request>(&self, filter: Filter, on: bool) -> Result<(), Refusal> {
         self.admit_arming(R::ID, filter.kind)?;
         let vcpu = self.index();
-        self.shared
-            .ledger
-            .change(self.caller, |holdings| holdings.switch(vcpu, filter, on))
+        self.shared.ledger.change(self.caller, |holdings| {
+            holdings.switch(Some(vcpu), filter, on)
+        })
     }
 }
 
+/// Only tools have switches; a policy's exports are what it hears.
 impl Handle<ControlVmEvents> for Desk {
     fn handle(&mut self, request: ControlVmEvents) -> Result<(), Refusal> {
         if !matches!(request.event, EventKind::Unhook | EventKind::CreateVcpu) {
             return Err(Refusal::Invalid);
         }
-        self.switch::<ControlVmEvents>(Filter::any(request.event), request.enable)
+        self.admit_arming(ControlVmEvents::ID, request.event)?;
+        self.shared.ledger.change(self.caller, |holdings| {
+            let switches = holdings.switches().ok_or(Refusal::Denied)?;
+            switches.set_everywhere(request.event, request.enable);
+            Ok(())
+        })
     }
 }
 
+/// What the machine cannot report is switched all the same, as on a KVMI kernel: the command that
+/// arms it says no, and tools rely on that.
 impl Handle<ControlEvents> for Desk {
     fn handle(&mut self, request: ControlEvents) -> Result<(), Refusal> {
-        match request.event.class() {
-            EventClass::Vcpu => {
-                self.switch::<ControlEvents>(Filter::any(request.event), request.enable)
-            }
-            EventClass::Notice | EventClass::Wire => Err(Refusal::Invalid),
+        let kind = request.event;
+        let here = [EventKind::Pause, EventKind::CommandError].contains(&kind);
+        if kind.class() != EventClass::Vcpu && !here {
+            return Err(Refusal::Invalid);
         }
+        self.admit_arming(ControlEvents::ID, kind)?;
+        let vcpu = self.index();
+        self.shared.ledger.change(self.caller, |holdings| {
+            let switches = holdings.switches().ok_or(Refusal::Denied)?;
+            switches.set(vcpu, kind, request.enable);
+            Ok(())
+        })
     }
 }
 
@@ -88,6 +102,32 @@ impl Handle<ControlSinglestep> for Desk {
             holdings.step(vcpu, request.enable);
             Ok(())
         })
+    }
+}
+
+/// What a tool's judge arms by itself.
+impl Desk {
+    /// Expects the `trap` that an injection brings about, or no longer.
+    pub(crate) fn await_trap(&self, on: bool) -> Result<(), Refusal> {
+        let vcpu = self.index();
+        self.shared.ledger.change(self.caller, |holdings| {
+            let switches = holdings.switches().ok_or(Refusal::Denied)?;
+            switches.await_trap(vcpu, on);
+            Ok(())
+        })
+    }
+
+    /// Steps this vCPU for one instruction, or no longer; whether that is new.
+    pub(crate) fn step_once(&self, on: bool) -> bool {
+        let vcpu = self.index();
+        let changed = self.shared.ledger.change(self.caller, |holdings| {
+            if !holdings.is_on(vcpu, EventKind::Singlestep) || holdings.steps(vcpu) == on {
+                return Err(Refusal::Conflict);
+            }
+            holdings.step(vcpu, on);
+            Ok(())
+        });
+        changed.is_ok()
     }
 }
 

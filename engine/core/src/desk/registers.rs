@@ -6,13 +6,14 @@ use oriel_protocol::{
         GetCpuid, GetGeneral, GetMsr, GetMtrrType, GetRegister, GetRegisters, GetVcpuInfo, GetXcr,
         GetXsave, Registers, SetMsr, SetRegister, SetRegisters, SetXsave,
     },
+    kvmi::Snapshot,
     x86::{CpuidLeaf, General, Register, Special},
 };
 
 use super::Desk;
 
-/// The most MSRs that one command reads.
-const MSRS_MAX: usize = 256;
+/// The most MSRs that one command reads: what fits into a message of KVMI's.
+const MSRS_MAX: usize = 481;
 /// The size of the XSAVE area that commands carry (KVMI's `kvm_xsave`).
 const XSAVE_MAX: usize = 4096;
 
@@ -29,6 +30,17 @@ impl Desk {
         let mut special = self.vcpu.special()?;
         self.staged.overlay_special(&mut special);
         Ok(special)
+    }
+
+    /// The state that goes with an event to a tool; zero where an MSR cannot be read.
+    pub(crate) fn snapshot(&mut self) -> Result<Snapshot, Refusal> {
+        let msrs = Snapshot::MSRS.map(|msr| self.vcpu.msr(msr).unwrap_or(0));
+        Ok(Snapshot {
+            general: self.general()?,
+            special: self.special()?,
+            msrs,
+            view: 0,
+        })
     }
 
     fn set(&mut self, register: Register, value: u64) -> Result<(), Refusal> {

@@ -43,6 +43,11 @@ impl Staged {
         }
     }
 
+    /// Takes back what one judge has written.
+    pub(super) fn forget(&mut self, judge: usize) {
+        self.0.retain(|write| write.judge != judge);
+    }
+
     /// Shows the general registers as they will be.
     pub(super) fn overlay_general(&self, general: &mut General) {
         for write in &self.0 {

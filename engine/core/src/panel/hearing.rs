@@ -1,6 +1,9 @@
 //! One event before its judges: from the first that is asked to the verdict that stands.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use oriel_policy::Slot;
 use oriel_protocol::{Case, Event, Moment};
@@ -24,8 +27,10 @@ pub(super) struct Hearing<'a> {
     notes: Option<Notes>,
     /// Judges that failed, and begin anew afterwards.
     lapsed: Lapsed,
-    /// All judges of the event share its time.
-    _time: oriel_policy::Round<'a>,
+    slot: &'a Slot,
+    total: Duration,
+    /// All judges of the event share its time, but for those that wait for somebody else.
+    time: Option<oriel_policy::Round<'a>>,
 }
 
 #[derive(Default)]
@@ -39,14 +44,16 @@ impl<'a> Hearing<'a> {
     /// From here on the judges' time runs.
     pub(super) fn open(shared: &Shared, slot: &'a Slot, moment: Moment, event: &'a Event) -> Self {
         let notes = shared.sink.is_some().then(Notes::default);
-        let _time = slot.round(shared.settings.round);
+        let total = shared.settings.round;
         Self {
             event,
             moment,
             round: Round::new(event),
             notes,
             lapsed: None,
-            _time,
+            slot,
+            total,
+            time: Some(slot.round(total)),
         }
     }
 
@@ -72,11 +79,18 @@ impl<'a> Hearing<'a> {
         };
         desk.open(listener.judge(), self.moment);
         let started = self.notes.is_some().then(Instant::now);
+        let patient = seat.judge.is_patient();
+        if patient {
+            self.time = None;
+        }
         let (ruling, mut desk) = if listener.observes() {
             seat.judge.observe(&case, desk)
         } else {
             seat.judge.judge(&case, desk)
         };
+        if patient {
+            self.time = Some(self.slot.round(self.total));
+        }
         desk.close();
         if ruling.is_continue() {
             self.note(seat, &ruling, started);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use oriel_engine::{Engine, Outcome, Sink};
+use oriel_engine::{Engine, Outcome, Settings, Sink, VmHandle, tool};
 use oriel_machine::Parts;
 use oriel_policy::Host;
 
@@ -12,9 +12,10 @@ use crate::{
     exit::Exit,
     guest, load,
     output::{LineWriter, Tee, Words},
-    plan::{Plan, PolicyPlan},
+    plan::{Judges, Plan},
     serial::Serial,
     signals::StopsOnSignal,
+    tools::Tools,
 };
 
 /// Runs a guest under policies until it ends.
@@ -32,7 +33,7 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Exit> {
     let sink: Arc<dyn Sink> = Arc::new(Tee(sinks));
     let serial = Serial::open(&plan.serial, Some(sink.clone()))?;
     let parts = guest::build(&plan, identity, serial.clone())?;
-    let ended = watch(parts, &plan.policies, Arc::new(Tee(vec![serial, sink])));
+    let ended = watch(parts, &plan.judges, Arc::new(Tee(vec![serial, sink])));
     if let Some(lines) = lines {
         lines.finish();
     }
@@ -40,21 +41,46 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Exit> {
     Ok(signal.map_or_else(|| Exit::of(&outcome.end), Exit::Signal))
 }
 
-/// Runs a machine under these policies; answers how it ended, and which signal ended it.
+/// Runs a machine under these judges; answers how it ended, and which signal ended it.
 pub(crate) fn watch(
     parts: Parts,
-    policies: &[PolicyPlan],
+    judges: &Judges,
     sink: Arc<dyn Sink>,
 ) -> anyhow::Result<(Outcome, Option<u8>)> {
     let host =
         Arc::new(Host::new(Default::default()).context("the host of policies cannot be set up")?);
-    let machine = parts.machine.clone();
-    let mut engine = Engine::new(host.clone(), parts).sink(sink);
-    for policy in policies {
+    let (machine, vcpus) = (parts.machine.clone(), parts.vcpus.len());
+    let held = !judges.tools.is_empty() && !judges.tool_wait.is_zero();
+    let settings = Settings {
+        held,
+        ..Settings::default()
+    };
+    let mut engine = Engine::new(host.clone(), parts)
+        .sink(sink)
+        .settings(settings);
+    for policy in &judges.policies {
         engine = engine.judge(load::judge(&host, policy, &*machine)?);
     }
+    for tool in &judges.tools {
+        engine = engine.judge(tool::candidate(tool.name.as_str(), tool.settings.clone()));
+    }
     let running = engine.start().context("the VM was not started")?;
-    let signals = StopsOnSignal::install(running.handle())?;
+    let vm = running.handle();
+    let signals = StopsOnSignal::install(vm.clone())?;
+    let tools = Tools::connect(&judges.tools, &vm, &*machine)?;
+    if held {
+        tools.wait(judges.tool_wait);
+        release(&vm, vcpus);
+    }
     let outcome = running.wait();
+    drop(tools);
     Ok((outcome, signals.caught()))
+}
+
+/// Lets the guest run that was held at the start.
+fn release(vm: &VmHandle, vcpus: usize) {
+    for vcpu in (0..).take(vcpus) {
+        // One that has ended needs no releasing.
+        let _ = vm.resume(vcpu);
+    }
 }

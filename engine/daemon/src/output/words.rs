@@ -2,7 +2,7 @@
 
 use oriel_engine::{
     Record, Sink,
-    record::{Alert, Failed},
+    record::{Alert, Failed, Visit},
 };
 use oriel_protocol::commands::service::Level;
 
@@ -20,12 +20,13 @@ impl Sink for Words {
                 let (judge, command, refusal) =
                     (refused.judge, refused.command.name(), refused.refusal);
                 warn(format_args!(
-                    "oriel: policy {judge} was refused {command}: {refusal}"
+                    "oriel: {judge} was refused {command}: {refusal}"
                 ));
             }
             Record::Log(line) if line.level >= Level::Info => {
                 warn(format_args!("{}: {}", line.judge, plain(&line.message)));
             }
+            Record::Tool(visit) => tool(&visit),
             Record::Report { vcpu, value, .. } => {
                 warn(format_args!("oriel: vCPU {vcpu} reports {value:#x}"))
             }
@@ -69,8 +70,17 @@ fn failure(failed: &Failed) {
     let verdict = failed.verdict.kind().name();
     let reason = plain(&failed.failure);
     warn(format_args!(
-        "oriel: policy {} failed{event}; {verdict} answers for it{then}: {reason}",
+        "oriel: {} failed{event}; {verdict} answers for it{then}: {reason}",
         failed.judge
+    ));
+}
+
+fn tool(visit: &Visit) {
+    let what = if visit.hooked { "is hooked" } else { "is gone" };
+    warn(format_args!(
+        "oriel: tool {} {what}: {}",
+        visit.judge,
+        plain(&visit.detail)
     ));
 }
 

@@ -4,7 +4,7 @@
 //! ```text
 //!   the VMM's loop                         here
 //!   ──────────────                         ────
-//!   station.board(&verdict)                mailbox, pauses, register writes
+//!   station.board(verdict)                 mailbox, pauses, register writes
 //!   vcpu.apply(bus, verdict)  ───────────► what the verdict asks for
 //!   vcpu.ready()              ───────────► Run | Decode | Kicked; waits while others hold it
 //!   fd.run(), vcpu.ran(…)

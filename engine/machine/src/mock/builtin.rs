@@ -5,7 +5,7 @@ use oriel_protocol::x86::msr;
 use super::{scenario::Scenario, step::Step};
 
 /// The names that [`builtin`] knows, with what happens there.
-pub const BUILTINS: [(&str, &str); 5] = [
+pub const BUILTINS: [(&str, &str); 6] = [
     ("hello", "a line on the serial port, and the end"),
     ("msr-attack", "LSTAR is set at boot, and overwritten later"),
     (
@@ -14,6 +14,10 @@ pub const BUILTINS: [(&str, &str); 5] = [
     ),
     ("msr-storm", "a hundred thousand MSR writes"),
     ("every-kind", "each kind of event once"),
+    (
+        "tour",
+        "each kind of event, over and over, on two vCPUs, until it is stopped",
+    ),
 ];
 
 /// How many writes the storm of this name has.
@@ -28,6 +32,7 @@ pub fn builtin(name: &str) -> Option<Scenario> {
         "msr-attack" => include_str!("builtin/msr-attack.toml"),
         "msr-attack-2" => include_str!("builtin/msr-attack-2.toml"),
         "every-kind" => include_str!("builtin/every-kind.toml"),
+        "tour" => include_str!("builtin/tour.toml"),
         "msr-storm" => return Some(msr_storm(STORM)),
         _ => return None,
     };

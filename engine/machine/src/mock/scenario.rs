@@ -45,6 +45,7 @@ pub struct Scenario {
     msrs: Vec<(Owner, u32, u64)>,
     steps: Vec<Step>,
     looping: bool,
+    everywhere: bool,
 }
 
 /// One vCPU, or all of them.
@@ -92,6 +93,7 @@ impl Scenario {
             msrs: Vec::new(),
             steps: Vec::new(),
             looping: false,
+            everywhere: false,
         }
     }
 
@@ -200,6 +202,13 @@ impl Scenario {
     #[must_use]
     pub fn with_steps(mut self, steps: impl IntoIterator<Item = Step>) -> Self {
         self.steps.extend(steps);
+        self
+    }
+
+    /// With the steps of the first vCPU on every one.
+    #[must_use]
+    pub const fn everywhere(mut self) -> Self {
+        self.everywhere = true;
         self
     }
 

@@ -33,6 +33,8 @@ pub enum Action {
     WaitFor(String),
     /// Signals a name.
     Signal(String),
+    /// Does nothing for so many milliseconds, as a guest does that waits for its timer.
+    Idle(u32),
     /// Ends the VM by the guest's own word.
     Finish(u32),
 }
@@ -144,6 +146,11 @@ impl Step {
     /// Signals a name.
     pub fn signal(name: impl Into<String>) -> Self {
         Self::new(Action::Signal(name.into()))
+    }
+
+    /// Does nothing for so many milliseconds.
+    pub fn idle(ms: u32) -> Self {
+        Self::new(Action::Idle(ms))
     }
 
     /// Ends the VM.

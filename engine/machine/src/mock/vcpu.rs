@@ -21,7 +21,7 @@ mod obey;
 mod play;
 mod state;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
 use oriel_protocol::{EventData, Verdict, VerdictSet};
 
@@ -53,6 +53,8 @@ pub(super) struct MockVcpu {
     armed: Arc<Armed>,
     /// How often it has waited for each name.
     waits: BTreeMap<String, u64>,
+    /// When it will have done nothing for long enough.
+    idle_until: Option<Instant>,
     bell: Arc<Bell>,
     world: Arc<World>,
     outlet: Arc<dyn Outlet>,
@@ -113,6 +115,7 @@ impl MockVcpu {
             open: None,
             armed: Arc::default(),
             waits: BTreeMap::new(),
+            idle_until: None,
             bell: world.bell(index),
             world,
             outlet,

@@ -6,7 +6,10 @@
 
 mod barrier;
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use oriel_protocol::Refusal;
 
@@ -17,6 +20,9 @@ use super::{
 use crate::machine::{End, Hold};
 
 pub(super) use self::barrier::{Barriers, Parked, Standing};
+
+/// As long as a wait may be told to be; whoever waits looks again then, and waits on.
+const LONG: Duration = Duration::from_secs(3600);
 
 #[derive(Debug)]
 pub(super) struct World {
@@ -105,12 +111,29 @@ impl World {
     /// Waits outside the guest until the VM's barriers are as wanted and nobody holds the world,
     /// or the bell rings. Inside again afterwards, unless held still.
     pub(super) fn rest(&self, bell: &Bell, over: impl Fn(&Barriers) -> bool) {
+        self.rest_while(bell, |shared| {
+            (!over(&shared.barriers)).then_some(Duration::MAX)
+        });
+    }
+
+    /// The same until it is so late.
+    pub(super) fn rest_until(&self, bell: &Bell, until: Instant) {
+        self.rest_while(bell, |_| until.checked_duration_since(Instant::now()));
+    }
+
+    /// The same as long as there is something to wait for, and how long it may take.
+    fn rest_while(&self, bell: &Bell, left: impl Fn(&Shared) -> Option<Duration>) {
         let mut shared = self.lock();
         bell.clear(INSIDE);
         bell.set(RESTING);
         self.changed.notify_all();
-        while !bell.has(KICKED | ENDED) && (bell.has(HELD) || !over(&shared.barriers)) {
-            shared = self.wait(shared);
+        while !bell.has(KICKED | ENDED) {
+            let held = bell.has(HELD).then_some(Duration::MAX);
+            let Some(left) = held.or_else(|| left(&shared)) else {
+                break;
+            };
+            let waited = self.changed.wait_timeout(shared, left.min(LONG));
+            shared = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         bell.clear(RESTING);
         if !bell.has(HELD) {

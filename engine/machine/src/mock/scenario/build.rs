@@ -48,7 +48,8 @@ impl Scenario {
         let world = World::new(self.vcpus);
         let vcpus = seen.iter().zip(0..).map(|(seen, index)| {
             let guest = self.guest(index, &ram, Arc::clone(seen))?;
-            let script = Script::new(self.steps(), index, self.looping);
+            let whose = if self.everywhere { 0 } else { index };
+            let script = Script::new(self.steps(), whose, self.looping);
             let vcpu = MockVcpu::new(
                 index,
                 guest,

@@ -112,6 +112,7 @@ impl<'i> Keys<'i> {
             Verb::Serial(text) => self.nothing_but(Action::Serial(text))?,
             Verb::WaitFor(name) => self.nothing_but(Action::WaitFor(name))?,
             Verb::Signal(name) => self.nothing_but(Action::Signal(name))?,
+            Verb::Idle(ms) => self.nothing_but(Action::Idle(ms))?,
             Verb::Finish(status) => self.nothing_but(Action::Finish(status))?,
         })
     }

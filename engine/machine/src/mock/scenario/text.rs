@@ -27,6 +27,8 @@ struct Document {
     #[serde(default, rename = "loop")]
     looping: bool,
     #[serde(default)]
+    everywhere: bool,
+    #[serde(default)]
     memory: Vec<Spanned<MemoryText>>,
     #[serde(default)]
     map: Vec<Spanned<MapText>>,
@@ -79,6 +81,7 @@ impl Document {
         scenario.vcpus = self.vcpus.unwrap_or(scenario.vcpus);
         scenario.memory_mib = self.memory_mib.unwrap_or(scenario.memory_mib);
         scenario.looping = self.looping;
+        scenario.everywhere = self.everywhere;
         for piece in self.memory {
             places.memory.push(piece.span());
             scenario.memory.push(piece.into_inner().0);

@@ -1,5 +1,7 @@
 //! Steps that are no event: reports, the serial line, barriers, and the end.
 
+use std::time::{Duration, Instant};
+
 use oriel_protocol::{Access, Event, commands::vcpu::Place, events, x86::Exception};
 
 use super::MockVcpu;
@@ -16,6 +18,7 @@ impl MockVcpu {
     pub(super) fn cue(&mut self, action: Action) {
         match action {
             Action::WaitFor(name) => return self.wait_for(&name),
+            Action::Idle(ms) => return self.idle(ms),
             Action::Report(report) => self.report(report),
             Action::Serial(text) => self.outlet.serial(text.as_bytes()),
             Action::Signal(name) => self.world.signal(&name),
@@ -38,6 +41,19 @@ impl MockVcpu {
                 self.world.rest(&self.bell, over);
             }
             Parked::Stuck(who) => self.stuck(&who),
+        }
+    }
+
+    /// Rests until its time is over; whoever wants the thread meanwhile gets it.
+    fn idle(&mut self, ms: u32) {
+        let now = Instant::now();
+        let wanted = Duration::from_millis(ms.into());
+        let until = *self.idle_until.get_or_insert(now + wanted);
+        if until <= now {
+            self.idle_until = None;
+            self.finish();
+        } else {
+            self.world.rest_until(&self.bell, until);
         }
     }
 

@@ -24,7 +24,8 @@ pub(super) fn check(scenario: &Scenario, part: Part, step: &Step) -> Result<(), 
         Action::Event(it) => instruction(scenario, part, it),
         Action::Report(Report::Memory(place, size)) => reach(part, *place, *size),
         Action::Report(Report::Msr(_) | Report::Register(_) | Report::Faults(_)) => Ok(()),
-        Action::Serial(_) | Action::WaitFor(_) | Action::Signal(_) | Action::Finish(_) => Ok(()),
+        Action::Serial(_) | Action::WaitFor(_) | Action::Signal(_) => Ok(()),
+        Action::Idle(_) | Action::Finish(_) => Ok(()),
     }
 }
 

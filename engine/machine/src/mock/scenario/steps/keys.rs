@@ -9,7 +9,9 @@ use crate::mock::{
 };
 
 /// Keys that say what is done.
-pub(super) const VERBS: [&str; 6] = ["event", "report", "serial", "wait-for", "signal", "finish"];
+pub(super) const VERBS: [&str; 7] = [
+    "event", "report", "serial", "wait-for", "signal", "idle", "finish",
+];
 /// Keys that every step can have.
 pub(super) const COMMON: [&str; 3] = ["vcpu", "repeat", "expect"];
 /// Keys that every step with an `event` can have too.
@@ -24,6 +26,7 @@ pub(super) enum Verb {
     Serial(String),
     WaitFor(String),
     Signal(String),
+    Idle(#[serde(deserialize_with = "number")] u32),
     Finish(#[serde(deserialize_with = "number")] u32),
 }
 

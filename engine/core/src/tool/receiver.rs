@@ -1,0 +1,238 @@
+//! The thread that reads what a tool sends: runs its commands for the VM in order, and hands
+//! those for a vCPU to that vCPU's thread.
+
+use std::{
+    fs::File,
+    io::{BufReader, ErrorKind, Read},
+    sync::Arc,
+};
+
+use oriel_protocol::{
+    Refusal, VcpuCall, VmCall,
+    commands::{VmReply, vm::PauseVcpu},
+    kvmi::{
+        Intake, Outgoing, Session, Snapshot, Ticket,
+        frame::{HEADER, Header},
+    },
+};
+
+use super::{
+    link::{Letter, Link},
+    release, rules,
+    seat::{Place, Seat},
+};
+use crate::{
+    absent::Absent,
+    desk::Desk,
+    mail::Mail,
+    record::{Record, Refused},
+    shared::Shared,
+};
+
+/// How much is read at once: several commands of a batch.
+const BUFFER: usize = 64 << 10;
+
+/// Reads what a tool sends.
+pub(super) struct Receiver {
+    pub(super) seat: Arc<Seat>,
+    pub(super) link: Arc<Link>,
+    pub(super) caller: usize,
+    pub(super) desk: Box<Desk>,
+    session: Session,
+    /// The end of the connection was the tool's doing.
+    is_its_doing: bool,
+    input: BufReader<File>,
+}
+
+impl Receiver {
+    pub(super) fn new(
+        seat: &Arc<Seat>,
+        link: &Arc<Link>,
+        shared: &Arc<Shared>,
+        place: Place,
+    ) -> std::io::Result<Self> {
+        let Place { caller, mailbox } = place;
+        let settings = &seat.settings;
+        Ok(Self {
+            seat: seat.clone(),
+            link: link.clone(),
+            caller,
+            desk: Desk::new(Box::new(Absent { index: mailbox }), shared.clone()),
+            session: Session::new(
+                settings.dialect,
+                settings.grant.clone(),
+                shared.vcpus,
+                link.pending.clone(),
+            ),
+            is_its_doing: false,
+            input: BufReader::with_capacity(BUFFER, link.reader()?.into()),
+        })
+    }
+
+    /// Reads until the connection ends, then undoes what the tool did; answers why it ended.
+    pub(super) fn run(mut self) -> String {
+        let mut payload = Vec::new();
+        while self.link.is_up() {
+            if let Err(reason) = self.message(&mut payload) {
+                self.is_its_doing = self.link.is_up();
+                self.link.hang_up(reason);
+            }
+        }
+        let reason = self.reason();
+        release::release(&mut self, &reason);
+        reason
+    }
+
+    /// Why the connection ended, and what may be behind it.
+    fn reason(&self) -> String {
+        let reason = self.link.reason().unwrap_or_default();
+        let suspicion = self.session.suspicion();
+        match suspicion.filter(|_| self.is_its_doing) {
+            Some(suspicion) => format!("{reason}; {suspicion}"),
+            None => reason.to_owned(),
+        }
+    }
+
+    /// Reads one message and acts on it.
+    fn message(&mut self, payload: &mut Vec<u8>) -> Result<(), String> {
+        let header = self.read(payload)?;
+        self.link.hear();
+        let intake = self.session.receive(header, payload);
+        self.act(intake.map_err(|close| close.to_string())?);
+        Ok(())
+    }
+
+    fn read(&mut self, payload: &mut Vec<u8>) -> Result<Header, String> {
+        let mut header = [0; HEADER];
+        self.input.read_exact(&mut header).map_err(ended)?;
+        let header = Header::read(header);
+        let size = usize::from(header.size);
+        payload.clear();
+        // One that is too long is not waited for: the session refuses it by its header.
+        if size <= self.seat.settings.dialect.max_received() {
+            payload.resize(size, 0);
+            self.input.read_exact(payload).map_err(ended)?;
+        }
+        Ok(header)
+    }
+
+    fn act(&mut self, intake: Intake) {
+        match intake {
+            Intake::Vm(ticket, VmCall::PauseVcpu(request)) => self.pause(ticket, &request),
+            Intake::Vm(ticket, call) => {
+                let answer = rules::run_for_vm(self, call);
+                self.link.deliver(ticket.vm(answer));
+            }
+            Intake::Vcpu(ticket, vcpu, call) => self.vcpu(ticket, vcpu, call),
+            Intake::Verdict {
+                vcpu, seq, reply, ..
+            } => {
+                let caller = self.caller;
+                // A vCPU that has ended meanwhile waits for nothing.
+                let _ = self
+                    .shared()
+                    .post_to_vcpu(vcpu, Mail::Verdict { caller, seq, reply });
+            }
+            Intake::Refused { command, answer } => {
+                let refused = Refused {
+                    judge: self.seat.name.clone(),
+                    moment: self.desk.moment(),
+                    command,
+                    refusal: Refusal::Denied,
+                };
+                self.shared().tell(|| Record::Refusal(refused));
+                self.answer(answer);
+            }
+            Intake::Answered(answer) => self.answer(answer),
+            Intake::Reported(error) => self.link.deliver(Outgoing::CommandError(error)),
+        }
+    }
+
+    fn answer(&self, message: Option<Vec<u8>>) {
+        if let Some(message) = message {
+            self.link.send(&message);
+        }
+    }
+
+    /// A command for a vCPU is run, and answered, on that vCPU's thread.
+    fn vcpu(&self, ticket: Ticket, vcpu: u32, call: VcpuCall) {
+        let link = self.link.clone();
+        let Some(lane) = link.lane(vcpu) else {
+            return link.deliver(ticket.vcpu(Err(Refusal::Invalid)));
+        };
+        lane.enter();
+        let home = link.clone();
+        let reply = Box::new(move |answer| {
+            if let Some(lane) = home.lane(vcpu) {
+                lane.leave();
+            }
+            home.deliver(ticket.vcpu(answer));
+        });
+        let caller = self.caller;
+        // If the vCPU has ended, the letter has been answered with that.
+        let _ = self.shared().post_to_vcpu(
+            vcpu,
+            Mail::Call {
+                caller,
+                call,
+                reply,
+            },
+        );
+    }
+
+    /// A pause is an event of its own, which the vCPU sends as soon as it is out of the guest.
+    fn pause(&self, ticket: Ticket, request: &PauseVcpu) {
+        let PauseVcpu { vcpu, wait } = *request;
+        let link = self.link.clone();
+        if !link.lane(vcpu).is_some_and(|lane| lane.add_pause()) {
+            return link.deliver(ticket.vm(Err(Refusal::Busy)));
+        }
+        let answer = |answer: Result<(), Refusal>| answer.map(VmReply::PauseVcpu);
+        let caller = self.caller;
+        let (reply, rest): (Box<dyn FnOnce(_) + Send>, _) = if wait {
+            let home = link.clone();
+            let told = move |out| home.deliver(ticket.vm(answer(out)));
+            (Box::new(told), None)
+        } else {
+            (Box::new(|_| ()), Some(ticket))
+        };
+        let posted = self
+            .shared()
+            .post_to_vcpu(vcpu, Mail::Attend { caller, reply });
+        if let Some(ticket) = rest {
+            link.deliver(ticket.vm(answer(posted)));
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        self.desk.shared()
+    }
+}
+
+fn ended(error: std::io::Error) -> String {
+    let closed = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset];
+    if closed.contains(&error.kind()) {
+        "it has closed the connection".to_owned()
+    } else {
+        format!("reading from it failed: {error}")
+    }
+}
+
+impl Link {
+    /// Sends what answers a command.
+    pub(super) fn deliver(&self, answer: Outgoing) {
+        match answer {
+            Outgoing::Message(message) => self.send(&message),
+            Outgoing::CommandError(error) => {
+                let letter = Letter {
+                    vcpu: 0,
+                    snapshot: &Snapshot::default(),
+                    data: error.into(),
+                };
+                // Where the connection is down, nobody waits for it.
+                let _ = self.send_event(&letter);
+            }
+            Outgoing::Nothing => {}
+        }
+    }
+}
