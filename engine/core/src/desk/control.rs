@@ -57,17 +57,17 @@ impl Desk {
     }
 
     fn await_answer(&mut self, ticket: u64) -> Result<Answer, Refusal> {
-        let deadline = Instant::now() + self.shared.settings.other_vcpu;
-        while let Some(mail) = self.mailbox().wait(Some(deadline)) {
-            if let Mail::Answer(number, answer) = mail {
-                if number == ticket {
-                    return Ok(answer);
+        let shared = self.shared.clone();
+        let deadline = Instant::now() + shared.settings.other_vcpu;
+        let answer =
+            shared.mailboxes[self.index() as usize].wait_for(deadline, |mail| match mail {
+                Mail::Answer(number, answer) if number == ticket => Some(answer),
+                other => {
+                    self.serve(other);
+                    None
                 }
-            } else {
-                self.serve(mail);
-            }
-        }
-        Err(Refusal::Busy)
+            });
+        answer.ok_or(Refusal::Busy)
     }
 }
 

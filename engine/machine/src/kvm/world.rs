@@ -5,19 +5,16 @@
 //! looks at the holder's; a holder raises its flag and looks at every vCPU's. Each sees the other,
 //! or is seen.
 
-use std::{
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst},
-    },
-    thread::{self, Thread},
-    time::{Duration, Instant},
-};
-
 use oriel_protocol::Refusal;
 
 use super::kick::Kick;
-use crate::{End, Hold};
+use crate::{
+    End, Hold,
+    sync::{
+        Arc, AtomicBool, AtomicU32, AtomicU64, Duration, Instant, Mutex, OnceLock,
+        Ordering::SeqCst, PoisonError, Thread, thread,
+    },
+};
 
 /// The most vCPUs: a bit each in one word.
 pub(super) const MOST_VCPUS: u32 = 64;

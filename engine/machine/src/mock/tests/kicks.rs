@@ -167,3 +167,31 @@ proptest! {
         prop_assert_eq!(run.kept.reports(), reports);
     }
 }
+
+#[test]
+fn of_a_hundred_thousand_kicks_none_is_lost() {
+    const KICKS: u32 = 100_000;
+    let mut run = Run::of(&waits_for_ever(), &Wants::default());
+    let kicker = run.vcpu.kicker();
+    let letters = AtomicU32::new(0);
+    thread::scope(|scope| {
+        let letters = &letters;
+        let reader = scope.spawn(move || {
+            let mut read = 0;
+            loop {
+                run.vcpu.acknowledge_kick();
+                read += letters.swap(0, SeqCst);
+                if read == KICKS {
+                    return;
+                }
+                assert_eq!(run.enter(Verdict::Continue), Exit::Kicked);
+            }
+        });
+        // A kick that is lost leaves the reader inside for ever, with a letter unread.
+        for _ in 0..KICKS {
+            letters.fetch_add(1, SeqCst);
+            kicker.kick();
+        }
+        reader.join().unwrap();
+    });
+}
