@@ -81,12 +81,12 @@ fn main() -> Result<ExitCode> {
         vcpus: &[&fd],
         memory: &memory,
         signal: KickSignal::install(KickSignal::default_number())?,
+        shield: None,
     }
     .attach()?;
     let host = Arc::new(Host::new(HostSettings::default())?);
     let judge = policy(&host, &file, &*parts.machine)?;
     let mut assembly = Engine::new(host, parts).judge(judge).assemble()?;
-
     // A thread for each vCPU, with its station; here there is one.
     let end = run(assembly.stations.remove(0), &mut fd)?;
     let outcome = assembly.handle.finish();

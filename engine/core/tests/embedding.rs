@@ -129,6 +129,7 @@ impl Vmm {
             vcpus: &files,
             memory: &self.memory,
             signal: KickSignal::install(KickSignal::default_number()).unwrap(),
+            shield: None,
         };
         embedding.attach().unwrap()
     }
@@ -308,6 +309,13 @@ fn memory_without_a_file_behind_it_is_said_to_be_the_vmms_own() {
         let parts = vmm.attach();
         let row = parts.machine.capabilities().get("memory").cloned().unwrap();
         assert!(row.mechanism.contains(how), "{row:?}");
+        let page = parts.machine.capabilities().get("page").cloned().unwrap();
+        let lacks = if with_file {
+            "nobody who protects"
+        } else {
+            "no file"
+        };
+        assert!(page.reason.contains(lacks), "{page:?}");
         let word = parts.machine.memory().read_u64(ENTRY).unwrap();
         assert_eq!(word.to_le_bytes(), GUEST[..8]);
     }

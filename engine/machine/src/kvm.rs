@@ -18,6 +18,7 @@
 //!
 //! What the guest finds when it starts is `docs/guests.md`.
 
+mod access;
 pub mod apply;
 pub mod arm;
 mod boot;
@@ -51,6 +52,7 @@ mod serial;
 mod sys;
 pub mod tap;
 mod tapped;
+pub mod traps;
 mod vcpu;
 mod vm;
 mod world;
@@ -66,6 +68,7 @@ pub use patched::PatchedRam;
 pub use program::Program;
 pub use sys::signal::KickSignal;
 pub use tap::{Seen, Tap, Then};
+pub use traps::{Protection, Shield};
 
 #[cfg(test)]
 mod tests;

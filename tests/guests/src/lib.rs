@@ -16,6 +16,7 @@ mod ends;
 mod interrupts;
 mod io;
 mod msr;
+mod pages;
 mod program;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use msr::{
     storm,
 };
 
+pub use pages::{PAGE, PAGE_ADDED, PAGE_BEFORE, PAGE_COPY, PAGE_STORED, PAGE_WORD};
 pub use tour::{TOUR_PAGE, TOUR_ROUNDS, TOUR_SLOTS, TOUR_STOP, TOUR_TAKEN};
 
 /// A guest, ready to be loaded.
@@ -103,6 +105,15 @@ pub const NAMES: &[(&str, &str)] = &[
         "every vCPU calls the same function many times; reports how often the function ran",
     ),
     (
+        "pages",
+        "loads from, stores to, adds to and calls one page; reports what it saw, and the #GP it took",
+    ),
+    ("user-pages", "the same in 64-bit user mode"),
+    (
+        "copies",
+        "copies a word from that page to the next, and 16 bytes within it; reports the copies",
+    ),
+    (
         "tour",
         "every vCPU does all that can be watched, over and over, until a word in memory says stop",
     ),
@@ -151,6 +162,9 @@ pub fn by_name(name: &str, vcpus: u32) -> Option<Guest> {
         "mmio" => io::mmio(vcpus),
         "int3" => breakpoints::own(vcpus),
         "calls" => breakpoints::calls(vcpus),
+        "pages" => pages::kernel(vcpus),
+        "copies" => pages::copies(vcpus),
+        "user-pages" => pages::user(vcpus),
         "tour" => tour::guest_of(vcpus),
         "halt" => ends::halt(vcpus),
         "spin" => ends::spin(vcpus),

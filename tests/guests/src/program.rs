@@ -92,6 +92,59 @@ impl Program {
         self.marks.push((name, label));
     }
 
+    /// Names the address of the next instruction.
+    pub(crate) fn here(&mut self, name: &'static str) -> Assembled {
+        let mut label = self.asm.create_label();
+        self.asm.set_label(&mut label)?;
+        self.mark(name, label);
+        Ok(())
+    }
+
+    /// Goes on in 64-bit user mode, with the first 4 MiB open to it, and every port.
+    pub(crate) fn drop_to_user(&mut self) -> Assembled {
+        /// The loader's tables: PML4, PDPT, and the first two entries of the page directory.
+        const ENTRIES: [u64; 4] = [0x2000, 0x3000, 0x4000, 0x4008];
+        const USER: u32 = 1 << 2;
+        const CODE: u32 = 0x1b;
+        const STACK: u32 = 0x23;
+        /// IOPL 3.
+        const FLAGS: u32 = 0x3002;
+        /// Null, 64-bit code, data, and both for user mode (SDM vol. 3, section 3.4.5).
+        const DESCRIPTORS: [u64; 5] = [
+            0,
+            0x00af_9b00_0000_ffff,
+            0x00cf_9300_0000_ffff,
+            0x00af_fb00_0000_ffff,
+            0x00cf_f300_0000_ffff,
+        ];
+        let table: Vec<u8> = DESCRIPTORS.into_iter().flat_map(u64::to_le_bytes).collect();
+        let limit = count(table.len()) - 1;
+        let gdt = self.data(table);
+        for entry in ENTRIES {
+            self.asm.mov(rbx, entry)?;
+            self.asm.or(qword_ptr(rbx), USER.cast_signed())?;
+        }
+        self.asm.mov(rax, cr3)?;
+        self.asm.mov(cr3, rax)?;
+        let mut user = self.asm.create_label();
+        self.asm.lea(rbx, ptr(gdt))?;
+        self.asm.sub(rsp, 16)?;
+        self.asm.mov(word_ptr(rsp), limit)?;
+        self.asm.mov(qword_ptr(rsp + 2), rbx)?;
+        self.asm.lgdt(ptr(rsp))?;
+        self.asm.add(rsp, 16)?;
+        self.asm.mov(rcx, rsp)?;
+        self.asm.lea(rax, ptr(user))?;
+        self.asm.push(STACK.cast_signed())?;
+        self.asm.push(rcx)?;
+        self.asm.push(FLAGS.cast_signed())?;
+        self.asm.push(CODE.cast_signed())?;
+        self.asm.push(rax)?;
+        self.asm.iretq()?;
+        self.asm.set_label(&mut user)?;
+        self.asm.nop()
+    }
+
     /// Halts every vCPU from this index on.
     pub(crate) fn only_first(&mut self, vcpus: u32) -> Assembled {
         let mut mine = self.asm.create_label();

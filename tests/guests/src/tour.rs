@@ -65,22 +65,14 @@ pub(crate) fn guest_of(vcpus: u32) -> Guest {
     })
 }
 
-/// Puts a name to where the next instruction is.
-fn name(program: &mut Program, name: &'static str) -> Assembled {
-    let mut here = program.asm.create_label();
-    program.asm.set_label(&mut here)?;
-    program.mark(name, here);
-    Ok(())
-}
-
 /// STAR gets the round, and is read back.
 fn msrs(program: &mut Program) -> Assembled {
     program.asm.mov(ecx, STAR)?;
     program.asm.mov(rax, r8)?;
     program.asm.xor(edx, edx)?;
-    name(program, "wrmsr")?;
+    program.here("wrmsr")?;
     program.asm.wrmsr()?;
-    name(program, "rdmsr")?;
+    program.here("rdmsr")?;
     program.asm.rdmsr()
 }
 
@@ -88,28 +80,28 @@ fn msrs(program: &mut Program) -> Assembled {
 fn devices(program: &mut Program) -> Assembled {
     program.asm.mov(edx, u32::from(PIO_PORT))?;
     program.asm.mov(eax, r8d)?;
-    name(program, "out")?;
+    program.here("out")?;
     program.asm.out(dx, eax)?;
-    name(program, "in")?;
+    program.here("in")?;
     program.asm.in_(eax, dx)?;
     program.asm.mov(rbx, MMIO_GPA)?;
-    name(program, "mmio-store")?;
+    program.here("mmio-store")?;
     program.asm.mov(qword_ptr(rbx), r8)?;
-    name(program, "mmio-load")?;
+    program.here("mmio-load")?;
     program.asm.mov(rax, qword_ptr(rbx))
 }
 
 fn own_int3(program: &mut Program) -> Assembled {
-    name(program, "int3")?;
+    program.here("int3")?;
     program.asm.int3()
 }
 
 fn page(program: &mut Program) -> Assembled {
-    name(program, "page-store")?;
+    program.here("page-store")?;
     program.asm.mov(qword_ptr(r10), r8)?;
-    name(program, "page-load")?;
+    program.here("page-load")?;
     program.asm.mov(rax, qword_ptr(r10))?;
-    name(program, "page-call")?;
+    program.here("page-call")?;
     program.asm.call(r9)
 }
 

@@ -97,6 +97,7 @@ impl Vmm {
             vcpus: &[&self.vcpu],
             memory: &self.memory,
             signal: KickSignal::install(KickSignal::default_number())?,
+            shield: None,
         };
         Ok(embedding.attach()?)
     }

@@ -1,8 +1,8 @@
 //! Verdict → plan: what is to be done to the vCPU before it enters the guest again.
 
-use oriel_protocol::{Value, Verdict, VerdictKind, x86::Exception};
+use oriel_protocol::{Value, Verdict};
 
-use super::pending::{Pending, Plan, can_raise};
+use super::pending::{Access, Int3, Pending, Plan, Reach, Touch, can_raise};
 use crate::End;
 
 /// What this verdict means for what awaits it.
@@ -11,87 +11,134 @@ pub fn plan(pending: Pending, verdict: Verdict) -> Plan {
     if !pending.allowed().contains(kind.set()) {
         return Plan::Impossible(kind);
     }
-    match verdict {
-        Verdict::Continue => go_ahead(pending),
-        Verdict::Replace(Value::Word(value)) => replace(pending, value),
-        Verdict::Skip => skip(pending),
-        Verdict::Deny => deny(&pending),
-        Verdict::Retry => retry(&pending),
-        Verdict::Inject(exception) if can_raise(exception) => raise(&pending, exception),
-        Verdict::Inject(_) => Plan::Impossible(kind),
-        Verdict::Crash => Plan::End(End::Stopped),
-        Verdict::Replace(Value::Leaf(_)) | Verdict::Emulate(_) | Verdict::Step => {
+    match (verdict, pending) {
+        (Verdict::Inject(exception), _) if !can_raise(exception) => Plan::Impossible(kind),
+        (Verdict::Crash, _) => Plan::End(End::Stopped),
+        (verdict, Pending::MsrWrite { msr, old, new }) => msr_write(msr, old, new, verdict),
+        (verdict, Pending::MsrRead { value, .. }) => msr_read(value, verdict),
+        (verdict, Pending::Access(access)) => device(access, verdict),
+        (verdict, Pending::Breakpoint(int3)) => breakpoint(int3, verdict),
+        (verdict, Pending::Page(touch)) => page(touch, verdict),
+        (Verdict::Inject(exception), Pending::Step) => Plan::RaiseHere(exception),
+        (Verdict::Continue, Pending::Step | Pending::Trap(_)) => Plan::Enter,
+        (Verdict::Continue, Pending::Reset) => Plan::Reset,
+        (Verdict::Continue, Pending::Shutdown { end, .. }) => Plan::End(end),
+        (_, Pending::Step | Pending::Trap(_) | Pending::Reset | Pending::Shutdown { .. }) => {
             Plan::Impossible(kind)
         }
     }
 }
 
-const fn deny(pending: &Pending) -> Plan {
-    match pending {
-        Pending::MsrWrite { .. } | Pending::MsrRead { .. } => Plan::Fault,
-        Pending::Breakpoint(_) => Plan::FaultHere,
-        Pending::Access(_) | Pending::Step | Pending::Trap(_) => {
-            Plan::Impossible(VerdictKind::Deny)
-        }
-        Pending::Reset | Pending::Shutdown { .. } => Plan::Impossible(VerdictKind::Deny),
-    }
-}
-
-const fn retry(pending: &Pending) -> Plan {
-    match pending {
-        Pending::MsrWrite { .. } | Pending::MsrRead { .. } => Plan::Again,
-        Pending::Breakpoint(_) => Plan::Enter,
-        Pending::Access(_) | Pending::Step | Pending::Trap(_) => {
-            Plan::Impossible(VerdictKind::Retry)
-        }
-        Pending::Reset | Pending::Shutdown { .. } => Plan::Impossible(VerdictKind::Retry),
-    }
-}
-
-const fn raise(pending: &Pending, exception: Exception) -> Plan {
-    match pending {
-        Pending::MsrWrite { .. } | Pending::MsrRead { .. } => Plan::Raise(exception),
-        Pending::Breakpoint(_) | Pending::Step => Plan::RaiseHere(exception),
-        Pending::Access(_) | Pending::Trap(_) => Plan::Impossible(VerdictKind::Inject),
-        Pending::Reset | Pending::Shutdown { .. } => Plan::Impossible(VerdictKind::Inject),
-    }
-}
-
-fn go_ahead(pending: Pending) -> Plan {
-    match pending {
-        Pending::MsrWrite { msr, new, .. } => Plan::WriteMsr { msr, value: new },
-        Pending::MsrRead { value, .. } => value.map_or(Plan::Fault, Plan::AnswerRead),
-        Pending::Access(access) => Plan::Perform(access),
-        Pending::Breakpoint(int3) if int3.managed => Plan::GoOver(int3),
-        Pending::Breakpoint(int3) => Plan::RaiseInt3(int3),
-        Pending::Step | Pending::Trap(_) => Plan::Enter,
-        Pending::Reset => Plan::Reset,
-        Pending::Shutdown { end, .. } => Plan::End(end),
-    }
-}
-
-fn replace(pending: Pending, value: u64) -> Plan {
-    match pending {
+fn msr_write(msr: u32, old: Option<u64>, new: u64, verdict: Verdict) -> Plan {
+    let kind = verdict.kind();
+    match verdict {
+        Verdict::Continue => Plan::WriteMsr { msr, value: new },
         // Keeping what is there is no write at all: it can neither fault nor have side effects.
-        Pending::MsrWrite { old, .. } if old == Some(value) => Plan::DropWrite,
-        Pending::MsrWrite { msr, .. } => Plan::WriteMsr { msr, value },
-        Pending::MsrRead { .. } => Plan::AnswerRead(value),
-        Pending::Access(access) => Plan::PerformWith(access, value),
-        Pending::Breakpoint(_) | Pending::Step | Pending::Trap(_) => {
-            Plan::Impossible(VerdictKind::Replace)
+        Verdict::Replace(Value::Word(value)) if old == Some(value) => Plan::DropWrite,
+        Verdict::Replace(Value::Word(value)) => Plan::WriteMsr { msr, value },
+        Verdict::Skip => Plan::DropWrite,
+        Verdict::Deny => Plan::Fault,
+        Verdict::Retry => Plan::Again,
+        Verdict::Inject(exception) => Plan::Raise(exception),
+        Verdict::Replace(Value::Leaf(_)) | Verdict::Crash | Verdict::Emulate(_) => {
+            Plan::Impossible(kind)
         }
-        Pending::Reset | Pending::Shutdown { .. } => Plan::Impossible(VerdictKind::Replace),
+        Verdict::Step => Plan::Impossible(kind),
     }
 }
 
-fn skip(pending: Pending) -> Plan {
-    match pending {
-        Pending::MsrWrite { .. } => Plan::DropWrite,
-        Pending::MsrRead { .. } => Plan::DropRead,
-        Pending::Access(access) => Plan::Ignore(access),
-        Pending::Breakpoint(int3) => Plan::PassOver(int3),
-        Pending::Step | Pending::Trap(_) | Pending::Reset | Pending::Shutdown { .. } => {
-            Plan::Impossible(VerdictKind::Skip)
+fn msr_read(value: Option<u64>, verdict: Verdict) -> Plan {
+    let kind = verdict.kind();
+    match verdict {
+        Verdict::Continue => value.map_or(Plan::Fault, Plan::AnswerRead),
+        Verdict::Replace(Value::Word(value)) => Plan::AnswerRead(value),
+        Verdict::Skip => Plan::DropRead,
+        Verdict::Deny => Plan::Fault,
+        Verdict::Retry => Plan::Again,
+        Verdict::Inject(exception) => Plan::Raise(exception),
+        Verdict::Replace(Value::Leaf(_)) | Verdict::Crash | Verdict::Emulate(_) => {
+            Plan::Impossible(kind)
+        }
+        Verdict::Step => Plan::Impossible(kind),
+    }
+}
+
+fn device(access: Access, verdict: Verdict) -> Plan {
+    let kind = verdict.kind();
+    match verdict {
+        Verdict::Continue => Plan::Perform(access),
+        Verdict::Replace(Value::Word(value)) => Plan::PerformWith(access, value),
+        Verdict::Skip => Plan::Ignore(access),
+        Verdict::Replace(Value::Leaf(_)) | Verdict::Crash | Verdict::Emulate(_) => {
+            Plan::Impossible(kind)
+        }
+        Verdict::Deny | Verdict::Retry | Verdict::Inject(_) | Verdict::Step => {
+            Plan::Impossible(kind)
+        }
+    }
+}
+
+fn breakpoint(int3: Int3, verdict: Verdict) -> Plan {
+    let kind = verdict.kind();
+    match verdict {
+        Verdict::Continue if int3.managed => Plan::GoOver(int3),
+        Verdict::Continue => Plan::RaiseInt3(int3),
+        Verdict::Skip => Plan::PassOver(int3),
+        Verdict::Deny => Plan::FaultHere,
+        Verdict::Retry => Plan::Enter,
+        Verdict::Inject(exception) => Plan::RaiseHere(exception),
+        Verdict::Replace(_) | Verdict::Crash | Verdict::Emulate(_) | Verdict::Step => {
+            Plan::Impossible(kind)
+        }
+    }
+}
+
+fn page(touch: Touch, verdict: Verdict) -> Plan {
+    match touch.reach {
+        Reach::Before { .. } => page_before(touch, verdict),
+        Reach::Load { .. } => page_load(verdict),
+        Reach::Store => page_store(touch, verdict),
+    }
+}
+
+fn page_before(touch: Touch, verdict: Verdict) -> Plan {
+    let kind = verdict.kind();
+    match verdict {
+        Verdict::Continue | Verdict::Step => Plan::GoThrough(touch),
+        Verdict::Emulate(bytes) => Plan::Plant(touch, bytes),
+        Verdict::Replace(Value::Word(value)) => Plan::StoreInstead(touch, value),
+        Verdict::Skip => Plan::StepBehind(touch),
+        Verdict::Deny => Plan::FaultHere,
+        Verdict::Retry => Plan::Enter,
+        Verdict::Inject(exception) => Plan::RaiseHere(exception),
+        Verdict::Replace(Value::Leaf(_)) | Verdict::Crash => Plan::Impossible(kind),
+    }
+}
+
+fn page_load(verdict: Verdict) -> Plan {
+    let kind = verdict.kind();
+    match verdict {
+        Verdict::Continue | Verdict::Step => Plan::Load(None),
+        Verdict::Emulate(bytes) => Plan::Load(Some(bytes)),
+        Verdict::Skip => Plan::DropRead,
+        Verdict::Deny => Plan::FaultBefore,
+        Verdict::Retry => Plan::Again,
+        Verdict::Inject(exception) => Plan::Raise(exception),
+        Verdict::Replace(_) | Verdict::Crash => Plan::Impossible(kind),
+    }
+}
+
+fn page_store(touch: Touch, verdict: Verdict) -> Plan {
+    let kind = verdict.kind();
+    match verdict {
+        Verdict::Continue => Plan::Put(touch, touch.value.unwrap_or_default()),
+        Verdict::Replace(Value::Word(value)) => Plan::Put(touch, value),
+        Verdict::Skip => Plan::Enter,
+        Verdict::Replace(Value::Leaf(_)) | Verdict::Crash | Verdict::Emulate(_) => {
+            Plan::Impossible(kind)
+        }
+        Verdict::Deny | Verdict::Retry | Verdict::Inject(_) | Verdict::Step => {
+            Plan::Impossible(kind)
         }
     }
 }
@@ -99,13 +146,13 @@ fn skip(pending: Pending) -> Plan {
 #[cfg(test)]
 mod tests {
     use oriel_protocol::{
-        VerdictSet,
+        VerdictKind, VerdictSet,
         events::ShutdownCause,
         x86::{CpuidLeaf, Exception, msr},
     };
 
     use super::*;
-    use crate::kvm::pending::{Access, Place};
+    use crate::kvm::pending::Place;
 
     const WRITE: Pending = Pending::MsrWrite {
         msr: msr::LSTAR,

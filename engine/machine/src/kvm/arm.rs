@@ -7,7 +7,7 @@ use std::sync::{
 
 use kvm_bindings::{KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER, kvm_enable_cap};
 use kvm_ioctls::{Kvm, VmFd};
-use oriel_protocol::{EventKind, Gpa};
+use oriel_protocol::{EventKind, Gpa, page::PAGE_SIZE};
 
 use super::{
     capabilities,
@@ -15,6 +15,7 @@ use super::{
     msr_filter::{MsrFilter, may_filter},
     patched::PatchedRam,
     seats::Seats,
+    traps::{Shield, Traps},
 };
 use crate::{ArmError, GuestMemory as _, Wants};
 
@@ -28,6 +29,7 @@ pub struct Arming {
     habits: Habits,
     seats: Seats,
     memory: Option<Arc<PatchedRam>>,
+    traps: Option<Traps>,
 }
 
 /// What is reported now.
@@ -96,7 +98,24 @@ impl Arming {
             habits,
             seats: Seats::default(),
             memory: None,
+            traps: None,
         })
+    }
+
+    /// Gives whoever protects the mapping of the VM's memory that KVM uses, without which, and
+    /// without [`over`](Self::over), there are no page traps.
+    #[must_use]
+    pub fn shielded(self, shield: impl Shield + 'static) -> Self {
+        Self {
+            traps: Some(Traps::new(Box::new(shield))),
+            ..self
+        }
+    }
+
+    /// How many accesses to trapped pages went through that nobody has judged, because what made
+    /// them was not known, or the vCPU could not be stopped behind them.
+    pub fn unjudged(&self) -> u64 {
+        self.traps.as_ref().map_or(0, Traps::unjudged)
     }
 
     /// Gives the VM's memory, without which there are no breakpoints.
@@ -149,7 +168,22 @@ impl Arming {
             return Err(late());
         }
         // Only now does every vCPU bring an INT3 to us.
-        self.place_breakpoints(current)
+        self.place_breakpoints(current)?;
+        self.protect(current)
+    }
+
+    /// Traps the wanted pages. vCPUs learn of it again: what was protected before may have stopped
+    /// one that has come in since.
+    fn protect(&self, armed: &Armed) -> Result<(), ArmError> {
+        let Some(traps) = &self.traps else {
+            return Ok(());
+        };
+        let done = traps.set(&armed.wants.pages);
+        self.generation.fetch_add(1, SeqCst);
+        done.map_err(|source| ArmError::Host {
+            what: "page traps".to_owned(),
+            source,
+        })
     }
 
     /// Takes away breakpoints that are not wanted any more, while every vCPU still brings them.
@@ -169,6 +203,7 @@ impl Arming {
 
     /// Every breakpoint needs memory to be in.
     fn check_memory(&self, armed: &Armed) -> Result<(), ArmError> {
+        self.check_pages(&armed.wants)?;
         let Some(first) = armed.breakpoints.first() else {
             return Ok(());
         };
@@ -183,6 +218,29 @@ impl Arming {
             .iter()
             .find(|gpa| !memory.covers(**gpa, 1));
         stranger.map_or(Ok(()), |gpa| Err(no_ram(*gpa)))
+    }
+
+    /// Every trapped page has to be RAM, which can be protected.
+    fn check_pages(&self, wants: &Wants) -> Result<(), ArmError> {
+        let Some((first, _)) = wants.pages.first_key_value() else {
+            return Ok(());
+        };
+        let trap = |frame: &u64| format!("a trap at page frame {frame:#x}");
+        let (Some(memory), Some(_)) = (&self.memory, &self.traps) else {
+            return Err(unsupported(
+                trap(first),
+                "the VMM has not given the guest's memory, or who protects it",
+            ));
+        };
+        let is_ram = |frame: u64| {
+            frame
+                .checked_mul(PAGE_SIZE)
+                .is_some_and(|gpa| memory.covers(gpa, PAGE_SIZE))
+        };
+        match wants.pages.keys().find(|frame| !is_ram(**frame)) {
+            None => Ok(()),
+            Some(frame) => Err(unsupported(trap(frame), "no RAM is there")),
+        }
     }
 
     /// Every vCPU that is to be stepped has to be one.
@@ -213,6 +271,11 @@ impl Arming {
     /// The VM's memory, if it was given.
     pub(super) const fn memory(&self) -> Option<&Arc<PatchedRam>> {
         self.memory.as_ref()
+    }
+
+    /// The trapped pages, if there can be any.
+    pub(super) const fn traps(&self) -> Option<&Traps> {
+        self.traps.as_ref()
     }
 
     /// What this KVM does in its own way.
@@ -269,8 +332,6 @@ fn check_kinds(wants: &Wants, habits: Habits) -> Result<(), ArmError> {
 
 #[cfg(test)]
 mod tests {
-    use oriel_protocol::Access;
-
     use super::*;
 
     fn wants(kind: EventKind) -> Wants {
@@ -282,7 +343,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_reported_is_named_with_a_reason() {
-        for kind in [EventKind::Cr, EventKind::Page, EventKind::Cpuid] {
+        for kind in [EventKind::Cr, EventKind::Descriptor, EventKind::Cpuid] {
             let error = check_kinds(&wants(kind), Habits::VMX_AND_SVM)
                 .unwrap_err()
                 .to_string();
@@ -300,11 +361,6 @@ mod tests {
 
     #[test]
     fn traps_are_refused_even_where_nobody_listens() {
-        let pages = Wants {
-            pages: [(1, Access::NONE)].into(),
-            ..Wants::default()
-        };
-        assert!(check_kinds(&pages, Habits::VMX_AND_SVM).is_err());
         let unable = Habits {
             steps: false,
             ..Habits::VMX_AND_SVM

@@ -96,7 +96,7 @@ impl Config {
         let arming =
             Arming::new(&kvm, vm.fd(), habits).map_err(KvmError::host("KVM_ENABLE_CAP"))?;
         let memory = Arc::new(PatchedRam::new(ram.alias.clone()));
-        let arming = Arc::new(arming.over(memory.clone()));
+        let arming = Arc::new(arming.over(memory.clone()).shielded(vm.clone()));
         let vcpus = self.make_vcpus(&kvm, &vm, &arming, signal)?;
         let kicks = vcpus.iter().map(|(_, tap)| tap.kick().clone()).collect();
         let serial = self.serial(vm.fd())?;

@@ -7,8 +7,6 @@ use super::{
     pending::{BREAKPOINT_VERDICTS, END_VERDICTS, MSR_VERDICTS, STEP_VERDICTS, TRAP_VERDICTS},
 };
 
-const NOT_YET: &str = "not in this version of Oriel's kvm machine";
-
 const PORTS: &str =
     "KVM_EXIT_IO; an OUT is reported at its instruction, a string of them behind it";
 /// The same where KVM emulates.
@@ -82,7 +80,7 @@ pub(super) const fn mechanism(kind: EventKind, habits: Habits) -> Result<Mechani
         ),
         EventKind::Singlestep => return steps(habits),
         EventKind::Breakpoint => return breakpoints(habits),
-        EventKind::Page => return Err(NOT_YET),
+        EventKind::Page => pages(habits),
     })
 }
 
@@ -100,6 +98,28 @@ const fn breakpoints(habits: Habits) -> Result<Mechanism, &'static str> {
     } else {
         within(HOW, BREAKPOINT_VERDICTS, NOT_USER)
     })
+}
+
+const fn pages(habits: Habits) -> Mechanism {
+    const HOW: &str = "mprotect of KVM's mapping; the instruction says what it touches";
+    const ALL: VerdictSet = EventKind::Page.verdicts();
+    match (habits.stores_retire, habits.steps_user) {
+        (false, true) => within(
+            HOW,
+            ALL,
+            "not what the processor itself reads and writes in page tables and descriptors",
+        ),
+        (true, _) => within(
+            HOW,
+            ALL,
+            "this KVM emulates kernel code: its stores are reported behind their instruction, for continue, skip, replace and crash; pages with the guest's page tables or descriptors cannot be trapped; 64-bit user code has a page open until its next exit once an access is let through",
+        ),
+        (false, false) => within(
+            HOW,
+            ALL,
+            "this KVM does not stop 64-bit user code: it has a page open until its next exit once an access is let through",
+        ),
+    }
 }
 
 const fn steps(habits: Habits) -> Result<Mechanism, &'static str> {

@@ -9,7 +9,7 @@
 use oriel_protocol::{
     Event, EventData, EventKind,
     events::{
-        Breakpoint, Mmio, Msr, MsrRead, Pio, Reset, Shutdown, ShutdownCause, Singlestep, Trap,
+        Breakpoint, Mmio, Msr, MsrRead, Page, Pio, Reset, Shutdown, ShutdownCause, Singlestep, Trap,
     },
 };
 
@@ -29,6 +29,8 @@ pub enum Subject {
     Silent(Pending),
     /// An INT3 was met; whose it is, memory says.
     Int3,
+    /// The instruction could not be run: it may be at a trapped page.
+    Blocked,
     /// A stepped instruction is over.
     Stepped,
     /// None of Oriel's business.
@@ -70,6 +72,8 @@ pub fn subject(exit: &RawExit, wants: &Wants, habits: Habits) -> Subject {
         RawExit::Debug(debug) if debug.is_step() => Subject::Stepped,
         RawExit::Debug(debug) if debug.is_int3() => Subject::Int3,
         RawExit::Internal(error) if error.is_int3() => Subject::Int3,
+        RawExit::Internal(error) if error.is_emulation() => Subject::Blocked,
+        RawExit::Fault => Subject::Blocked,
         RawExit::Debug(_) | RawExit::Internal(_) => Subject::NotOurs,
         RawExit::System(_) | RawExit::FailEntry(_) | RawExit::Other(_) => Subject::NotOurs,
     }
@@ -122,7 +126,7 @@ pub fn access(exit: &RawExit, habits: Habits) -> Option<Access> {
         RawExit::Memory { gpa, write, size } => Some(access(Place::Memory(gpa), write, size, 1)),
         RawExit::Msr(_) | RawExit::Halt | RawExit::Shutdown | RawExit::Interrupted => None,
         RawExit::System(_) | RawExit::Internal(_) | RawExit::FailEntry(_) => None,
-        RawExit::Debug(_) | RawExit::Other(_) => None,
+        RawExit::Debug(_) | RawExit::Fault | RawExit::Other(_) => None,
     }
 }
 
@@ -172,6 +176,15 @@ fn data(pending: &Pending) -> EventData {
             gpa: int3.gpa,
             length: Int3::LENGTH,
             managed: int3.managed,
+        }
+        .into(),
+        Pending::Page(touch) => Page {
+            gva: touch.gva,
+            gpa: touch.gpa,
+            access: touch.access,
+            size: touch.size,
+            value: touch.value,
+            view: 0,
         }
         .into(),
         Pending::Step => Singlestep { failed: false }.into(),

@@ -33,6 +33,7 @@ use super::{
     probe, ram,
     sys::{files, signal::KickSignal},
     tap::Tap,
+    traps::Shield,
     world::{MOST_VCPUS, World},
 };
 use crate::{Parts, Vcpu};
@@ -53,6 +54,9 @@ pub struct Embedding<'a> {
     pub memory: &'a GuestMemoryMmap<()>,
     /// What kicks vCPUs out of the guest.
     pub signal: KickSignal,
+    /// Protects the mapping that KVM uses, for page traps; none: there are none. There are none
+    /// either where a region of memory has no file.
+    pub shield: Option<Box<dyn Shield>>,
 }
 
 impl Embedding<'_> {
@@ -63,7 +67,7 @@ impl Embedding<'_> {
     ///
     /// # Errors
     /// [`KvmError`] names what is missing, and what to do about it.
-    pub fn attach(self) -> Result<Parts, KvmError> {
+    pub fn attach(mut self) -> Result<Parts, KvmError> {
         build::check_capabilities(self.kvm)?;
         let asked = u32::try_from(self.vcpus.len()).unwrap_or(u32::MAX);
         if asked == 0 || asked > MOST_VCPUS {
@@ -81,7 +85,17 @@ impl Embedding<'_> {
         let memory = Arc::new(PatchedRam::new(memory));
         let arming = Arming::new(self.kvm, &vm, habits);
         let arming = arming.map_err(KvmError::host("KVM_ENABLE_CAP"))?;
-        let arming = Arc::new(arming.over(memory.clone()));
+        let arming = arming.over(memory.clone());
+        let shield = self.shield.take().filter(|_| shared);
+        let traps = match (shared, &shield) {
+            (false, _) => Err(machine::NOT_SHARED),
+            (true, None) => Err(machine::NO_SHIELD),
+            (true, Some(_)) => Ok(()),
+        };
+        let arming = Arc::new(match shield {
+            Some(shield) => arming.shielded(shield),
+            None => arming,
+        });
         let taps = self.taps(&vm, &arming);
         let taps = taps.map_err(KvmError::host("tapping a vCPU"))?;
         let world = World::new(taps.iter().map(|(_, tap)| tap.kick().clone()).collect());
@@ -92,7 +106,7 @@ impl Embedding<'_> {
         let vcpus = vcpus.collect();
         let machine = EmbeddedVm {
             identity: self.identity,
-            capabilities: machine::capabilities(habits, shared),
+            capabilities: machine::capabilities(habits, shared, traps),
             vm,
             memory,
             arming,

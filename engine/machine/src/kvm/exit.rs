@@ -36,6 +36,8 @@ pub enum RawExit {
     FailEntry(u64),
     /// `KVM_EXIT_DEBUG`.
     Debug(DebugExit),
+    /// No exit, but EFAULT: the memory behind a guest address cannot be reached.
+    Fault,
     /// Any other, by its number.
     Other(u32),
 }

@@ -55,14 +55,15 @@ pub(super) fn end(exit: &RawExit, scene: &Scene<'_>) -> End {
         RawExit::Port(_) | RawExit::Memory { .. } | RawExit::Halt | RawExit::Shutdown => {
             format!("an exit at {at} that has an owner: this is a bug in Oriel")
         }
+        RawExit::Fault => return fault(scene),
         RawExit::Interrupted => format!("interrupted at {at}: this is a bug in Oriel"),
     };
     End::Failed(failure)
 }
 
-/// `KVM_RUN` answered EFAULT: KVM could not reach the memory behind a guest address. With pages
-/// protected on purpose, this is where their traps will be told apart.
-pub(super) fn fault(scene: &Scene<'_>) -> End {
+/// `KVM_RUN` answered EFAULT: KVM could not reach the memory behind a guest address, and no trap
+/// is why.
+fn fault(scene: &Scene<'_>) -> End {
     End::Failed(format!(
         "KVM could not reach guest memory for {}: the memory behind the guest is gone or protected",
         instruction(scene)

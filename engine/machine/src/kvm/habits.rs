@@ -19,6 +19,9 @@ pub struct Habits {
     pub breaks_user: bool,
     /// #BP that is injected at an INT3 pushes the address behind it. VMX and SVM see to that.
     pub bp_adds_length: bool,
+    /// A store of kernel code to a protected page comes out as `KVM_EXIT_MMIO`, behind its
+    /// instruction. VMX and SVM give EFAULT, at it; KVM's emulator does not.
+    pub stores_retire: bool,
     /// `KVM_GUESTDBG_BLOCKIRQ` keeps interrupts away meanwhile.
     pub holds_interrupts: bool,
 }
@@ -33,6 +36,7 @@ impl Habits {
         breaks: true,
         breaks_user: true,
         bp_adds_length: true,
+        stores_retire: false,
         holds_interrupts: true,
     };
 }

@@ -1,6 +1,8 @@
 //! What awaits a verdict, and what becomes of it.
 
-use oriel_protocol::{Gpa, Gva, VerdictKind, VerdictSet, events::ShutdownCause, x86::Exception};
+use oriel_protocol::{
+    Access as PageAccess, Gpa, Gva, VerdictKind, VerdictSet, events::ShutdownCause, x86::Exception,
+};
 
 use crate::End;
 
@@ -27,6 +29,8 @@ pub enum Pending {
     Access(Access),
     /// An INT3 was met.
     Breakpoint(Int3),
+    /// An access that is forbidden at a page.
+    Page(Touch),
     /// A stepped instruction has run.
     Step,
     /// An exception that was asked for is about to be delivered, or another in its place.
@@ -58,6 +62,77 @@ pub struct Int3 {
 impl Int3 {
     /// Bytes of the instruction.
     pub const LENGTH: u8 = 1;
+}
+
+/// An access to a trapped page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// The instruction pointer: behind a store that KVM has left to us, else at the instruction.
+    pub ip: u64,
+    /// Where, as the guest sees it; none behind a store.
+    pub gva: Option<Gva>,
+    /// Where.
+    pub gpa: Gpa,
+    /// What of it is forbidden.
+    pub access: PageAccess,
+    /// Bytes; 0 if unknown, or for a fetch.
+    pub size: u8,
+    /// What would be stored, where known.
+    pub value: Option<u64>,
+    /// How far it has come.
+    pub reach: Reach,
+}
+
+/// How far an access to a trapped page has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Nothing has happened.
+    Before {
+        /// It is the instruction's only operand, on one page, of known size, and what is loaded or
+        /// stored can be another thing.
+        plain: bool,
+    },
+    /// KVM waits for what is loaded.
+    Load {
+        /// It is as if the instruction had not run once its registers are put back.
+        undoable: bool,
+    },
+    /// The instruction is done, but for this store.
+    Store,
+}
+
+impl Touch {
+    /// The verdicts that it can take.
+    pub fn allowed(&self) -> VerdictSet {
+        let always = VerdictSet::CONTINUE.union(VerdictSet::CRASH);
+        let undone = VerdictSet::RETRY
+            .union(VerdictSet::DENY)
+            .union(VerdictSet::SKIP)
+            .union(VerdictSet::INJECT);
+        match self.reach {
+            Reach::Store => always.union(VerdictSet::SKIP).union(VerdictSet::REPLACE),
+            Reach::Load { undoable } => {
+                let mut all = always.union(VerdictSet::STEP);
+                if undoable {
+                    all = all.union(undone);
+                }
+                if self.access == PageAccess::READ {
+                    all = all.union(VerdictSet::EMULATE);
+                }
+                all
+            }
+            Reach::Before { plain } => {
+                let all = always.union(VerdictSet::STEP).union(undone);
+                match (plain, self.value) {
+                    (true, Some(_)) => all.union(VerdictSet::REPLACE),
+                    (true, None) if self.access == PageAccess::READ => {
+                        all.union(VerdictSet::EMULATE)
+                    }
+                    (true | false, _) => all,
+                }
+            }
+        }
+    }
 }
 
 /// Where a device sits.
@@ -132,11 +207,12 @@ pub const END_VERDICTS: VerdictSet = VerdictSet::CONTINUE.union(VerdictSet::CRAS
 
 impl Pending {
     /// The verdicts that it can take.
-    pub const fn allowed(&self) -> VerdictSet {
+    pub fn allowed(&self) -> VerdictSet {
         match self {
             Self::MsrWrite { .. } | Self::MsrRead { .. } => MSR_VERDICTS,
             Self::Access(access) => access.allowed(),
             Self::Breakpoint(_) => BREAKPOINT_VERDICTS,
+            Self::Page(touch) => touch.allowed(),
             Self::Step => STEP_VERDICTS,
             Self::Trap(_) => TRAP_VERDICTS,
             Self::Reset | Self::Shutdown { .. } => END_VERDICTS,
@@ -147,6 +223,7 @@ impl Pending {
     pub const fn is_retired(&self) -> bool {
         match self {
             Self::Access(access) => access.retired,
+            Self::Page(touch) => matches!(touch.reach, Reach::Store),
             Self::Step => true,
             Self::MsrWrite { .. } | Self::MsrRead { .. } | Self::Breakpoint(_) => false,
             Self::Trap(_) | Self::Reset | Self::Shutdown { .. } => false,
@@ -188,6 +265,20 @@ pub enum Plan {
     RaiseInt3(Int3),
     /// Go on behind the instruction at a breakpoint.
     PassOver(Int3),
+    /// Let the instruction through a trapped page, once.
+    GoThrough(Touch),
+    /// The same, with these bytes in the place of what it loads.
+    Plant(Touch, Box<[u8]>),
+    /// Store this for it, and go on behind it.
+    StoreInstead(Touch, u64),
+    /// Go on behind an instruction that has not run.
+    StepBehind(Touch),
+    /// Do the store that KVM has left to us, with this value.
+    Put(Touch, u64),
+    /// The load that KVM waits for gives what is there; or these bytes.
+    Load(Option<Box<[u8]>>),
+    /// Take back an instruction, which faults with #GP(0).
+    FaultBefore,
     /// #GP(0) where the vCPU stands.
     FaultHere,
     /// This exception is raised where the vCPU stands; there is no instruction to take back.

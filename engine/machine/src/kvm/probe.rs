@@ -18,6 +18,7 @@ use super::{
         page::RunPage,
         vm::{MappedVcpu, MappedVm},
     },
+    traps::{Protection, Shield as _},
 };
 use crate::GuestMemory as _;
 
@@ -35,6 +36,10 @@ const NOPS: [u8; 3] = [0x90, 0x90, 0xf4];
 
 /// `int3; hlt`.
 const INT3: [u8; 2] = [0xcc, 0xf4];
+
+/// `mov [0x180000], eax; hlt`.
+const STORE: [u8; 8] = [0x89, 0x04, 0x25, 0x00, 0x00, 0x18, 0x00, 0xf4];
+const STORED: u64 = 0x18_0000;
 
 /// Where an interrupt table goes, below the loader's stacks.
 const IDT: u64 = 0x9000;
@@ -73,6 +78,7 @@ fn find_out(kvm: &Kvm) -> Result<Habits, KvmError> {
         breaks: is_int3(try_out(&INT3, Level::Kernel, breaks)?),
         breaks_user: is_int3(try_out(&INT3, Level::User, breaks)?),
         bp_adds_length: Trial::new(kvm, &INT3)?.bp_adds_length().map_err(failed)?,
+        stores_retire: Trial::new(kvm, &STORE)?.store_retires().map_err(failed)?,
         holds_interrupts: debug_flags(kvm) & KVM_GUESTDBG_BLOCKIRQ != 0,
     })
 }
@@ -98,7 +104,7 @@ fn is_int3(exit: Option<(RawExit, u64)>) -> bool {
         RawExit::Internal(error) => error.is_int3(),
         RawExit::Msr(_) | RawExit::Port(_) | RawExit::Memory { .. } | RawExit::Halt => false,
         RawExit::Shutdown | RawExit::Interrupted | RawExit::System(_) => false,
-        RawExit::FailEntry(_) | RawExit::Other(_) => false,
+        RawExit::FailEntry(_) | RawExit::Fault | RawExit::Other(_) => false,
     }
 }
 
@@ -178,6 +184,12 @@ impl Trial {
         let stack = self.vcpu.fd.get_regs()?.rsp;
         let pushed = self.ram.alias.read_u64(stack).map_err(io::Error::other)?;
         Ok(matches!(handled, Some((RawExit::Halt, _))) && pushed == FIRST_IMAGE + 1)
+    }
+
+    /// Stores to a page that KVM may not write.
+    fn store_retires(mut self) -> io::Result<bool> {
+        self.vcpu.vm.protect(STORED, 0x1000, Protection::NoWrite)?;
+        Ok(matches!(self.run()?, Some((RawExit::Memory { .. }, _))))
     }
 
     /// Has #BP handled there, by an interrupt gate (SDM vol. 3, section 7.14.1).

@@ -41,6 +41,7 @@ mod breakpoint;
 mod carry;
 mod debug;
 mod inject;
+mod page;
 
 use breakpoint::Over;
 
@@ -71,6 +72,16 @@ pub struct Tap {
     lifted: bool,
     /// It was, at the last entry.
     passed: Option<Over>,
+    /// What lies under bytes that are shown to the instruction.
+    planted_over: Option<Vec<u8>>,
+    /// The last `KVM_RUN` said EFAULT.
+    faulted: bool,
+    /// What was decided on the last fragment of an instruction; and whether the exit that is to
+    /// be decoded belongs to the same.
+    judged: Option<page::Judged>,
+    goes_on: Option<page::Judged>,
+    /// A trap could not be put back.
+    trouble: Option<io::Error>,
     seat: Arc<Seat>,
     /// What the tap has to tell by itself before `KVM_RUN`.
     own: Option<Pending>,
@@ -140,6 +151,11 @@ impl Tap {
             over: None,
             lifted: false,
             passed: None,
+            planted_over: None,
+            faulted: false,
+            judged: None,
+            goes_on: None,
+            trouble: None,
             pending: None,
             instruction: Instruction::Done,
             destination: None,
@@ -173,7 +189,8 @@ impl Tap {
         (self.pending, self.staged, self.destination) = (None, None, None);
         (self.unread, self.instruction) = (false, Instruction::Done);
         (self.untold, self.own) = (false, None);
-        (self.over, self.passed) = (None, None);
+        (self.over, self.passed, self.faulted) = (None, None, false);
+        (self.judged, self.goes_on) = (None, None);
         self.debug.stepped = false;
         Ok(())
     }
@@ -185,9 +202,15 @@ impl Tap {
     /// # Errors
     /// [`MachineError`] when the vCPU cannot go on.
     pub fn before_run(&mut self, vcpu: &mut VcpuFd) -> Result<bool, MachineError> {
-        if self.staged.is_some() || self.debug.steps() || self.moved_to().is_some() {
+        if let Some(source) = self.trouble.take() {
+            return Err(self.error("putting a page's protection back", source));
+        }
+        let judged = self.judged.take();
+        let open = self.staged.is_some() || self.debug.steps() || judged.is_some();
+        if open || self.moved_to().is_some() {
             self.finish(vcpu)?;
         }
+        self.goes_on = judged.filter(|_| self.unread);
         if self.unread {
             return Ok(false);
         }
@@ -210,11 +233,11 @@ impl Tap {
     fn go_in(&mut self, vcpu: &VcpuFd) -> Result<(), MachineError> {
         loop {
             self.refresh();
+            self.halt_instead(vcpu);
             self.tell_debug(vcpu)?;
             self.arming.seats().go_in(&self.seat, self.generation);
             if self.arming.generation() == self.generation {
-                self.lift();
-                return Ok(());
+                return self.lift();
             }
             self.stay_out();
         }
@@ -237,6 +260,12 @@ impl Tap {
         }
     }
 
+    /// Notes that `KVM_RUN` has failed with EFAULT: there is something to decode, though no exit.
+    pub fn after_fault(&mut self) {
+        self.after_run(false);
+        self.faulted = true;
+    }
+
     /// What the exit in the page is.
     ///
     /// # Errors
@@ -246,9 +275,16 @@ impl Tap {
             return Ok(Seen::Event(self.raise(own)));
         }
         self.unread = false;
+        let stale = self.arming.generation() != self.generation;
         self.refresh();
-        let exit = self.page.exit();
+        let exit = match std::mem::take(&mut self.faulted) {
+            true => RawExit::Fault,
+            false => self.page.exit(),
+        };
         self.open(&exit);
+        if let Some(seen) = self.fragment(vcpu, bus, exit)? {
+            return Ok(seen);
+        }
         match decode::subject(&exit, &self.armed.wants, self.habits) {
             Subject::Wanted(pending) => {
                 let pending = self.fill_in(vcpu, bus, pending);
@@ -259,6 +295,9 @@ impl Tap {
                 self.carry_out(vcpu, bus, apply::plan(pending, Verdict::Continue))?;
                 Ok(Seen::Handled)
             }
+            // What blocked it may be gone.
+            Subject::Blocked if stale => Ok(Seen::Handled),
+            Subject::Blocked => self.blocked(vcpu, bus, exit),
             Subject::Int3 => self.int3(vcpu, bus),
             Subject::Stepped => {
                 self.debug.stepped = true;
@@ -281,7 +320,7 @@ impl Tap {
                 Instruction::Done
             }
             RawExit::Internal(_) | RawExit::FailEntry(_) => Instruction::Done,
-            RawExit::Debug(_) | RawExit::Other(_) => Instruction::Done,
+            RawExit::Debug(_) | RawExit::Fault | RawExit::Other(_) => Instruction::Done,
         };
         if let Some(destination) = self.destination.take() {
             self.set_ip(destination);
@@ -299,7 +338,10 @@ impl Tap {
         verdict: Verdict,
     ) -> Result<Then, MachineError> {
         match self.pending.take() {
-            Some(pending) => self.carry_out(vcpu, bus, apply::plan(pending, verdict)),
+            Some(pending) => {
+                self.note_judged(&pending, &verdict);
+                self.carry_out(vcpu, bus, apply::plan(pending, verdict))
+            }
             None => Ok(Then::Enter),
         }
     }
@@ -357,7 +399,7 @@ impl Tap {
                     ..access
                 })
             }
-            Pending::Breakpoint(_) | Pending::Step | Pending::Trap(_) => pending,
+            Pending::Breakpoint(_) | Pending::Page(_) | Pending::Step | Pending::Trap(_) => pending,
             Pending::Reset | Pending::Shutdown { .. } => pending,
         }
     }

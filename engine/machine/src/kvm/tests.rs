@@ -10,6 +10,7 @@ mod injection;
 mod interrupts;
 mod kicks;
 mod msr;
+mod pages;
 mod state;
 mod steps;
 mod theatre;

@@ -13,9 +13,13 @@ use crate::{
     },
 };
 
-/// What the rest of the table says of memory that introspection has no mapping of its own of.
-const NOT_SHARED: &str =
+/// Why pages cannot be trapped where introspection has no mapping of its own.
+pub(super) const NOT_SHARED: &str =
     "this VMM has given no file for its memory: introspection would trap itself";
+
+/// Why they cannot where nobody protects KVM's.
+pub(super) const NO_SHIELD: &str =
+    "this VMM has given nobody who protects the mapping that KVM uses";
 
 /// An embedder's VM.
 pub(super) struct EmbeddedVm {
@@ -27,8 +31,13 @@ pub(super) struct EmbeddedVm {
     pub(super) world: Arc<World>,
 }
 
-/// The table for a host of these habits; `shared` if memory is mapped a second time.
-pub(super) fn capabilities(habits: Habits, shared: bool) -> Capabilities {
+/// The table for a host of these habits; `shared` if memory is mapped a second time, `traps` if pages
+/// can be trapped, else why not.
+pub(super) fn capabilities(
+    habits: Habits,
+    shared: bool,
+    traps: Result<(), &'static str>,
+) -> Capabilities {
     let how = match shared {
         true => "a second mapping of the VMM's files",
         false => "the VMM's own mapping",
@@ -43,9 +52,9 @@ pub(super) fn capabilities(habits: Habits, shared: bool) -> Capabilities {
             END_VERDICTS,
         )
         .limited("interrupts", Support::Yes, "the VMM's own business");
-    match shared || !table.reports(EventKind::Page) {
-        true => table,
-        false => table.no_event(EventKind::Page, NOT_SHARED),
+    match traps {
+        Ok(()) => table,
+        Err(reason) => table.no_event(EventKind::Page, reason),
     }
 }
 

@@ -4,6 +4,7 @@ use std::{io, sync::Arc};
 
 use kvm_ioctls::{VcpuFd, VmFd};
 use oriel_protocol::{Event, EventKind, Refusal, Verdict, events::ShutdownCause};
+use rustix::io::Errno;
 
 use crate::{
     End, Exit, Hold, Kicker, MachineError, Vcpu,
@@ -91,24 +92,27 @@ impl EmbeddedVcpu {
     }
 
     /// Notes that `KVM_RUN` has returned, with this. EINTR and EAGAIN are no failure: then there is
-    /// nothing to decode, and the loop goes round.
+    /// nothing to decode, and the loop goes round. EFAULT is what a trapped page looks like, and is
+    /// decoded; one that is not Oriel's comes back from there as [`RawExit::Fault`].
     ///
     /// # Errors
-    /// Gives back what is neither, for the VMM to make something of.
+    /// Gives back what is none of these, for the VMM to make something of.
     pub fn ran(&mut self, outcome: Result<(), kvm_ioctls::Error>) -> Result<Ready, io::Error> {
         self.world.come_out(self.index);
         self.hold = None;
-        let failure = outcome.err().map(io::Error::from);
-        let interrupted = failure.as_ref().is_some_and(is_interruption);
-        self.tap.after_run(failure.is_some());
-        if failure.is_some() {
-            self.tap.kick().release_entry();
+        match outcome.map_err(|errno| Errno::from_raw_os_error(errno.errno())) {
+            Ok(()) => self.tap.after_run(false),
+            Err(Errno::FAULT) => self.tap.after_fault(),
+            Err(errno) => {
+                self.tap.after_run(true);
+                self.tap.kick().release_entry();
+                return match errno {
+                    Errno::INTR | Errno::AGAIN => Ok(Ready::Kicked),
+                    _ => Err(errno.into()),
+                };
+            }
         }
-        match failure {
-            None => Ok(Ready::Decode),
-            Some(_) if interrupted => Ok(Ready::Kicked),
-            Some(error) => Err(error),
-        }
+        Ok(Ready::Decode)
     }
 
     /// What the vCPU has done. Ports and memory that nobody watches come back as
@@ -167,13 +171,6 @@ impl EmbeddedVcpu {
             source,
         }
     }
-}
-
-fn is_interruption(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
-    )
 }
 
 impl Tapped for EmbeddedVcpu {

@@ -4,8 +4,8 @@
 
 use kvm_bindings::{
     KVM_EXIT_DEBUG, KVM_EXIT_FAIL_ENTRY, KVM_EXIT_HLT, KVM_EXIT_INTERNAL_ERROR, KVM_EXIT_INTR,
-    KVM_EXIT_IO, KVM_EXIT_IO_OUT, KVM_EXIT_MMIO, KVM_EXIT_SHUTDOWN, KVM_EXIT_SYSTEM_EVENT,
-    KVM_EXIT_X86_RDMSR, KVM_EXIT_X86_WRMSR, kvm_run__bindgen_ty_1 as Data,
+    KVM_EXIT_IO, KVM_EXIT_IO_OUT, KVM_EXIT_MEMORY_FAULT, KVM_EXIT_MMIO, KVM_EXIT_SHUTDOWN,
+    KVM_EXIT_SYSTEM_EVENT, KVM_EXIT_X86_RDMSR, KVM_EXIT_X86_WRMSR, kvm_run__bindgen_ty_1 as Data,
 };
 
 use crate::kvm::exit::{DebugExit, InternalError, MsrExit, PortExit, RawExit};
@@ -24,6 +24,7 @@ pub(super) fn read(reason: u32, data: &Data) -> RawExit {
         KVM_EXIT_SHUTDOWN => RawExit::Shutdown,
         KVM_EXIT_INTR => RawExit::Interrupted,
         KVM_EXIT_DEBUG => debug(data),
+        KVM_EXIT_MEMORY_FAULT => RawExit::Fault,
         other => RawExit::Other(other),
     }
 }

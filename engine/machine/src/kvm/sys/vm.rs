@@ -6,10 +6,13 @@ use std::{io, sync::Arc};
 
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::{VcpuFd, VmFd};
+use oriel_protocol::Gpa;
 use vm_memory::{
-    Address as _, GuestMemoryBackend as _, GuestMemoryMmap, GuestMemoryRegion as _,
+    Address as _, GuestAddress, GuestMemoryBackend as _, GuestMemoryMmap, GuestMemoryRegion as _,
     MemoryRegionAddress,
 };
+
+use crate::kvm::traps::{Protection, Shield};
 
 /// Three pages that no guest's memory reaches.
 const TSS: usize = 0xfffb_d000;
@@ -18,7 +21,30 @@ const TSS: usize = 0xfffb_d000;
 pub(in crate::kvm) struct MappedVm {
     // Dropped first, and with it the slots; vCPUs keep the whole of `MappedVm` alive.
     fd: VmFd,
-    _memory: GuestMemoryMmap<()>,
+    memory: GuestMemoryMmap<()>,
+}
+
+impl Shield for Arc<MappedVm> {
+    fn protect(&self, gpa: Gpa, length: u64, protection: Protection) -> io::Result<()> {
+        let length = usize::try_from(length).map_err(io::Error::other)?;
+        let slice = self.memory.get_slice(GuestAddress(gpa), length);
+        let guard = slice.map_err(io::Error::other)?.ptr_guard_mut();
+        let rights = match protection {
+            Protection::Open => libc::PROT_READ | libc::PROT_WRITE,
+            Protection::NoWrite => libc::PROT_READ,
+            Protection::Closed => libc::PROT_NONE,
+        };
+        // SAFETY: `get_slice` has checked that `length` bytes from there on are one mapping that
+        // `memory` owns. Nothing in this process reads or writes that mapping: it is private to
+        // this struct, which only tells KVM its address, and KVM answers a failed access with an
+        // error. `mprotect` checks the alignment.
+        let done = unsafe { libc::mprotect(guard.as_ptr().cast(), guard.len(), rights) };
+        if done == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    }
 }
 
 /// A vCPU that keeps its VM's memory mapped.
@@ -50,10 +76,7 @@ impl MappedVm {
             // Regions of one `GuestMemoryMmap` do not overlap.
             unsafe { fd.set_user_memory_region(region) }?;
         }
-        Ok(Arc::new(Self {
-            fd,
-            _memory: memory,
-        }))
+        Ok(Arc::new(Self { fd, memory }))
     }
 
     /// The VM.

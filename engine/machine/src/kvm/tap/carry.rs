@@ -59,6 +59,17 @@ impl Tap {
             Plan::GoOver(int3) => self.go_over(int3),
             Plan::RaiseInt3(int3) => self.raise_int3(vcpu, int3)?,
             Plan::PassOver(int3) => self.pass_over(int3),
+            Plan::GoThrough(touch) => self.go_through(touch),
+            Plan::Plant(touch, bytes) => self.plant(touch, &bytes),
+            Plan::StoreInstead(touch, value) => self.store_instead(touch, value),
+            Plan::StepBehind(touch) => self.step_behind(touch),
+            Plan::Put(touch, value) => self.put(touch, value),
+            Plan::Load(None) => {}
+            Plan::Load(Some(bytes)) => self.answer_load(&bytes),
+            Plan::FaultBefore => {
+                self.undo(vcpu, Undone::Before)?;
+                self.raise_exception(vcpu, Exception::GP0)?;
+            }
             Plan::FaultHere => self.raise_exception(vcpu, Exception::GP0)?,
             Plan::RaiseHere(exception) => self.raise_asked(vcpu, exception)?,
             Plan::Enter => {}
@@ -119,13 +130,16 @@ impl Tap {
         }
     }
 
-    /// Takes back the instruction of an MSR exit. KVM has to complete it first; its effects are
-    /// on RAX, RDX and the instruction pointer, and the registers from before are put back.
+    /// Takes back the instruction of an MSR exit, or one that only loads. KVM has to complete it
+    /// first; its effects are on general registers and flags, which are put back.
     fn undo(&mut self, vcpu: &mut VcpuFd, undone: Undone) -> Result<(), MachineError> {
         let moved = self.moved_to().is_some();
         let mut before = self.page.regs();
-        self.page.answer_msr(false, 0);
-        self.finish(vcpu)?;
+        if matches!(self.page.exit(), RawExit::Msr(_)) {
+            self.page.answer_msr(false, 0);
+        }
+        self.finish_all(vcpu)?;
+        self.judged = None;
         match undone {
             Undone::Behind if !moved => before.rip = self.page.regs().rip,
             Undone::Behind => {}
@@ -184,6 +198,11 @@ impl Tap {
 
     /// Lets go of an open instruction, whatever comes of it: the vCPU is about to be reset.
     pub(in crate::kvm) fn abandon(&mut self, vcpu: &mut VcpuFd) -> Result<(), MachineError> {
+        self.finish_all(vcpu)
+    }
+
+    /// Completes an open instruction whose effects do not matter, in all its fragments.
+    fn finish_all(&mut self, vcpu: &mut VcpuFd) -> Result<(), MachineError> {
         for _ in 0..MOST_FRAGMENTS {
             self.unread = false;
             self.finish(vcpu)?;
@@ -191,6 +210,7 @@ impl Tap {
                 break;
             }
         }
+        self.destination = None;
         Ok(())
     }
 

@@ -67,7 +67,9 @@ impl Tap {
         if self.armed.breaks() {
             flags |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
         }
-        if self.armed.steps(self.index) || self.over.is_some() {
+        let steps = self.armed.steps(self.index) || self.over.is_some();
+        // Where KVM would not stop the vCPU, the trap flag would come up in the guest.
+        if steps && self.can_step() {
             flags |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
             if self.habits.holds_interrupts {
                 flags |= KVM_GUESTDBG_BLOCKIRQ;

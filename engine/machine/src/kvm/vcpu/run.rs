@@ -15,10 +15,7 @@ use rustix::io::Errno;
 use super::KvmVcpu;
 use crate::{
     End, Exit, Hold, MachineError,
-    kvm::{
-        failure,
-        tap::{Seen, Then},
-    },
+    kvm::tap::{Seen, Then},
 };
 
 /// How it goes on.
@@ -108,9 +105,8 @@ impl KvmVcpu {
         let ran = if ready { self.run()? } else { Ran::Exit };
         drop(hold);
         match ran {
-            Ran::Exit => self.see(),
+            Ran::Exit | Ran::Fault => self.see(),
             Ran::Interrupted => Ok(Next::Run),
-            Ran::Fault => Ok(self.end_by(failure::fault)),
         }
     }
 
@@ -143,9 +139,13 @@ impl KvmVcpu {
             Err(Errno::FAULT) => Ran::Fault,
             Err(errno) => return Err(self.error("KVM_RUN", errno)),
         };
-        self.tap.after_run(matches!(ran, Ran::Interrupted));
-        if matches!(ran, Ran::Interrupted) {
-            self.kick.release_entry();
+        match ran {
+            Ran::Exit => self.tap.after_run(false),
+            Ran::Fault => self.tap.after_fault(),
+            Ran::Interrupted => {
+                self.tap.after_run(true);
+                self.kick.release_entry();
+            }
         }
         Ok(ran)
     }

@@ -32,7 +32,9 @@ impl KvmVcpu {
             RawExit::Msr(_) | RawExit::Internal(_) | RawExit::System(_) | RawExit::FailEntry(_) => {
                 self.end_by(|scene| failure::end(exit, scene))
             }
-            RawExit::Debug(_) | RawExit::Other(_) => self.end_by(|scene| failure::end(exit, scene)),
+            RawExit::Debug(_) | RawExit::Fault | RawExit::Other(_) => {
+                self.end_by(|scene| failure::end(exit, scene))
+            }
         }
     }
 

@@ -1,6 +1,9 @@
 //! Kicks: seen wherever the vCPU is, and no step is lost or doubled by one.
 
-use std::thread;
+use std::{
+    sync::atomic::{AtomicU32, Ordering::SeqCst},
+    thread,
+};
 
 use oriel_protocol::{
     EventKind, Verdict,
@@ -171,7 +174,8 @@ proptest! {
 #[test]
 fn of_a_hundred_thousand_kicks_none_is_lost() {
     const KICKS: u32 = 100_000;
-    let mut run = Run::of(&waits_for_ever(), &Wants::default());
+    let scenario = Scenario::new("k").step(Step::plain()).looping();
+    let mut run = Run::of(&scenario, &Wants::default());
     let kicker = run.vcpu.kicker();
     let letters = AtomicU32::new(0);
     thread::scope(|scope| {
