@@ -34,6 +34,7 @@ pub(crate) fn parts(guest: Guest, outlet: Arc<dyn Outlet>) -> Parts {
         load,
         entry,
         vcpus,
+        interrupts,
         ..
     } = guest;
     let config = Config::new(
@@ -44,9 +45,13 @@ pub(crate) fn parts(guest: Guest, outlet: Arc<dyn Outlet>) -> Parts {
         },
         outlet,
     );
-    Config { vcpus, ..config }
-        .build()
-        .expect("a VM that can be made")
+    Config {
+        vcpus,
+        interrupts,
+        ..config
+    }
+    .build()
+    .expect("a VM that can be made")
 }
 
 /// Runs a guest under these judges.

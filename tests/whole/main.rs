@@ -4,5 +4,6 @@ mod contained;
 mod guard;
 mod judging;
 mod kvm;
+mod linux;
 mod threads;
 mod tool;

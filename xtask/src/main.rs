@@ -10,6 +10,7 @@ mod child;
 mod ci;
 mod demo;
 mod fuzz;
+mod guests;
 mod plugins;
 mod setup;
 mod step;
@@ -75,6 +76,12 @@ enum Command {
         /// This one alone: frame, handshake or session.
         target: Option<String>,
     },
+    /// Fetch and unpack Linux guests for the kvm machine into the cache.
+    Guests {
+        /// And boot them, as far as the KVM here gets: some minutes.
+        #[arg(long)]
+        test: bool,
+    },
     /// All that must hold before a change is taken: format, lints, docs, licences, tests.
     Ci,
 }
@@ -102,6 +109,8 @@ fn run(command: Command) -> Result<u8> {
         Command::Demo { args } => demo::run(&args),
         Command::Test { args } => suite::run(&args),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
+        Command::Guests { test: false } => done(guests::run()),
+        Command::Guests { test: true } => guests::test(),
         Command::Ci => ci::run(),
     }
 }

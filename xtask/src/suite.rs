@@ -8,15 +8,30 @@ use anyhow::Result;
 use crate::workspace::Workspace;
 use crate::{child, plugins, setup};
 
-/// Runs all tests, with the plugins at hand in `ORIEL_PLUGINS`; the answer is the exit status.
+/// Runs all tests, with the plugins at hand in `ORIEL_PLUGINS`; the answer is the exit status. With
+/// arguments it leaves the model out: they choose among Cargo's tests.
 pub(crate) fn run(args: &[OsString]) -> Result<u8> {
     setup::run()?;
     let workspace = Workspace::here()?;
     plugins::build(&workspace, false)?;
+    if args.is_empty() {
+        model(&workspace)?;
+    }
     let mut cargo = child::cargo();
     cargo
         .args(["test", "--workspace"])
         .args(args)
         .env("ORIEL_PLUGINS", workspace.plugins());
     child::status(&mut cargo)
+}
+
+/// The model checks, which are a workspace of their own: seconds, once it is built.
+fn model(workspace: &Workspace) -> Result<()> {
+    let mut cargo = child::cargo();
+    cargo
+        .args(["run", "--quiet", "--locked", "--manifest-path"])
+        .arg(workspace.root.join("tests/model/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(workspace.target.join("model"));
+    child::run(&mut cargo)
 }

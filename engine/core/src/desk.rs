@@ -128,6 +128,11 @@ impl Desk {
         self.ending.take()
     }
 
+    /// Whether the VM ends.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+
     /// Whether somebody keeps this vCPU out of the guest.
     pub(crate) fn is_paused(&self) -> bool {
         !self.pausers.is_empty()

@@ -1,6 +1,10 @@
 //! A VM under introspection, from its start to its end.
 
-use std::{sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use oriel_machine::{ArmError, End, Kicker, Machine, Parts, Vcpu};
 use oriel_policy::{Host, Slot, Store};
@@ -154,10 +158,7 @@ impl Engine {
             running.launch(name, move || thread::run(station))?;
         }
         for clock in clocks {
-            running.launch("clock".to_owned(), move || {
-                clock.run();
-                0
-            })?;
+            running.launch("clock".to_owned(), move || clock.run())?;
         }
         Ok(running)
     }
@@ -191,6 +192,7 @@ impl Engine {
             metrics: Metrics::default(),
             settings,
             end: std::sync::OnceLock::new(),
+            judged: AtomicU64::new(0),
         });
         seat_tools(&shared);
         shared.tell(|| Record::Start(start_record(&shared)));
@@ -323,14 +325,14 @@ fn start_record(shared: &Shared) -> Start {
 /// A VM that runs.
 pub struct Running {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<u64>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Running {
     fn launch(
         &mut self,
         name: String,
-        body: impl FnOnce() -> u64 + Send + 'static,
+        body: impl FnOnce() + Send + 'static,
     ) -> Result<(), StartError> {
         // Sync Wasm calls run on this stack: room for a policy's and the host's below it.
         let thread = std::thread::Builder::new()
@@ -356,26 +358,19 @@ impl Running {
 
     /// Waits for the end.
     pub fn wait(mut self) -> Outcome {
-        let events = self.join();
-        let end = self.shared.end.get().cloned().unwrap_or(End::Cancelled);
-        let outcome = Outcome {
-            end,
-            events,
-            ran: self.shared.time.elapsed(),
-        };
+        self.join();
+        let outcome = self.shared.outcome();
         self.shared.tell(|| Record::End(outcome.clone()));
         outcome
     }
 
     /// Waits for the threads, then takes back what the judges have armed.
-    fn join(&mut self) -> u64 {
-        let counts = self
-            .threads
-            .drain(..)
-            .map(|thread| thread.join().unwrap_or(0));
-        let events = counts.sum();
+    fn join(&mut self) {
+        for thread in self.threads.drain(..) {
+            // A panic has ended the VM already (`EndsOnPanic`, and stations that are dropped).
+            let _ = thread.join();
+        }
         self.shared.ledger.clear();
-        events
     }
 }
 
@@ -418,6 +413,16 @@ pub struct VmHandle {
 }
 
 impl VmHandle {
+    /// Ends introspection, for a VMM whose vCPU loops are over: takes back what the judges have
+    /// armed, and tells how the VM has ended. What threads still hold of it does nothing more.
+    pub fn finish(&self) -> Outcome {
+        self.shared.end(&End::Cancelled);
+        self.shared.ledger.clear();
+        let outcome = self.shared.outcome();
+        self.shared.tell(|| Record::End(outcome.clone()));
+        outcome
+    }
+
     /// Ends the VM.
     pub fn stop(&self) {
         self.shared.end(&End::Cancelled);

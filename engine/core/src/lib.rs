@@ -45,8 +45,10 @@ mod absent;
 mod failure;
 mod mail;
 mod policy_judge;
+mod sync;
 mod thread;
 mod time;
+mod turn;
 
 pub use clock::Clock;
 pub use desk::Desk;

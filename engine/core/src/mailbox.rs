@@ -4,13 +4,11 @@
 //! enters the guest; so a letter that comes after the drain has kicked again, and `enter` returns
 //! at once. An owner that waits for anything waits here, and goes on serving letters meanwhile.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use oriel_machine::Kicker;
+
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard, PoisonError};
 
 /// Letters of type `T` for one vCPU.
 pub struct Mailbox<T> {
@@ -80,6 +78,20 @@ impl<T> Mailbox<T> {
                         .0
                 }
             };
+        }
+    }
+
+    /// Waits for the letter that `pick` makes something of, and hands it those that come before;
+    /// none once the deadline has passed.
+    pub fn wait_for<A>(
+        &self,
+        deadline: Instant,
+        mut pick: impl FnMut(T) -> Option<A>,
+    ) -> Option<A> {
+        loop {
+            if let Some(picked) = pick(self.wait(Some(deadline))?) {
+                return Some(picked);
+            }
         }
     }
 

@@ -1,7 +1,10 @@
 //! What all threads of one VM share. It holds; it does nothing by itself.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -10,6 +13,7 @@ use oriel_policy::Store;
 use oriel_protocol::{EventSet, Grant, Refusal};
 
 use crate::{
+    engine::Outcome,
     ledger::Ledger,
     mail::Mail,
     mailbox::Mailbox,
@@ -33,6 +37,8 @@ pub struct Shared {
     pub(crate) settings: Settings,
     pub(crate) time: Time,
     pub(crate) end: OnceLock<End>,
+    /// Events judged on vCPUs that have left.
+    pub(crate) judged: AtomicU64,
 }
 
 /// Who asks: what the gate needs to know of a judge.
@@ -146,6 +152,17 @@ impl Shared {
                 // A vCPU that reads no more has ended already.
                 let _ = mailbox.post(Mail::Stop(end.clone()));
             }
+        }
+    }
+}
+
+impl Shared {
+    /// How the VM has ended, so far.
+    pub(crate) fn outcome(&self) -> Outcome {
+        Outcome {
+            end: self.end.get().cloned().unwrap_or(End::Cancelled),
+            events: self.judged.load(Ordering::Relaxed),
+            ran: self.time.elapsed(),
         }
     }
 }

@@ -1,11 +1,21 @@
 //! A vCPU's place of judgement: its desk and its panel together.
 //!
 //! The engine's own threads have one each; a VMM that owns its vCPU loop has one for each of its
-//! vCPUs, and calls [`Station::judge`] from that loop.
+//! vCPUs, and goes through the same steps in that loop:
+//! ```text
+//!   ready ──► board ──► the guest ──► judge ──┐
+//!               ▲ │                           │
+//!               │ └──► leave                  │
+//!               └─────────────────────────────┘
+//! ```
+//! A station that is dropped without having left ends the VM: its vCPU must not run on without it.
 
-use std::sync::Arc;
+use std::{
+    any::Any,
+    sync::{Arc, atomic::Ordering},
+};
 
-use oriel_machine::Vcpu;
+use oriel_machine::{End, Vcpu};
 use oriel_policy::Slot;
 use oriel_protocol::{Event, EventKind, Verdict};
 
@@ -13,6 +23,7 @@ use crate::{
     desk::Desk,
     engine::Candidate,
     judge::Bench,
+    mail::Mail,
     panel::{Panel, Seat},
     shared::Shared,
 };
@@ -22,6 +33,8 @@ pub struct Station {
     /// Out only while a judge has it.
     desk: Option<Box<Desk>>,
     panel: Panel,
+    shared: Arc<Shared>,
+    left: bool,
 }
 
 impl Station {
@@ -49,12 +62,102 @@ impl Station {
         Self {
             desk: Some(desk),
             panel,
+            shared: shared.clone(),
+            left: false,
         }
     }
 
-    /// Lets every judge get ready, before the first event.
+    /// Lets every judge get ready, before the first event; stays here while the VM is held at its
+    /// start, because tools hook meanwhile; tells of the vCPU.
     pub fn ready(&mut self) {
         self.lend(|panel, desk| ((), panel.ready(desk)));
+        self.stay_out();
+        if !self.desk().is_ending() {
+            self.notice(EventKind::CreateVcpu);
+        }
+    }
+
+    /// What comes before each entry into the guest: reads the mailbox, stays here while somebody
+    /// keeps the vCPU out, lets judges act that have asked to, and makes their register writes
+    /// real. The verdict is the one that the entry is to carry out; none if it has been. Says how
+    /// the VM ends if the guest is not to be entered any more; then [`leave`](Self::leave).
+    pub fn board(&mut self, verdict: Option<&Verdict>) -> Option<End> {
+        loop {
+            let desk = self.desk();
+            // This order loses no letter: one that comes after the drain has kicked again.
+            desk.machine_vcpu().acknowledge_kick();
+            desk.drain();
+            if let Some(end) = desk.take_ending() {
+                return Some(end);
+            }
+            if desk.is_paused() {
+                self.notice(EventKind::Pause);
+                self.stay_out();
+                continue;
+            }
+            if verdict == Some(&Verdict::Crash) {
+                return Some(End::Stopped);
+            }
+            if !desk.wants_attention() {
+                break;
+            }
+            if verdict.is_some() {
+                // It is carried out first, and nothing further is run.
+                desk.machine_vcpu().kicker().kick();
+                break;
+            }
+            self.attend();
+        }
+        self.desk().settle();
+        None
+    }
+
+    /// Stays out of the guest until the last pause is over, or the VM ends.
+    fn stay_out(&mut self) {
+        loop {
+            // A notice may have read the mailbox, so this comes before any waiting.
+            let desk = self.desk();
+            if !desk.is_paused() || desk.is_ending() {
+                return;
+            }
+            if desk.wants_attention() {
+                self.attend();
+            } else if let Some(mail) = desk.mailbox().wait(None) {
+                desk.serve(mail);
+            }
+        }
+    }
+
+    /// Lets judges act that asked for it while the vCPU ran. The VM ends if one of them says so.
+    fn attend(&mut self) {
+        while let Some(judge) = self.desk().take_attention() {
+            let ruling = self.lend(|panel, desk| panel.attend(judge, desk));
+            if *ruling.verdict() == Verdict::Crash {
+                return self.desk().serve(Mail::Stop(End::Stopped));
+            }
+            // Commands come before the next pause, whoever sent them.
+            self.desk().drain();
+        }
+    }
+
+    /// Ends introspection of this vCPU, and with it the VM for the others: tells the judges, and
+    /// answers the letters that come too late.
+    pub fn leave(mut self, end: &End) {
+        self.left = true;
+        self.shared
+            .judged
+            .fetch_add(self.events(), Ordering::Relaxed);
+        self.shared.end(end);
+        self.notice(EventKind::Unhook);
+        // It goes on answering as long as a tool undoes what it did.
+        self.desk().linger();
+        self.desk().shut();
+    }
+
+    /// The vCPU, if the machine has made it of this type.
+    pub fn vcpu<V: Vcpu>(&mut self) -> Option<&mut V> {
+        let vcpu: &mut dyn Any = self.desk().machine_vcpu();
+        vcpu.downcast_mut()
     }
 
     /// Asks everybody whose business the event is, and adds up their verdicts.
@@ -68,28 +171,9 @@ impl Station {
         self.lend(|panel, desk| ((), panel.notice(kind, desk)));
     }
 
-    /// Lets judges act that asked for it while the vCPU ran; the verdict is `crash` if one of them
-    /// wants the VM stopped. To be called when no event waits for its verdict.
-    pub fn attend(&mut self) -> Verdict {
-        while let Some(judge) = self.desk().take_attention() {
-            let ruling = self.lend(|panel, desk| panel.attend(judge, desk));
-            if *ruling.verdict() == Verdict::Crash {
-                return Verdict::Crash;
-            }
-            // Commands come before the next pause, whoever sent them.
-            self.desk().drain();
-        }
-        Verdict::Continue
-    }
-
     /// How many events passed the filters.
     pub fn events(&self) -> u64 {
         self.panel.events()
-    }
-
-    /// Answers the letters that come too late, from now on.
-    pub(crate) fn close(&mut self) {
-        self.desk().shut();
     }
 
     /// The desk, between two judges.
@@ -107,6 +191,15 @@ impl Station {
         let (answer, desk) = call(&mut self.panel, desk);
         self.desk = Some(desk);
         answer
+    }
+}
+
+impl Drop for Station {
+    fn drop(&mut self) {
+        if !self.left {
+            let reason = "the thread of a vCPU has gone without a word: this is a bug in Oriel, or in the VMM that it is part of";
+            self.shared.end(&End::Failed(reason.to_owned()));
+        }
     }
 }
 

@@ -74,9 +74,19 @@ pub(crate) struct RunArgs {
     /// The machine that the guest runs on.
     #[arg(long, value_enum)]
     pub(crate) machine: Option<MachineKind>,
-    /// `builtin:NAME`, or a file: a scenario for the mock machine, a flat image for kvm.
+    /// `builtin:NAME`, or a file: a scenario for the mock machine; for kvm a Linux kernel (vmlinux
+    /// or bzImage) or a flat image.
     #[arg(long, value_name = "builtin:NAME|FILE")]
     pub(crate) guest: Option<String>,
+    /// An initramfs for the kernel that `--guest` names.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) initrd: Option<PathBuf>,
+    /// The kernel's command line [default: console=ttyS0 reboot=t panic=-1].
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) cmdline: Option<String>,
+    /// What is typed on the guest's serial line: a file, or standard input.
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) input: Option<String>,
     /// The VM's name in event lines.
     #[arg(long)]
     pub(crate) name: Option<String>,

@@ -29,6 +29,9 @@ pub(crate) struct VmConfig {
     pub(crate) uuid: Option<Uuid>,
     pub(crate) machine: Option<MachineKind>,
     pub(crate) guest: Option<String>,
+    pub(crate) initrd: Option<PathBuf>,
+    pub(crate) cmdline: Option<String>,
+    pub(crate) input: Option<String>,
     pub(crate) vcpus: Option<u32>,
     pub(crate) memory_mib: Option<u64>,
     pub(crate) events: Option<String>,
@@ -105,7 +108,11 @@ impl Config {
         for tool in &mut config.tools {
             tool.settle_paths(base);
         }
-        for place in [&mut config.vm.events, &mut config.vm.serial]
+        let vm = &mut config.vm;
+        if let Some(initrd) = &mut vm.initrd {
+            *initrd = base.join(&*initrd);
+        }
+        for place in [&mut vm.events, &mut vm.serial, &mut vm.input]
             .into_iter()
             .flatten()
         {
@@ -141,6 +148,9 @@ mod tests {
             machine = "kvm"
             guest = "builtin:msr-attack"
             memory-mib = 64
+            initrd = "initrd"
+            cmdline = "console=ttyS0"
+            input = "-"
             [[policy]]
             file = "guard.wasm"
             grant = ["msr", "alert"]
@@ -150,6 +160,8 @@ mod tests {
         let config = Config::parse(text).unwrap();
         assert_eq!(config.vm.memory_mib, Some(64));
         assert_eq!(config.vm.machine, Some(MachineKind::Kvm));
+        assert_eq!(config.vm.initrd, Some("initrd".into()));
+        assert_eq!(config.vm.cmdline.as_deref(), Some("console=ttyS0"));
         assert_eq!(
             config.policies[0].grant,
             Some(GrantConfig::List(vec!["msr".into(), "alert".into()]))

@@ -28,6 +28,10 @@ pub(crate) struct Usage(String);
 pub(crate) struct Plan {
     pub(crate) machine: MachineKind,
     pub(crate) guest: String,
+    pub(crate) initrd: Option<PathBuf>,
+    pub(crate) cmdline: Option<String>,
+    /// What is typed on the serial line.
+    pub(crate) input: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) uuid: Option<Uuid>,
     pub(crate) vcpus: Option<u32>,
@@ -91,7 +95,7 @@ impl Plan {
             .serial
             .or(vm.serial)
             .unwrap_or_else(|| default_serial(events.as_deref()).to_owned());
-        Ok(Self {
+        let plan = Self {
             machine: args
                 .machine
                 .or(vm.machine)
@@ -100,6 +104,9 @@ impl Plan {
                 .guest
                 .or(vm.guest)
                 .ok_or_else(|| Usage("no guest: add `--guest builtin:NAME|FILE`".to_owned()))?,
+            initrd: args.initrd.or(vm.initrd),
+            cmdline: args.cmdline.or(vm.cmdline),
+            input: args.input.or(vm.input),
             name: args.name.or(vm.name),
             uuid: vm.uuid,
             vcpus: args.vcpus.or(vm.vcpus),
@@ -111,7 +118,24 @@ impl Plan {
                 tools,
                 tool_wait,
             },
-        })
+        };
+        plan.check_devices()?;
+        Ok(plan)
+    }
+
+    /// A script has no kernel and no serial line to type on.
+    fn check_devices(&self) -> Result<(), Usage> {
+        let given = [
+            ("--initrd", self.initrd.is_some()),
+            ("--cmdline", self.cmdline.is_some()),
+            ("--input", self.input.is_some()),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) if self.machine == MachineKind::Mock => Err(Usage(format!(
+                "{flag} is for guests of the kvm machine: leave it out, or add `--machine kvm`"
+            ))),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 
@@ -354,6 +378,21 @@ mod tests {
             let error = format!("{:#}", typed(&["guard.wasm"], &[grant]).unwrap_err());
             assert!(error.contains(named), "{error}");
         }
+    }
+
+    #[test]
+    fn a_script_takes_no_kernels_flags() {
+        let args = RunArgs {
+            machine: Some(MachineKind::Mock),
+            guest: Some("builtin:hello".to_owned()),
+            cmdline: Some("quiet".to_owned()),
+            ..RunArgs::default()
+        };
+        let error = Plan::resolve(args).unwrap_err();
+        assert!(
+            error.is::<Usage>() && error.to_string().contains("--cmdline"),
+            "{error}"
+        );
     }
 
     #[test]

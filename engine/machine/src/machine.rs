@@ -7,7 +7,7 @@
 //!      └──── judge, on the same thread, state at hand ◄──────┘
 //! ```
 
-use std::{fmt, sync::Arc};
+use std::{any::Any, fmt, sync::Arc};
 
 use oriel_protocol::{
     Capabilities, Event, Gpa, Identity, Refusal, Verdict,
@@ -89,7 +89,7 @@ pub trait VcpuState: Send {
 }
 
 /// One virtual CPU. Lives on one thread.
-pub trait Vcpu: VcpuState {
+pub trait Vcpu: VcpuState + Any {
     /// Its number, from 0.
     fn index(&self) -> u32;
 

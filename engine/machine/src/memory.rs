@@ -61,6 +61,11 @@ pub trait GuestMemory: Send + Sync {
         None
     }
 
+    /// Whether a read is no trip, but a look into this process's own memory.
+    fn is_near(&self) -> bool {
+        self.mapping().is_some()
+    }
+
     /// Reads a little-endian word.
     ///
     /// # Errors

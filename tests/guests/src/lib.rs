@@ -13,6 +13,7 @@ pub mod abi;
 mod breakpoints;
 pub mod conformance;
 mod ends;
+mod interrupts;
 mod io;
 mod msr;
 mod pages;
@@ -23,6 +24,7 @@ mod tour;
 
 pub use breakpoints::{CALLS, OWN_INT3S};
 pub use ends::SPIN_COUNTERS;
+pub use interrupts::{CONSOLE_END, PROCESSOR_HERE, TICKS};
 pub use io::{MMIO_GPA, MMIO_VALUE, PIO_PORT, PIO_TEXT, PIO_VALUE};
 pub use msr::{
     ATTACKER_ENTRY, KERNEL_ENTRY, RAX_BEFORE, RDX_BEFORE, STAR_FIRST, STAR_SECOND, STORM_WRITES,
@@ -49,6 +51,9 @@ pub struct Guest {
     pub vcpus: u32,
     /// Addresses of interest, by name.
     pub marks: Vec<(&'static str, u64)>,
+    /// Whether it needs interrupt controllers and a timer; then only its first vCPU starts by
+    /// itself.
+    pub interrupts: bool,
 }
 
 impl Guest {
@@ -126,6 +131,18 @@ pub const NAMES: &[(&str, &str)] = &[
         "unemulatable",
         "runs POPCNT, which an emulating KVM lacks; ends with 0 elsewhere",
     ),
+    (
+        "ticks",
+        "waits for five ticks of the timer, and reports them",
+    ),
+    (
+        "console",
+        "sends back what is typed, by interrupt; ends with 0 on a q",
+    ),
+    (
+        "processors",
+        "sends for the other vCPUs (INIT and SIPI), which report; ends with 0 when all are there",
+    ),
 ];
 
 /// The guest of this name for so many vCPUs; none if there is no such name, or the guest needs
@@ -154,6 +171,9 @@ pub fn by_name(name: &str, vcpus: u32) -> Option<Guest> {
         "reset" => ends::reset(vcpus),
         "triple-fault" => ends::triple_fault(vcpus),
         "unemulatable" => ends::unemulatable(vcpus),
+        "ticks" => interrupts::ticks(vcpus),
+        "console" => interrupts::console(vcpus),
+        "processors" => interrupts::processors(vcpus),
         _ => return None,
     })
 }

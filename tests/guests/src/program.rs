@@ -64,6 +64,7 @@ impl Program {
             load: abi::LOAD,
             entry: abi::LOAD,
             vcpus,
+            interrupts: false,
         })
     }
 
@@ -246,8 +247,13 @@ impl Program {
         for (vector, handler) in handlers {
             self.set_gate(*vector, *handler)?;
         }
+        self.load_table(32)
+    }
+
+    /// Loads the interrupt table at RBX, of so many gates.
+    pub(crate) fn load_table(&mut self, gates: u32) -> Assembled {
         self.asm.sub(rsp, 16)?;
-        self.asm.mov(word_ptr(rsp), 32 * 16 - 1)?;
+        self.asm.mov(word_ptr(rsp), gates * 16 - 1)?;
         self.asm.mov(qword_ptr(rsp + 2), rbx)?;
         self.asm.lidt(ptr(rsp))?;
         self.asm.add(rsp, 16)
@@ -279,7 +285,7 @@ impl Program {
 
     /// Fills an interrupt gate of the table at RBX (SDM vol. 3, section 7.14.1); the image lies
     /// below 4 GiB, so the upper half of the address stays zero.
-    fn set_gate(&mut self, vector: u32, handler: CodeLabel) -> Assembled {
+    pub(crate) fn set_gate(&mut self, vector: u32, handler: CodeLabel) -> Assembled {
         const PRESENT_INTERRUPT_GATE: u32 = 0x8e00;
         let gate = vector * 16;
         self.asm.lea(rax, ptr(handler))?;

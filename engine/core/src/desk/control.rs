@@ -57,17 +57,17 @@ impl Desk {
     }
 
     fn await_answer(&mut self, ticket: u64) -> Result<Answer, Refusal> {
-        let deadline = Instant::now() + self.shared.settings.other_vcpu;
-        while let Some(mail) = self.mailbox().wait(Some(deadline)) {
+        let shared = self.shared.clone();
+        let deadline = Instant::now() + shared.settings.other_vcpu;
+        let mailbox = &shared.mailboxes[self.index() as usize];
+        let answer = mailbox.wait_for(deadline, |mail| {
             if let Mail::Answer(number, answer) = mail {
-                if number == ticket {
-                    return Ok(answer);
-                }
-            } else {
-                self.serve(mail);
+                return (number == ticket).then_some(answer);
             }
-        }
-        Err(Refusal::Busy)
+            self.serve(mail);
+            None
+        });
+        answer.ok_or(Refusal::Busy)
     }
 }
 

@@ -3,15 +3,15 @@
 //! A vCPU that waits for its turn with a shared instance serves its mailbox meanwhile, and the
 //! instance's deadline starts when it gets it.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use oriel_policy::{Failure, Instance, Place};
 
-use crate::{desk::Desk, mail::Mail};
+use crate::{
+    desk::Desk,
+    mail::Mail,
+    turn::{self, Waiter},
+};
 
 /// Where an instance lives.
 pub(crate) struct Home {
@@ -32,16 +32,7 @@ enum Kind {
 }
 
 /// An instance that all vCPUs share, one at a time.
-#[derive(Default)]
-pub(crate) struct Turn(Mutex<Bench>);
-
-#[derive(Default)]
-struct Bench {
-    instance: Option<Instance>,
-    /// The vCPU whose turn it is.
-    holder: Option<u32>,
-    waiting: VecDeque<u32>,
-}
+pub(crate) type Turn = turn::Turn<Instance>;
 
 impl Home {
     /// With a vCPU.
@@ -86,16 +77,16 @@ impl Home {
     }
 
     /// Waits for the turn, if turns are taken. Whoever enters must leave.
-    pub(crate) fn enter(&mut self, desk: Box<Desk>) -> (Result<(), Failure>, Box<Desk>) {
+    pub(crate) fn enter(&mut self, mut desk: Box<Desk>) -> (Result<(), Failure>, Box<Desk>) {
         let Kind::Vm(turn) = &self.kind else {
             return (Ok(()), desk);
         };
-        let (taken, desk) = turn.take(desk);
-        let taken = taken.map(|instance| {
+        let bound = desk.shared().settings.turn;
+        let taken = turn.take(&mut *desk, bound).map(|instance| {
             self.instance = instance;
             self.entered = true;
         });
-        (taken, desk)
+        (taken.ok_or(Failure::Stalled { bound }), desk)
     }
 
     /// Lets the next one have its turn.
@@ -125,69 +116,18 @@ impl Home {
     }
 }
 
-impl Turn {
-    fn take(&self, mut desk: Box<Desk>) -> (Result<Option<Instance>, Failure>, Box<Desk>) {
-        let deadline = Instant::now() + desk.shared().settings.turn;
-        let me = desk.index();
-        self.lock().waiting.push_back(me);
-        loop {
-            if let Some(instance) = self.claim(me) {
-                return (Ok(instance), desk);
-            }
-            match desk.mailbox().wait(Some(deadline)) {
-                Some(mail) => desk.serve(mail),
-                None => {
-                    self.give_up(me, &desk);
-                    return (
-                        Err(Failure::Stalled {
-                            bound: desk.shared().settings.turn,
-                        }),
-                        desk,
-                    );
-                }
-            }
-        }
+impl Waiter for Desk {
+    fn number(&self) -> u32 {
+        self.index()
     }
 
-    /// The instance, if it is this vCPU's turn: the outer `Some` says so.
-    fn claim(&self, me: u32) -> Option<Option<Instance>> {
-        let mut bench = self.lock();
-        if bench.holder.is_some() || bench.waiting.front() != Some(&me) {
-            return None;
-        }
-        bench.waiting.pop_front();
-        bench.holder = Some(me);
-        Some(bench.instance.take())
+    fn serve_one(&mut self, by: Instant) -> bool {
+        let letter = self.mailbox().wait(Some(by));
+        letter.map(|mail| self.serve(mail)).is_some()
     }
 
-    /// Stops waiting; the next in line may be waiting for just that.
-    fn give_up(&self, me: u32, desk: &Desk) {
-        let mut bench = self.lock();
-        bench.waiting.retain(|&vcpu| vcpu != me);
-        call_next(bench, desk);
-    }
-
-    fn put(&self, instance: Option<Instance>, desk: &Desk) {
-        let mut bench = self.lock();
-        bench.instance = instance;
-        bench.holder = None;
-        call_next(bench, desk);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Bench> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn call_next(bench: MutexGuard<'_, Bench>, desk: &Desk) {
-    let next = if bench.holder.is_none() {
-        bench.waiting.front().copied()
-    } else {
-        None
-    };
-    drop(bench);
-    if let Some(next) = next {
+    fn call(&self, waiter: u32) {
         // One that has ended waits no more.
-        let _ = desk.shared().post(next, Mail::Turn);
+        let _ = self.shared().post(waiter, Mail::Turn);
     }
 }

@@ -1,12 +1,12 @@
-//! Guests of the kvm machine: images.
+//! Guests of the kvm machine: kernels and flat images.
 
-use std::sync::Arc;
+use std::{fs::File, io::Read, path::Path, sync::Arc};
 
 use anyhow::{Context, anyhow, bail};
 use oriel_guests::{Guest, abi};
 use oriel_machine::{
     Outlet, Parts,
-    kvm::{self, Config, Image},
+    kvm::{self, Config, Image, Kernel, Program},
     outlet::Kept,
 };
 use oriel_protocol::{Arch, Identity};
@@ -43,51 +43,70 @@ pub(super) fn build(
     identity: Identity,
     outlet: Arc<dyn Outlet>,
 ) -> anyhow::Result<Parts> {
-    let (image, vcpus) = image(plan)?;
-    let mut config = Config {
-        identity,
-        vcpus,
-        ..Config::new(image, outlet)
+    let mut config = match plan.guest.strip_prefix(BUILTIN) {
+        Some(name) => brought_along(plan, builtin(name, plan.vcpus)?, outlet)?,
+        None => Config {
+            vcpus: plan.vcpus.unwrap_or(1),
+            ..Config::new(program(plan)?, outlet)
+        },
     };
+    config.identity = identity;
     config.memory_mib = plan.memory_mib.unwrap_or(config.memory_mib);
+    config.input = plan.input.as_deref().map(input).transpose()?;
     Ok(config.build()?)
 }
 
-/// The image, and how many vCPUs it runs on.
-fn image(plan: &Plan) -> anyhow::Result<(Image, u32)> {
-    let Some(name) = plan.guest.strip_prefix(BUILTIN) else {
-        let bytes =
-            std::fs::read(&plan.guest).with_context(|| format!("{} cannot be read", plan.guest))?;
-        if bytes.is_empty() {
-            bail!(
-                "{} is empty: a flat image begins with its first instruction",
-                plan.guest
-            );
-        }
-        return Ok((
-            Image {
-                bytes,
-                load: FLAT,
-                entry: FLAT,
-            },
-            plan.vcpus.unwrap_or(1),
-        ));
+fn brought_along(plan: &Plan, guest: Guest, outlet: Arc<dyn Outlet>) -> anyhow::Result<Config> {
+    if wants_kernel(plan) {
+        bail!(
+            "{} is no kernel: leave `--initrd` and `--cmdline` out",
+            plan.guest
+        );
+    }
+    let image = Image {
+        bytes: guest.image,
+        load: guest.load,
+        entry: guest.entry,
     };
-    let Guest {
-        image,
-        load,
-        entry,
-        vcpus,
-        ..
-    } = builtin(name, plan.vcpus)?;
-    Ok((
-        Image {
-            bytes: image,
-            load,
-            entry,
-        },
-        vcpus,
-    ))
+    Ok(Config {
+        vcpus: guest.vcpus,
+        interrupts: guest.interrupts,
+        ..Config::new(image, outlet)
+    })
+}
+
+const fn wants_kernel(plan: &Plan) -> bool {
+    plan.initrd.is_some() || plan.cmdline.is_some()
+}
+
+/// What is in the file: a kernel, or a flat image.
+fn program(plan: &Plan) -> anyhow::Result<Program> {
+    let file = Path::new(&plan.guest);
+    let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", plan.guest))?;
+    if wants_kernel(plan) || Kernel::is_one(&bytes) {
+        let cmdline = plan.cmdline.as_deref().unwrap_or(Kernel::COMMAND_LINE);
+        return Ok(Kernel::read(file, plan.initrd.as_deref(), cmdline)?.into());
+    }
+    if bytes.is_empty() {
+        bail!(
+            "{} is empty: a flat image begins with its first instruction",
+            plan.guest
+        );
+    }
+    Ok(Program::Flat(Image {
+        bytes,
+        load: FLAT,
+        entry: FLAT,
+    }))
+}
+
+/// What is typed on the serial line.
+fn input(place: &str) -> anyhow::Result<Box<dyn Read + Send>> {
+    if place == "-" {
+        return Ok(Box::new(std::io::stdin()));
+    }
+    let file = File::open(place).with_context(|| format!("--input {place} cannot be read"))?;
+    Ok(Box::new(file))
 }
 
 fn builtin(name: &str, vcpus: Option<u32>) -> anyhow::Result<Guest> {

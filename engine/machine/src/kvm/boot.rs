@@ -2,7 +2,10 @@
 
 use std::io;
 
-use kvm_bindings::{kvm_debugregs, kvm_msr_entry, kvm_regs, kvm_sregs, kvm_vcpu_events, kvm_xcrs};
+use kvm_bindings::{
+    kvm_debugregs, kvm_lapic_state, kvm_mp_state, kvm_msr_entry, kvm_regs, kvm_sregs,
+    kvm_vcpu_events, kvm_xcrs,
+};
 use kvm_ioctls::VcpuFd;
 
 use super::{
@@ -20,11 +23,18 @@ pub(super) struct Boot {
     /// With the proof that it may be written back.
     xsave: Option<(Vec<u8>, FitsArea)>,
     msrs: Vec<kvm_msr_entry>,
+    /// Where there are interrupts.
+    apic: Option<(kvm_lapic_state, kvm_mp_state)>,
 }
 
 impl Boot {
     /// Takes the state of a vCPU as it stands; `known` are the MSRs of this KVM.
-    pub(super) fn take(vcpu: &VcpuFd, known: &[u32], fits: Option<FitsArea>) -> io::Result<Self> {
+    pub(super) fn take(
+        vcpu: &VcpuFd,
+        known: &[u32],
+        fits: Option<FitsArea>,
+        interrupts: bool,
+    ) -> io::Result<Self> {
         let msrs = known
             .iter()
             .filter(|msr| !is_clock(**msr))
@@ -46,6 +56,9 @@ impl Boot {
                 .map(|fits| Ok::<_, io::Error>((xsave::get(vcpu, fits)?, fits)))
                 .transpose()?,
             msrs: msrs.collect(),
+            apic: interrupts
+                .then(|| Ok::<_, io::Error>((vcpu.get_lapic()?, vcpu.get_mp_state()?)))
+                .transpose()?,
         })
     }
 
@@ -59,6 +72,10 @@ impl Boot {
             && let Ok(area) = area.as_slice().try_into()
         {
             xsave::set(vcpu, area, *fits)?;
+        }
+        if let Some((apic, state)) = &self.apic {
+            vcpu.set_lapic(apic)?;
+            vcpu.set_mp_state(*state)?;
         }
         vcpu.set_debug_regs(&self.debug)?;
         for entry in &self.msrs {

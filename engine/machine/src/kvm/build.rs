@@ -1,22 +1,27 @@
 //! Makes a VM: the reference VMM around the kvm machine.
 
-use std::{io, sync::Arc};
+use std::{
+    io::{self, Read},
+    sync::Arc,
+};
 
 use kvm_bindings::KVM_SYNC_X86_VALID_FIELDS;
-use kvm_ioctls::{Cap, Kvm};
+use kvm_ioctls::{Cap, Kvm, VmFd};
 use oriel_protocol::{Identity, identity::Arch};
 use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::{
     arm::Arming,
-    capabilities::capabilities,
+    capabilities::{capabilities, with_interrupts},
+    chips::Chips,
     devices::Devices,
     error::KvmError,
-    loader::{self, Image},
     patched::PatchedRam,
     probe,
-    ram::{HOLE, Ram},
+    program::Program,
+    ram::Ram,
+    serial::{Interrupt, SerialLine, type_from},
     sys::{
         signal::KickSignal,
         vm::{MappedVcpu, MappedVm},
@@ -26,7 +31,7 @@ use super::{
     vm::KvmVm,
     world::{MOST_VCPUS, World},
 };
-use crate::{GuestMemory as _, Outlet, Parts, Vcpu};
+use crate::{Outlet, Parts, Vcpu};
 
 /// What a VM is to be.
 pub struct Config {
@@ -41,12 +46,19 @@ pub struct Config {
     /// Where the guest's words go.
     pub outlet: Arc<dyn Outlet>,
     /// What it runs.
-    pub image: Image,
+    pub program: Program,
+    /// Whether it has interrupt controllers and a timer. With them only the first vCPU starts, and
+    /// the others wait until it sends for them, as on hardware; without them all start at once.
+    pub interrupts: bool,
+    /// What is typed on the serial line. A thread of its own reads it.
+    pub input: Option<Box<dyn Read + Send>>,
 }
 
 impl Config {
-    /// One vCPU, 16 MiB, and a name of its own.
-    pub fn new(image: Image, outlet: Arc<dyn Outlet>) -> Self {
+    /// One vCPU, a name of its own, and what the program needs: a flat image 16 MiB, a kernel
+    /// 512 MiB and interrupts.
+    pub fn new(program: impl Into<Program>, outlet: Arc<dyn Outlet>) -> Self {
+        let program = program.into();
         let identity = Identity {
             uuid: Uuid::new_v4(),
             name: "guest".to_owned(),
@@ -56,10 +68,12 @@ impl Config {
         Self {
             identity,
             vcpus: 1,
-            memory_mib: 16,
+            memory_mib: program.memory_mib(),
             signal,
             outlet,
-            image,
+            interrupts: program.needs_interrupts(),
+            program,
+            input: None,
         }
     }
 
@@ -77,20 +91,28 @@ impl Config {
             source,
         })?;
         let vm = make_vm(&kvm, &ram)?;
+        let chips = self.interrupts.then(|| Chips::install(vm.fd())).transpose();
+        let chips = chips.map_err(KvmError::host("making the interrupt controllers"))?;
         let arming =
             Arming::new(&kvm, vm.fd(), habits).map_err(KvmError::host("KVM_ENABLE_CAP"))?;
         let memory = Arc::new(PatchedRam::new(ram.alias.clone()));
         let arming = Arc::new(arming.over(memory.clone()).shielded(vm.clone()));
         let vcpus = self.make_vcpus(&kvm, &vm, &arming, signal)?;
         let kicks = vcpus.iter().map(|(_, tap)| tap.kick().clone()).collect();
+        let serial = self.serial(vm.fd())?;
+        if let Some(input) = self.input {
+            type_from(&serial, input).map_err(KvmError::host("reading the serial line's input"))?;
+        }
         let shared = KvmVm {
             identity: self.identity,
-            capabilities: capabilities(habits),
+            capabilities: with_interrupts(capabilities(habits), self.interrupts),
             vm,
             ram,
             memory,
-            image: self.image,
-            devices: Devices::new(self.vcpus, self.outlet),
+            vcpus: self.vcpus,
+            program: self.program,
+            devices: Devices::new(self.vcpus, self.outlet, serial),
+            chips,
             arming,
             world: World::new(kicks),
         };
@@ -106,10 +128,17 @@ impl Config {
             });
         }
         let ram = Ram::new(self.memory_mib)?;
-        self.image.check(ram.alias.end().min(HOLE))?;
-        let loaded = self.image.load(&ram.alias).map_err(io::Error::other);
-        loaded.map_err(KvmError::host("loading the image"))?;
+        self.program.load(&ram.alias, self.vcpus)?;
         Ok(ram)
+    }
+
+    fn serial(&self, vm: &VmFd) -> Result<Arc<SerialLine>, KvmError> {
+        let interrupt = match self.interrupts {
+            true => Interrupt::connect(vm),
+            false => Ok(Interrupt::default()),
+        };
+        let interrupt = interrupt.map_err(KvmError::host("KVM_IRQFD"))?;
+        Ok(SerialLine::new(self.outlet.clone(), interrupt))
     }
 
     fn make_vcpus(
@@ -121,7 +150,8 @@ impl Config {
     ) -> Result<Vec<(MappedVcpu, Tap)>, KvmError> {
         let make = |index| {
             let vcpu = vm.create_vcpu(index)?;
-            loader::prepare(kvm, &vcpu.fd, &self.image, index, self.vcpus)?;
+            self.program
+                .prepare((kvm, &vcpu.fd), index, self.vcpus, self.interrupts)?;
             let tap = Tap::new(vm.fd(), &vcpu.fd, index, arming.clone(), signal)?;
             Ok::<_, io::Error>((vcpu, tap))
         };
@@ -151,7 +181,7 @@ fn unopened(errno: kvm_ioctls::Error) -> KvmError {
     }
 }
 
-fn check_capabilities(kvm: &Kvm) -> Result<(), KvmError> {
+pub(super) fn check_capabilities(kvm: &Kvm) -> Result<(), KvmError> {
     let needed = [
         (Cap::UserMemory, "KVM_CAP_USER_MEMORY"),
         (Cap::ImmediateExit, "KVM_CAP_IMMEDIATE_EXIT"),

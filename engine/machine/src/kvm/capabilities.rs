@@ -163,11 +163,18 @@ pub(super) fn capabilities(habits: Habits) -> Capabilities {
         .facility("memory-write", "a mapping of the guest's memfd")
         .facility("pause", "immediate_exit and a signal")
         .facility("hold", "immediate_exit and a signal")
-        .limited(
-            "interrupts",
-            Support::No,
-            "the reference VMM has no interrupt controller: a vCPU that halts stays halted",
-        )
+}
+
+/// The same with what is to be said about interrupts.
+pub(super) fn with_interrupts(table: Capabilities, interrupts: bool) -> Capabilities {
+    if interrupts {
+        return table.facility("interrupts", "KVM_CREATE_IRQCHIP and KVM_CREATE_PIT2");
+    }
+    table.limited(
+        "interrupts",
+        Support::No,
+        "flat images run without an interrupt controller: a vCPU that halts stays halted",
+    )
 }
 
 #[cfg(test)]

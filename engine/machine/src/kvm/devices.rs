@@ -1,20 +1,15 @@
 //! The devices of the reference VMM: a serial line, the ports by which a guest reports and ends
 //! (`docs/guests.md`), and the two that reset. Where no device answers, reads are all ones.
 
-use std::{
-    convert::Infallible,
-    io::{self, Write},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering::Relaxed},
 };
-
-use vm_superio::{Serial, Trigger, serial::NoEvents};
 
 use super::{
     bus::{Bus, Effect},
     pending::Place,
+    serial::SerialLine,
 };
 use crate::Outlet;
 
@@ -32,42 +27,16 @@ const RESET_BIT: u8 = 1 << 2;
 
 /// The devices of one VM.
 pub(super) struct Devices {
-    serial: Mutex<SerialLine>,
+    serial: Arc<SerialLine>,
     /// The low half of each vCPU's next report.
     low_halves: Vec<AtomicU32>,
     outlet: Arc<dyn Outlet>,
 }
 
-type SerialLine = Serial<NoInterrupt, NoEvents, ToOutlet>;
-
-/// There is no interrupt controller: the guest polls.
-struct NoInterrupt;
-
-impl Trigger for NoInterrupt {
-    type E = Infallible;
-
-    fn trigger(&self) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
-struct ToOutlet(Arc<dyn Outlet>);
-
-impl Write for ToOutlet {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.serial(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 impl Devices {
-    pub(super) fn new(vcpus: u32, outlet: Arc<dyn Outlet>) -> Self {
+    pub(super) fn new(vcpus: u32, outlet: Arc<dyn Outlet>, serial: Arc<SerialLine>) -> Self {
         Self {
-            serial: Mutex::new(Serial::new(NoInterrupt, ToOutlet(outlet.clone()))),
+            serial,
             low_halves: (0..vcpus).map(|_| AtomicU32::new(0)).collect(),
             outlet,
         }
@@ -75,14 +44,10 @@ impl Devices {
 
     /// Puts every device in the state in which it was made.
     pub(super) fn reset(&self) {
-        *self.serial() = Serial::new(NoInterrupt, ToOutlet(self.outlet.clone()));
+        self.serial.reset();
         self.low_halves
             .iter()
             .for_each(|half| half.store(0, Relaxed));
-    }
-
-    fn serial(&self) -> MutexGuard<'_, SerialLine> {
-        self.serial.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write_port(&self, vcpu: u32, port: u16, from: &[u8]) -> Effect {
@@ -90,7 +55,7 @@ impl Devices {
         match port {
             COM1_PORT..=COM1_LAST => {
                 for (register, byte) in (port - COM1_PORT..8).zip(from) {
-                    self.write_serial(register, *byte);
+                    self.serial.write(low(register), *byte);
                 }
             }
             REPORT_LOW_PORT => self.report_low(vcpu, from),
@@ -101,13 +66,6 @@ impl Devices {
             _ => {}
         }
         Effect::None
-    }
-
-    fn write_serial(&self, register: u16, byte: u8) {
-        let register = u8::try_from(register).unwrap_or(u8::MAX);
-        // All that can fail is the outlet, which does not, and a loop-back buffer that is full,
-        // which drops the byte as a real line does.
-        let _ = self.serial().write(register, byte);
     }
 
     fn report_low(&self, vcpu: u32, from: &[u8]) {
@@ -124,6 +82,11 @@ impl Devices {
     }
 }
 
+/// The number of a register, of which there are eight.
+const fn low(register: u16) -> u8 {
+    register.to_le_bytes()[0]
+}
+
 /// A little-endian number of up to 32 bits.
 fn word(bytes: &[u8]) -> u32 {
     let mut word = [0; 4];
@@ -138,9 +101,7 @@ impl Bus for Devices {
         to.fill(0xff);
         if let Place::Port(port @ COM1_PORT..=COM1_LAST) = place {
             for (register, byte) in (port - COM1_PORT..8).zip(to) {
-                *byte = self
-                    .serial()
-                    .read(u8::try_from(register).unwrap_or(u8::MAX));
+                *byte = self.serial.read(low(register));
             }
         }
     }
@@ -156,11 +117,12 @@ impl Bus for Devices {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outlet::Kept;
+    use crate::{kvm::serial::Interrupt, outlet::Kept};
 
     fn devices() -> (Devices, Arc<Kept>) {
         let kept = Arc::new(Kept::default());
-        (Devices::new(2, kept.clone()), kept)
+        let serial = SerialLine::new(kept.clone(), Interrupt::default());
+        (Devices::new(2, kept.clone(), serial), kept)
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::io;
 
 use thiserror::Error;
 
+use super::kernel::KernelError;
+
 /// A VM could not be made.
 #[derive(Debug, Error)]
 pub enum KvmError {
@@ -53,6 +55,9 @@ pub enum KvmError {
         /// Where the first block of memory ends.
         end: u64,
     },
+    /// The kernel cannot be run.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
     /// The kick signal cannot be had.
     #[error(
         "signal {number} cannot be used for kicks: choose a real-time signal that nothing else uses"

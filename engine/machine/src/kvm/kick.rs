@@ -12,19 +12,16 @@
 //! thread's `:= 0`, then so does its letter, and the drain finds it. If it comes after, `KVM_RUN`
 //! returns at once, or the signal ends it.
 
-use std::{
-    io,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, Thread},
+use std::io;
+
+use super::sys::{
+    page::ImmediateExit,
+    signal::{KickSignal, Target},
 };
-
-use rustix::{process::Pid, thread::gettid};
-
-use super::sys::{page::ImmediateExit, signal::KickSignal};
-use crate::Kicker;
+use crate::{
+    Kicker,
+    sync::{Arc, AtomicBool, Mutex, MutexGuard, Ordering, PoisonError, Thread, thread},
+};
 
 /// The handle by which one vCPU is kicked.
 pub(super) struct Kick {
@@ -37,7 +34,7 @@ pub(super) struct Kick {
 /// The thread that enters the vCPU.
 struct Runner {
     thread: Thread,
-    id: Pid,
+    target: Target,
 }
 
 impl Kick {
@@ -62,7 +59,7 @@ impl Kick {
             self.signal.unblock()?;
             *runner = Some(Runner {
                 thread: me,
-                id: gettid(),
+                target: Target::current(),
             });
         }
         Ok(())
@@ -72,7 +69,7 @@ impl Kick {
     pub(super) fn nudge(&self) {
         self.immediate_exit.set(true);
         if let Some(runner) = &*self.runner() {
-            self.signal.send(runner.id);
+            self.signal.send(&runner.target);
             runner.thread.unpark();
         }
     }

@@ -27,7 +27,7 @@ pub struct Image {
     pub entry: Gva,
 }
 
-const GDT: Gpa = 0x1000;
+pub(super) const GDT: Gpa = 0x1000;
 const PML4: Gpa = 0x2000;
 const PDPT: Gpa = 0x3000;
 const PAGE_DIRECTORIES: Gpa = 0x4000;
@@ -74,11 +74,7 @@ impl Image {
     /// Writes the tables and the image into memory.
     pub(super) fn load(&self, memory: &dyn GuestMemory) -> Result<(), Refusal> {
         write_words(memory, GDT, DESCRIPTORS)?;
-        write_words(memory, PML4, [PDPT | PRESENT_WRITABLE])?;
-        let directories = (0..4).map(|gib| (PAGE_DIRECTORIES + gib * 0x1000) | PRESENT_WRITABLE);
-        write_words(memory, PDPT, directories)?;
-        let pages = (0..4 * 512).map(|page| (page << 21) | LARGE | PRESENT_WRITABLE);
-        write_words(memory, PAGE_DIRECTORIES, pages)?;
+        write_identity_map(memory)?;
         memory.write_at(self.load, &self.bytes)
     }
 
@@ -95,7 +91,16 @@ impl Image {
     }
 }
 
-fn write_words(
+/// Writes page tables that map the first 4 GiB where they are.
+pub(super) fn write_identity_map(memory: &dyn GuestMemory) -> Result<(), Refusal> {
+    write_words(memory, PML4, [PDPT | PRESENT_WRITABLE])?;
+    let directories = (0..4).map(|gib| (PAGE_DIRECTORIES + gib * 0x1000) | PRESENT_WRITABLE);
+    write_words(memory, PDPT, directories)?;
+    let pages = (0..4 * 512).map(|page| (page << 21) | LARGE | PRESENT_WRITABLE);
+    write_words(memory, PAGE_DIRECTORIES, pages)
+}
+
+pub(super) fn write_words(
     memory: &dyn GuestMemory,
     at: Gpa,
     words: impl IntoIterator<Item = u64>,
@@ -112,13 +117,18 @@ pub(super) fn prepare(
     index: u32,
     vcpus: u32,
 ) -> io::Result<()> {
-    let mut cpuid = kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)?;
-    number(cpuid.as_mut_slice(), index);
-    vcpu.set_cpuid2(&cpuid)?;
+    set_features(kvm, vcpu, index)?;
     let mut sregs = vcpu.get_sregs()?;
     enter_long_mode(&mut sregs);
     vcpu.set_sregs(&sregs)?;
     Ok(vcpu.set_regs(&image.regs(index, vcpus))?)
+}
+
+/// Gives a vCPU its features: all that this KVM supports.
+pub(super) fn set_features(kvm: &Kvm, vcpu: &VcpuFd, index: u32) -> io::Result<()> {
+    let mut cpuid = kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)?;
+    number(cpuid.as_mut_slice(), index);
+    Ok(vcpu.set_cpuid2(&cpuid)?)
 }
 
 /// Puts the vCPU's number where CPUID shows it: the initial APIC id of leaf 1 and the x2APIC id
@@ -135,7 +145,7 @@ fn number(entries: &mut [kvm_cpuid_entry2], index: u32) {
 
 /// Puts system registers into long mode, at privilege level 0.
 fn enter_long_mode(sregs: &mut kvm_sregs) {
-    (sregs.cr0, sregs.cr3, sregs.cr4, sregs.efer) = (CR0, PML4, CR4, EFER);
+    long_mode(sregs);
     (sregs.gdt.base, sregs.gdt.limit) = (GDT, 8 * 3 - 1);
     (sregs.idt.base, sregs.idt.limit) = (0, 0);
     sregs.cs = segment(CODE, 0xb, true);
@@ -150,8 +160,13 @@ fn enter_long_mode(sregs: &mut kvm_sregs) {
     }
 }
 
+/// Turns long mode on, with the loader's page tables.
+pub(super) const fn long_mode(sregs: &mut kvm_sregs) {
+    (sregs.cr0, sregs.cr3, sregs.cr4, sregs.efer) = (CR0, PML4, CR4, EFER);
+}
+
 /// A flat segment; `long` for 64-bit code.
-fn segment(selector: u16, type_: u8, long: bool) -> kvm_segment {
+pub(super) fn segment(selector: u16, type_: u8, long: bool) -> kvm_segment {
     kvm_segment {
         limit: u32::MAX,
         selector,

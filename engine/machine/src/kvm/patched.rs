@@ -166,6 +166,10 @@ fn within(
 }
 
 impl GuestMemory for PatchedRam {
+    fn is_near(&self) -> bool {
+        true
+    }
+
     fn read_at(&self, gpa: Gpa, to: &mut [u8]) -> Result<(), Refusal> {
         let saved = self.read();
         self.ram.read_at(gpa, to)?;

@@ -4,7 +4,10 @@
 use std::{fs::File, io, sync::Arc};
 
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, ftruncate, memfd_create};
-use vm_memory::{FileOffset, GuestAddress, GuestMemoryMmap};
+use vm_memory::{
+    FileOffset, GuestAddress, GuestMemoryBackend as _, GuestMemoryMmap, GuestMemoryRegion as _,
+    GuestRegionMmap,
+};
 
 use super::error::KvmError;
 
@@ -47,6 +50,25 @@ impl Ram {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         Ok(fallocate(&*self.file, flags, 0, self.size)?)
     }
+}
+
+/// A second mapping of somebody else's memory, if there is a file behind all of it.
+pub(super) fn alias(memory: &GuestMemoryMmap<()>) -> Result<Option<GuestMemoryMmap<()>>, KvmError> {
+    let range = |region: &GuestRegionMmap<()>| {
+        let length = usize::try_from(region.len()).ok()?;
+        Some((
+            region.start_addr(),
+            length,
+            Some(region.file_offset()?.clone()),
+        ))
+    };
+    let Some(ranges) = memory.iter().map(range).collect::<Option<Vec<_>>>() else {
+        return Ok(None);
+    };
+    GuestMemoryMmap::from_ranges_with_files(ranges)
+        .map(Some)
+        .map_err(io::Error::other)
+        .map_err(KvmError::host("mapping the guest's memory again"))
 }
 
 fn map(file: &Arc<File>, size: u64) -> Result<GuestMemoryMmap<()>, KvmError> {

@@ -2,6 +2,7 @@
 //! outside these modules needs any.
 
 mod exit;
+pub(super) mod files;
 pub(super) mod page;
 pub(super) mod signal;
 pub(super) mod vm;

@@ -7,6 +7,7 @@ mod devices;
 mod embedder;
 mod ends;
 mod injection;
+mod interrupts;
 mod kicks;
 mod msr;
 mod pages;

@@ -51,6 +51,12 @@ pub trait Shield: Send + Sync {
     fn protect(&self, gpa: Gpa, length: u64, protection: Protection) -> io::Result<()>;
 }
 
+impl<T: Shield + ?Sized> Shield for Box<T> {
+    fn protect(&self, gpa: Gpa, length: u64, protection: Protection) -> io::Result<()> {
+        (**self).protect(gpa, length, protection)
+    }
+}
+
 /// The trapped pages of a VM.
 pub(super) struct Traps {
     shield: Box<dyn Shield>,

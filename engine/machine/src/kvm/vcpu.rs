@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use oriel_protocol::Verdict;
+use kvm_ioctls::VcpuFd;
+use oriel_protocol::{Refusal, Verdict};
 
 use super::{
     boot::Boot,
     kick::Kick,
     sys::{vm::MappedVcpu, xsave::FitsArea},
     tap::Tap,
+    tapped::{Tapped, unhalt},
     vm::KvmVm,
 };
 use crate::{Exit, Kicker, MachineError, Vcpu};
@@ -16,7 +18,6 @@ use crate::{Exit, Kicker, MachineError, Vcpu};
 mod reset;
 mod run;
 mod serve;
-mod state;
 
 /// One vCPU, for the thread that enters it.
 pub(super) struct KvmVcpu {
@@ -42,7 +43,7 @@ impl KvmVcpu {
         index: u32,
     ) -> std::io::Result<Self> {
         let fits = FitsArea::check(mapped.vm.fd());
-        let boot = Boot::take(&mapped.fd, vm.arming.known(), fits)?;
+        let boot = Boot::take(&mapped.fd, vm.arming.known(), fits, vm.chips.is_some())?;
         let kick = tap.kick().clone();
         Ok(Self {
             mapped,
@@ -55,6 +56,25 @@ impl KvmVcpu {
             resets: 0,
             must_reset: false,
         })
+    }
+}
+
+impl Tapped for KvmVcpu {
+    fn tapped(&mut self) -> (&mut Tap, &VcpuFd) {
+        (&mut self.tap, &self.mapped.fd)
+    }
+
+    fn fits(&self) -> Option<FitsArea> {
+        self.fits
+    }
+
+    fn wake(&mut self) -> Result<(), Refusal> {
+        self.vm.world.wake(self.index);
+        match self.vm.chips {
+            // With interrupts it is KVM that knows of a halt.
+            Some(_) => unhalt(&self.mapped.fd),
+            None => Ok(()),
+        }
     }
 }
 

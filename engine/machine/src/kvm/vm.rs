@@ -5,8 +5,8 @@ use std::sync::Arc;
 use oriel_protocol::{Capabilities, Identity, Refusal};
 
 use super::{
-    arm::Arming, devices::Devices, loader::Image, patched::PatchedRam, ram::Ram, sys::vm::MappedVm,
-    world::World,
+    arm::Arming, chips::Chips, devices::Devices, patched::PatchedRam, program::Program, ram::Ram,
+    sys::vm::MappedVm, world::World,
 };
 use crate::{ArmError, GuestMemory, Hold, Machine, Wants};
 
@@ -17,8 +17,11 @@ pub(super) struct KvmVm {
     pub(super) vm: Arc<MappedVm>,
     pub(super) ram: Ram,
     pub(super) memory: Arc<PatchedRam>,
-    pub(super) image: Image,
+    pub(super) vcpus: u32,
+    pub(super) program: Program,
     pub(super) devices: Devices,
+    /// None: no interrupts.
+    pub(super) chips: Option<Chips>,
     pub(super) arming: Arc<Arming>,
     pub(super) world: Arc<World>,
 }
@@ -28,11 +31,14 @@ impl KvmVm {
     /// vCPUs out of the guest; each puts itself back before it enters again.
     pub(super) fn reset(&self) -> std::io::Result<()> {
         self.ram.clear()?;
-        self.image
-            .load(&self.ram.alias)
+        self.program
+            .load(&self.ram.alias, self.vcpus)
             .map_err(std::io::Error::other)?;
         self.memory.place_again();
         self.devices.reset();
+        if let Some(chips) = &self.chips {
+            chips.put_back(self.vm.fd())?;
+        }
         self.world.reset();
         Ok(())
     }

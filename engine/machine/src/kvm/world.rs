@@ -5,19 +5,16 @@
 //! looks at the holder's; a holder raises its flag and looks at every vCPU's. Each sees the other,
 //! or is seen.
 
-use std::{
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst},
-    },
-    thread::{self, Thread},
-    time::{Duration, Instant},
-};
-
 use oriel_protocol::Refusal;
 
 use super::kick::Kick;
-use crate::{End, Hold};
+use crate::{
+    End, Hold,
+    sync::{
+        Arc, AtomicBool, AtomicU32, AtomicU64, Duration, Instant, Mutex, OnceLock,
+        Ordering::SeqCst, PoisonError, Thread, thread,
+    },
+};
 
 /// The most vCPUs: a bit each in one word.
 pub(super) const MOST_VCPUS: u32 = 64;
@@ -147,8 +144,8 @@ impl World {
 
     /// This vCPU halts; true for the one that completes the set, which nothing can wake any more.
     ///
-    /// There is no interrupt controller here yet, so a halt with interrupts on is as final as one
-    /// with interrupts off. With one, only the latter will count.
+    /// Only where there is no interrupt controller, so that a halt with interrupts on is as final as
+    /// one with interrupts off. With one, it is KVM that halts, and nobody is told.
     pub(super) fn halt(&self, vcpu: u32) -> bool {
         let before = self.halted.fetch_or(bit(vcpu), SeqCst);
         before != self.everybody() && before | bit(vcpu) == self.everybody()

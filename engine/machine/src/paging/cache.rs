@@ -8,7 +8,7 @@
 //! and are read in one [`read_each`](crate::GuestMemory::read_each). On a machine whose memory is
 //! a socket away that is one round trip instead of five.
 //!
-//! Where memory is mapped into this process a read is some ten nanoseconds and there is no trip to
+//! Where memory is near, in this process, a read is tens of nanoseconds and there is no trip to
 //! save. Looking a walk up would only add to it, so nothing is kept there.
 //!
 //! A cache belongs to one thread, as a desk does. It is never shared and has no lock.
@@ -61,7 +61,7 @@ impl Walks {
         cr3: u64,
         gva: Gva,
     ) -> Result<Translation, Refusal> {
-        if memory.mapping().is_some() {
+        if memory.is_near() {
             return walk(memory, mode, cr3, gva).map(|(found, _)| found);
         }
         self.look_up(memory, mode, cr3, gva)

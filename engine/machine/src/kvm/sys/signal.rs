@@ -5,7 +5,10 @@
 use std::io;
 
 use libc::{c_int, c_void, siginfo_t};
-use rustix::process::{Pid, getpid};
+use rustix::{
+    process::{Pid, getpid},
+    thread::gettid,
+};
 use vmm_sys_util::signal;
 
 /// Takes the signal and does nothing: that it came has already made `KVM_RUN` return.
@@ -14,6 +17,17 @@ extern "C" fn nothing(_: c_int, _: *mut siginfo_t, _: *mut c_void) {}
 /// A signal that has a handler, so that it interrupts a thread and does not end the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KickSignal(c_int);
+
+/// A thread of this process, as signals reach it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kvm) struct Target(Pid);
+
+impl Target {
+    /// The calling thread.
+    pub(in crate::kvm) fn current() -> Self {
+        Self(gettid())
+    }
+}
 
 impl KickSignal {
     /// Gives the signal a handler that does nothing, for the whole process.
@@ -43,8 +57,8 @@ impl KickSignal {
     }
 
     /// Sends the signal to a thread of this process. If the thread has ended, that is as good.
-    pub(in crate::kvm) fn send(self, thread: Pid) {
-        let (process, thread) = (getpid().as_raw_pid(), thread.as_raw_pid());
+    pub(in crate::kvm) fn send(self, target: &Target) {
+        let (process, thread) = (getpid().as_raw_pid(), target.0.as_raw_pid());
         // SAFETY: the call takes three integers and touches no memory of ours. Should the thread
         // have ended and its number be another's by now, that one is of this process too
         // (`tgkill` checks) and takes the signal with the same handler.

@@ -19,7 +19,7 @@ fn no_kick_on_a_spinning_guest_is_lost() {
     if !has_kvm() {
         return;
     }
-    const KICKS: u32 = 200;
+    const KICKS: u32 = 2000;
     let (mut parts, _) = machine("spin", 1);
     let timer = Timer::of(&parts);
     let mut vcpu = parts.vcpus.remove(0);

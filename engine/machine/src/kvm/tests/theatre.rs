@@ -52,6 +52,7 @@ pub(super) fn build(guest: Guest) -> (Parts, Arc<Kept>) {
     };
     let config = Config {
         vcpus: guest.vcpus,
+        interrupts: guest.interrupts,
         ..Config::new(image, kept.clone())
     };
     (config.build().unwrap(), kept)

@@ -1,6 +1,9 @@
 //! Kicks: seen wherever the vCPU is, and no step is lost or doubled by one.
 
-use std::thread;
+use std::{
+    sync::atomic::{AtomicU32, Ordering::SeqCst},
+    thread,
+};
 
 use oriel_protocol::{
     EventKind, Verdict,
@@ -166,4 +169,33 @@ proptest! {
         prop_assert_eq!(drive(&mut run, kicks, verdicts), writes);
         prop_assert_eq!(run.kept.reports(), reports);
     }
+}
+
+#[test]
+fn of_a_hundred_thousand_kicks_none_is_lost() {
+    const KICKS: u32 = 100_000;
+    let scenario = Scenario::new("k").step(Step::plain()).looping();
+    let mut run = Run::of(&scenario, &Wants::default());
+    let kicker = run.vcpu.kicker();
+    let letters = AtomicU32::new(0);
+    thread::scope(|scope| {
+        let letters = &letters;
+        let reader = scope.spawn(move || {
+            let mut read = 0;
+            loop {
+                run.vcpu.acknowledge_kick();
+                read += letters.swap(0, SeqCst);
+                if read == KICKS {
+                    return;
+                }
+                assert_eq!(run.enter(Verdict::Continue), Exit::Kicked);
+            }
+        });
+        // A kick that is lost leaves the reader inside for ever, with a letter unread.
+        for _ in 0..KICKS {
+            letters.fetch_add(1, SeqCst);
+            kicker.kick();
+        }
+        reader.join().unwrap();
+    });
 }

@@ -1,4 +1,4 @@
-//! The state of a vCPU while it is out of the guest.
+//! The state of a vCPU while it is out of the guest, whoever runs it.
 //!
 //! General and special registers come from the page that KVM fills at each exit, without an
 //! ioctl. Setting the general ones takes effect at the next entry; everything else at once, so
@@ -6,64 +6,89 @@
 
 use std::io;
 
-use kvm_bindings::KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
-use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
+use kvm_bindings::{
+    KVM_CPUID_FLAG_SIGNIFCANT_INDEX, KVM_MAX_CPUID_ENTRIES, KVM_MP_STATE_HALTED,
+    KVM_MP_STATE_RUNNABLE, kvm_mp_state,
+};
+use kvm_ioctls::VcpuFd;
 use oriel_protocol::{
     Gpa, Refusal,
     x86::{CpuidLeaf, Exception, General, Special},
 };
 use rustix::io::Errno;
 
-use super::KvmVcpu;
-use crate::{
-    VcpuState,
-    kvm::{
-        msr_rules, msrs, mtrr, registers,
-        sys::xsave::{self, AREA},
-    },
+use super::{
+    msr_rules, msrs, mtrr, registers,
+    sys::xsave::{self, AREA, FitsArea},
+    tap::Tap,
 };
+use crate::VcpuState;
 
 const XCR0: u32 = 0;
 
-impl VcpuState for KvmVcpu {
+/// A vCPU with a tap on it.
+pub(super) trait Tapped: Send {
+    /// The tap, and the vCPU that it is on.
+    fn tapped(&mut self) -> (&mut Tap, &VcpuFd);
+
+    /// The proof that its XSAVE area is of a size that can be had.
+    fn fits(&self) -> Option<FitsArea>;
+
+    /// It has something to run again, if it halted.
+    fn wake(&mut self) -> Result<(), Refusal>;
+}
+
+/// Ends a halt that KVM waits in (KVM API, 4.38 and 4.39).
+pub(super) fn unhalt(vcpu: &VcpuFd) -> Result<(), Refusal> {
+    let state = vcpu.get_mp_state().map_err(refused)?;
+    if state.mp_state != KVM_MP_STATE_HALTED {
+        return Ok(());
+    }
+    let mp_state = KVM_MP_STATE_RUNNABLE;
+    vcpu.set_mp_state(kvm_mp_state { mp_state })
+        .map_err(refused)
+}
+
+impl<T: Tapped> VcpuState for T {
     fn general(&mut self) -> Result<General, Refusal> {
-        Ok(registers::general(&self.tap.page.regs()))
+        Ok(registers::general(&self.tapped().0.page.regs()))
     }
 
     fn set_general(&mut self, general: &General) -> Result<(), Refusal> {
-        if general.rip != self.tap.page.regs().rip {
-            self.vm.world.wake(self.index);
+        if general.rip != self.tapped().0.page.regs().rip {
+            self.wake()?;
         }
-        self.tap.page.set_regs(&registers::from_general(general));
+        let regs = registers::from_general(general);
+        self.tapped().0.page.set_regs(&regs);
         Ok(())
     }
 
     fn special(&mut self) -> Result<Special, Refusal> {
-        Ok(registers::special(&self.tap.page.sregs()))
+        Ok(registers::special(&self.tapped().0.page.sregs()))
     }
 
     fn set_special(&mut self, special: &Special) -> Result<(), Refusal> {
-        let vcpu = &self.mapped.fd;
-        let sregs = registers::with_special(special, &self.tap.page.sregs());
+        let (tap, vcpu) = self.tapped();
+        let sregs = registers::with_special(special, &tap.page.sregs());
         vcpu.set_sregs(&sregs).map_err(refused)?;
         // KVM has its own say in some bits (EFER.LMA): what counts is what it holds now.
         let sregs = vcpu.get_sregs().map_err(refused)?;
-        self.tap.page.note_sregs(&sregs);
+        tap.page.note_sregs(&sregs);
         Ok(())
     }
 
     fn msr(&mut self, msr: u32) -> Result<u64, Refusal> {
-        msrs::get(&self.mapped.fd, msr).ok_or(Refusal::NotFound)
+        msrs::get(self.tapped().1, msr).ok_or(Refusal::NotFound)
     }
 
     fn msrs(&mut self, numbers: &[u32]) -> Vec<Option<u64>> {
-        msrs::get_all(&self.mapped.fd, numbers)
+        msrs::get_all(self.tapped().1, numbers)
     }
 
     fn set_msr(&mut self, msr: u32, value: u64) -> Result<(), Refusal> {
         msr_rules::class(msr).map_err(|_| Refusal::Unsupported)?;
-        let tap = &mut self.tap;
-        if tap.msrs.write(&self.mapped.fd, &mut tap.page, msr, value) {
+        let (tap, vcpu) = self.tapped();
+        if tap.msrs.write(vcpu, &mut tap.page, msr, value) {
             return Ok(());
         }
         // Which of the two it is only matters now.
@@ -73,8 +98,8 @@ impl VcpuState for KvmVcpu {
 
     fn cpuid(&mut self, function: u32, index: u32) -> Result<CpuidLeaf, Refusal> {
         let cpuid = self
-            .mapped
-            .fd
+            .tapped()
+            .1
             .get_cpuid2(KVM_MAX_CPUID_ENTRIES)
             .map_err(refused)?;
         let leaf = cpuid.as_slice().iter().find(|entry| {
@@ -94,7 +119,7 @@ impl VcpuState for KvmVcpu {
         if u32::from(xcr) != XCR0 {
             return Err(Refusal::NotFound);
         }
-        let xcrs = self.mapped.fd.get_xcrs().map_err(refused)?;
+        let xcrs = self.tapped().1.get_xcrs().map_err(refused)?;
         let known = xcrs
             .xcrs
             .iter()
@@ -104,33 +129,33 @@ impl VcpuState for KvmVcpu {
     }
 
     fn xsave(&mut self) -> Result<Vec<u8>, Refusal> {
-        let fits = self.fits.ok_or(Refusal::Unsupported)?;
-        xsave::get(&self.mapped.fd, fits).map_err(|_| Refusal::Unavailable)
+        let fits = self.fits().ok_or(Refusal::Unsupported)?;
+        xsave::get(self.tapped().1, fits).map_err(|_| Refusal::Unavailable)
     }
 
     fn set_xsave(&mut self, area: &[u8]) -> Result<(), Refusal> {
-        let fits = self.fits.ok_or(Refusal::Unsupported)?;
+        let fits = self.fits().ok_or(Refusal::Unsupported)?;
         let area: &[u8; AREA] = area.try_into().map_err(|_| Refusal::Invalid)?;
-        xsave::set(&self.mapped.fd, area, fits).map_err(refused)
+        xsave::set(self.tapped().1, area, fits).map_err(refused)
     }
 
     fn mtrr_type(&mut self, gpa: Gpa) -> Result<u8, Refusal> {
-        mtrr::memory_type(gpa, |msr| msrs::get(&self.mapped.fd, msr)).ok_or(Refusal::Unavailable)
+        let (_, vcpu) = self.tapped();
+        mtrr::memory_type(gpa, |msr| msrs::get(vcpu, msr)).ok_or(Refusal::Unavailable)
     }
 
     fn tsc_hz(&mut self) -> Result<u64, Refusal> {
         let khz = self
-            .mapped
-            .fd
+            .tapped()
+            .1
             .get_tsc_khz()
             .map_err(|_| Refusal::Unavailable)?;
         Ok(u64::from(khz) * 1000)
     }
 
     fn inject(&mut self, exception: Exception) -> Result<(), Refusal> {
-        self.tap.stage(exception)?;
-        self.vm.world.wake(self.index);
-        Ok(())
+        self.tapped().0.stage(exception)?;
+        self.wake()
     }
 }
 

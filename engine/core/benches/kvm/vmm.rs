@@ -1,0 +1,238 @@
+//! A VMM with one vCPU, that runs a guest for so many exits: bare, or with introspection.
+
+#![expect(unsafe_code, reason = "a VMM tells KVM addresses of its memory")]
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, Msrs, kvm_msr_entry, kvm_userspace_memory_region};
+use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
+use oriel_engine::{Candidate, Engine, Station};
+use oriel_machine::{
+    Machine, Vcpu, Wants,
+    kvm::{Bus, Effect, EmbeddedVcpu, Embedding, KickSignal, Ready, Seen, Then, pending::Place},
+};
+use oriel_policy::Host;
+use oriel_protocol::{Identity, Verdict, identity::Arch};
+use vm_memory::{Bytes as _, FileOffset, GuestAddress, GuestMemoryBackend as _, GuestMemoryMmap};
+
+const MEMORY: usize = 1 << 16;
+const ENTRY: u64 = 0x1000;
+
+/// `mov ecx, LSTAR; xor edx, edx; xor eax, eax; add eax, 0x1000; wrmsr; jmp` to the addition.
+pub(crate) const MSRS: &[u8] = &[
+    0x66, 0xb9, 0x82, 0x00, 0x00, 0xc0, 0x66, 0x31, 0xd2, 0x66, 0x31, 0xc0, 0x66, 0x05, 0x00, 0x10,
+    0x00, 0x00, 0x0f, 0x30, 0xeb, 0xf6,
+];
+/// `out 0x80, al; jmp` to it.
+pub(crate) const PORTS: &[u8] = &[0xe6, 0x80, 0xeb, 0xfc];
+/// `inc eax; jmp` to it.
+pub(crate) const BREAKPOINT: &[u8] = &[0x66, 0x40, 0xeb, 0xfc];
+/// Where the increment lies.
+pub(crate) const BROKEN: u64 = ENTRY;
+
+/// Whoever looks after the vCPU.
+enum Care {
+    /// Nobody.
+    None,
+    /// The tap alone.
+    Tap(Arc<dyn Machine>, Box<dyn Vcpu>),
+    /// A station, with its judges.
+    Station(Box<Station>),
+}
+
+pub(crate) struct Vmm {
+    // Dropped in this order.
+    care: Care,
+    vcpu: VcpuFd,
+    vm: VmFd,
+    memory: GuestMemoryMmap<()>,
+    kvm: Kvm,
+}
+
+struct NoDevices;
+
+impl Bus for NoDevices {
+    fn read(&self, _: u32, _: Place, to: &mut [u8]) {
+        to.fill(0xff);
+    }
+
+    fn write(&self, _: u32, _: Place, _: &[u8]) -> Effect {
+        Effect::None
+    }
+}
+
+impl Vmm {
+    /// A VM that runs this code, without introspection.
+    pub(crate) fn new(code: &[u8]) -> Result<Self> {
+        let kvm = Kvm::new()?;
+        let memory = memory(code)?;
+        let vm = kvm.create_vm()?;
+        let region = kvm_userspace_memory_region {
+            memory_size: MEMORY as u64,
+            userspace_addr: memory.get_host_address(GuestAddress(0))? as u64,
+            ..Default::default()
+        };
+        // SAFETY: the region is the whole mapping of `memory`, which `Vmm` keeps longer than the VM.
+        unsafe { vm.set_user_memory_region(region) }?;
+        let vcpu = vcpu(&kvm, &vm)?;
+        Ok(Self {
+            care: Care::None,
+            vcpu,
+            vm,
+            memory,
+            kvm,
+        })
+    }
+
+    fn attach(&self) -> Result<oriel_machine::Parts> {
+        let embedding = Embedding {
+            identity: Identity {
+                uuid: uuid::Uuid::nil(),
+                name: "bench".to_owned(),
+                arch: Arch::X86_64,
+            },
+            kvm: &self.kvm,
+            vm: &self.vm,
+            vcpus: &[&self.vcpu],
+            memory: &self.memory,
+            signal: KickSignal::install(KickSignal::default_number())?,
+            shield: None,
+        };
+        Ok(embedding.attach()?)
+    }
+
+    /// With a tap that reports these wants, and nobody behind it.
+    pub(crate) fn armed(mut self, wants: &Wants) -> Result<Self> {
+        let mut parts = self.attach()?;
+        parts.machine.arm(wants)?;
+        self.care = Care::Tap(parts.machine, parts.vcpus.remove(0));
+        Ok(self)
+    }
+
+    pub(crate) fn arm(&self, wants: &Wants) -> Result<()> {
+        match &self.care {
+            Care::Tap(machine, _) => Ok(machine.arm(wants)?),
+            Care::None | Care::Station(_) => bail!("there is no tap by itself"),
+        }
+    }
+
+    /// With an engine, and this judge if there is one.
+    pub(crate) fn under(mut self, host: &Arc<Host>, judge: Option<Candidate>) -> Result<Self> {
+        let engine = Engine::new(host.clone(), self.attach()?);
+        let engine = judge.into_iter().fold(engine, Engine::judge);
+        let mut station = engine.assemble()?.stations.remove(0);
+        station.ready();
+        self.care = Care::Station(Box::new(station));
+        Ok(self)
+    }
+
+    /// Runs for so many exits without introspection, as a VMM would that answers them itself.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "KVM's exits are not ours to list"
+    )]
+    pub(crate) fn bare(&mut self, exits: u32) -> Result<()> {
+        for _ in 0..exits {
+            let (index, data) = match self.vcpu.run()? {
+                VcpuExit::X86Wrmsr(exit) => {
+                    *exit.error = 0;
+                    (exit.index, exit.data)
+                }
+                VcpuExit::IoOut(..) => continue,
+                other => bail!("{other:?}"),
+            };
+            let entry = kvm_msr_entry {
+                index,
+                data,
+                ..Default::default()
+            };
+            let written = self.vcpu.set_msrs(&Msrs::from_entries(&[entry])?)?;
+            ensure!(written == 1, "the MSR was not written");
+        }
+        Ok(())
+    }
+
+    /// Runs for so many exits by the loop of `examples/embed.rs`.
+    pub(crate) fn judged(&mut self, exits: u32) -> Result<()> {
+        let Care::Station(station) = &mut self.care else {
+            bail!("there is no station");
+        };
+        let (mut verdict, mut done) = (None, 0);
+        while done < exits {
+            if let Some(end) = station.board(verdict.as_ref()) {
+                bail!("{end}");
+            }
+            let tap: &mut EmbeddedVcpu = station.vcpu().context("an embedder's vCPU")?;
+            tap.apply(&NoDevices, verdict.take().unwrap_or_default())?;
+            let next = match tap.ready()? {
+                Ready::Run => tap.ran(self.vcpu.run().map(drop))?,
+                ready @ (Ready::Decode | Ready::Kicked) => ready,
+            };
+            if next == Ready::Kicked {
+                continue;
+            }
+            done += 1;
+            match tap.decode(&NoDevices)? {
+                Seen::Event(event) => verdict = Some(station.judge(&event)),
+                Seen::Handled => {}
+                Seen::NotOurs(exit) => {
+                    let _ = tap.serve(&NoDevices, &exit);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs by the tap alone until so many things that `counts` have been seen; all are let through.
+    pub(crate) fn answered(&mut self, times: u32, counts: impl Fn(&Seen) -> bool) -> Result<()> {
+        let Care::Tap(_, vcpu) = &mut self.care else {
+            bail!("there is no tap by itself");
+        };
+        let vcpu: &mut dyn std::any::Any = &mut **vcpu;
+        let tap: &mut EmbeddedVcpu = vcpu.downcast_mut().context("an embedder's vCPU")?;
+        let mut done = 0;
+        while done < times {
+            let next = match tap.ready()? {
+                Ready::Run => tap.ran(self.vcpu.run().map(drop))?,
+                ready @ (Ready::Decode | Ready::Kicked) => ready,
+            };
+            if next == Ready::Kicked {
+                continue;
+            }
+            let seen = tap.decode(&NoDevices)?;
+            done += u32::from(counts(&seen));
+            if let Seen::NotOurs(exit) = seen {
+                bail!("{exit:?}");
+            }
+            let then = tap.apply(&NoDevices, Verdict::Continue)?;
+            ensure!(then == Then::Enter, "{then:?}");
+        }
+        Ok(())
+    }
+}
+
+fn memory(code: &[u8]) -> Result<GuestMemoryMmap<()>> {
+    let file = rustix::fs::memfd_create("guest", rustix::fs::MemfdFlags::CLOEXEC)?;
+    rustix::fs::ftruncate(&file, MEMORY as u64)?;
+    let range = (
+        GuestAddress(0),
+        MEMORY,
+        Some(FileOffset::new(file.into(), 0)),
+    );
+    let memory = GuestMemoryMmap::from_ranges_with_files([range])?;
+    memory.write_slice(code, GuestAddress(ENTRY))?;
+    Ok(memory)
+}
+
+fn vcpu(kvm: &Kvm, vm: &VmFd) -> Result<VcpuFd> {
+    let vcpu = vm.create_vcpu(0)?;
+    vcpu.set_cpuid2(&kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)?)?;
+    let mut sregs = vcpu.get_sregs()?;
+    (sregs.cs.base, sregs.cs.selector) = (0, 0);
+    vcpu.set_sregs(&sregs)?;
+    let mut regs = vcpu.get_regs()?;
+    regs.rip = ENTRY;
+    vcpu.set_regs(&regs)?;
+    Ok(vcpu)
+}

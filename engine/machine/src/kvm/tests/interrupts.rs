@@ -1,0 +1,100 @@
+//! Guests with interrupt controllers, a timer, and vCPUs that are sent for.
+
+use std::{io::Cursor, sync::atomic::AtomicU32, sync::atomic::Ordering::SeqCst};
+
+use oriel_guests::{PROCESSOR_HERE, TICKS};
+use oriel_protocol::{EventData, EventKind, Support, Verdict};
+
+use super::theatre::{all_of, continues, has_kvm, machine, nothing, play, run};
+use crate::{
+    End,
+    kvm::{Config, Image},
+    outlet::Kept,
+};
+
+#[test]
+fn the_timer_wakes_a_vcpu_that_halts() {
+    if !has_kvm() {
+        return;
+    }
+    let play = play("ticks", 1, &nothing(), continues);
+    assert_eq!(play.end(), &End::Finished(0));
+    assert_eq!(play.values(), [TICKS]);
+}
+
+#[test]
+fn the_other_vcpus_wait_until_they_are_sent_for() {
+    if !has_kvm() {
+        return;
+    }
+    let play = play("processors", 3, &nothing(), continues);
+    assert_eq!(play.end(), &End::Finished(0));
+    let mut reports = play.reports;
+    reports.sort_unstable();
+    assert_eq!(reports, [(1, PROCESSOR_HERE), (2, PROCESSOR_HERE)]);
+}
+
+#[test]
+fn a_reset_sends_the_others_back_to_waiting() {
+    if !has_kvm() {
+        return;
+    }
+    let ends = AtomicU32::new(0);
+    let (parts, kept) = machine("processors", 2);
+    let memory = parts.machine.clone();
+    parts.machine.arm(&all_of(&[EventKind::Pio])).unwrap();
+    // Where the guest would end, it is sent to `out 0x64, al` instead, which resets it, twice.
+    let play = run(parts, &kept, |event, vcpu| {
+        let is_end = matches!(event.data, EventData::Pio(pio) if pio.port == 0xf4);
+        if !is_end || ends.fetch_add(1, SeqCst) == 2 {
+            return Verdict::Continue;
+        }
+        memory.memory().write_at(0xa000, &[0xe6, 0x64]).unwrap();
+        let mut general = vcpu.general().unwrap();
+        (general.rip, general.rax) = (0xa000, 0xfe);
+        vcpu.set_general(&general).unwrap();
+        Verdict::Skip
+    });
+    assert_eq!(play.end(), &End::Finished(0));
+    assert_eq!(
+        play.reports,
+        [(1, PROCESSOR_HERE); 3],
+        "once for each start"
+    );
+}
+
+#[test]
+fn what_is_typed_comes_by_interrupt() {
+    if !has_kvm() {
+        return;
+    }
+    let guest = oriel_guests::by_name("console", 1).unwrap();
+    let kept = std::sync::Arc::new(Kept::default());
+    let image = Image {
+        bytes: guest.image,
+        load: guest.load,
+        entry: guest.entry,
+    };
+    // More than the device's buffer of 64 bytes holds.
+    let text = "hello ".repeat(40) + "q";
+    let config = Config {
+        interrupts: true,
+        input: Some(Box::new(Cursor::new(text.clone().into_bytes()))),
+        ..Config::new(image, kept.clone())
+    };
+    let play = run(config.build().unwrap(), &kept, continues);
+    assert_eq!(play.end(), &End::Finished(0));
+    assert_eq!(play.serial, "type\n".to_owned() + &text);
+}
+
+#[test]
+fn whether_there_are_interrupts_is_said() {
+    if !has_kvm() {
+        return;
+    }
+    for (name, support) in [("ticks", Support::Yes), ("hello", Support::No)] {
+        let (parts, _) = machine(name, 1);
+        let row = parts.machine.capabilities().get("interrupts").cloned();
+        assert_eq!(row.map(|row| row.support), Some(support), "{name}");
+    }
+}

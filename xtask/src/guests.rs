@@ -1,0 +1,105 @@
+//! Linux guests for the kvm machine: Debian's cloud kernel, unpacked, and an initramfs with a
+//! shell. Kept in the cache; nothing is installed, and nothing of it is in the repository.
+
+mod image;
+mod initramfs;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cache::Cache;
+use crate::{apt, child};
+
+/// Debian's name for the newest kernel for VMs, and for a shell without libraries.
+const KERNEL: &str = "linux-image-cloud-amd64";
+const SHELL: &str = "busybox-static";
+
+/// Changes whenever what is made from the same packages does.
+const RECIPE: u32 = 1;
+
+/// The guests, where they lie.
+pub(crate) struct Guests(PathBuf);
+
+impl Guests {
+    /// Makes the guests if they are not there or Debian has newer ones.
+    pub(crate) fn set_up() -> Result<Self> {
+        ensure!(
+            apt::is_here(),
+            "the guests are made from Debian's packages, and there is no apt here: run this on Debian, or name a vmlinux of your own with `oriel run --guest`"
+        );
+        let cache = Cache::open()?;
+        let _lock = cache.lock()?;
+        let [kernel, shell] = [version(KERNEL)?, version(SHELL)?];
+        let recipe = format!("{KERNEL} {kernel}\n{SHELL} {shell}\nrecipe {RECIPE}\n");
+        let place = cache.join("guests/debian");
+        if fs::read_to_string(place.join("recipe")).is_ok_and(|made| made == recipe) {
+            return Ok(Self(place));
+        }
+        eprintln!("guests: making them from Debian's {KERNEL} {kernel}");
+        cache.make(&place, |at| make(at, &kernel, &recipe))?;
+        Ok(Self(place))
+    }
+
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// Sets the guests up and says how to run them.
+pub(crate) fn run() -> Result<()> {
+    let guests = Guests::set_up()?;
+    let folder = guests.folder().display();
+    println!("oriel run --machine kvm --guest {folder}/vmlinux --initrd {folder}/initramfs.cpio");
+    Ok(())
+}
+
+/// Boots them, as far as the KVM here gets; the answer is the exit status.
+pub(crate) fn test() -> Result<u8> {
+    let guests = Guests::set_up()?;
+    let mut cargo = child::cargo();
+    cargo
+        .args(["test", "-p", "oriel-tests", "--test", "whole", "linux::"])
+        .args(["--", "--nocapture"])
+        .env("ORIEL_GUESTS", guests.folder());
+    child::status(&mut cargo)
+}
+
+/// The version of a package; asks the mirrors if apt has never heard of it.
+fn version(package: &str) -> Result<String> {
+    match apt::version(package)? {
+        Some(version) => Ok(version),
+        None => apt::version_after_update(package),
+    }
+}
+
+fn make(at: &Path, kernel: &str, recipe: &str) -> Result<()> {
+    let (packages, files) = (at.join("packages"), at.join("files"));
+    fs::create_dir(&packages)?;
+    let image = apt::dependency(KERNEL, kernel, "linux-image-")?;
+    apt::download(&[image, SHELL.to_owned()], &packages)?;
+    for package in fs::read_dir(&packages)? {
+        apt::unpack(&package?.path(), &files)?;
+    }
+    let compressed = fs::read(bzimage(&files)?)?;
+    fs::write(at.join("vmlinux"), image::unpack(&compressed)?)?;
+    fs::write(at.join("bzImage"), &compressed)?;
+    let shell = fs::read(files.join("bin/busybox")).context("the package has no bin/busybox")?;
+    fs::write(at.join("initramfs.cpio"), initramfs::with_shell(&shell)?)?;
+    fs::write(at.join("recipe"), recipe)?;
+    fs::remove_dir_all(packages)?;
+    Ok(fs::remove_dir_all(files)?)
+}
+
+/// The kernel in an unpacked package.
+fn bzimage(files: &Path) -> Result<PathBuf> {
+    let boot = fs::read_dir(files.join("boot"))?.flatten();
+    boot.map(|entry| entry.path())
+        .find(|path| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz"))
+        })
+        .context("the package has no boot/vmlinuz-*")
+}
