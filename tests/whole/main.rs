@@ -5,3 +5,4 @@ mod guard;
 mod judging;
 mod kvm;
 mod threads;
+mod traps;
