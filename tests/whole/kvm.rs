@@ -55,7 +55,7 @@ pub(crate) fn parts(guest: Guest, outlet: Arc<dyn Outlet>) -> Parts {
 }
 
 /// Runs a guest under these judges.
-fn watch(guest: Guest, judges: Vec<Candidate>) -> Ran {
+pub(crate) fn watch(guest: Guest, judges: Vec<Candidate>) -> Ran {
     run(|outlet| parts(guest, outlet), judges)
 }
 

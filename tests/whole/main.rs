@@ -7,3 +7,4 @@ mod kvm;
 mod linux;
 mod threads;
 mod tool;
+mod traps;
