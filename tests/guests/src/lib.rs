@@ -145,6 +145,14 @@ pub const NAMES: &[(&str, &str)] = &[
     ),
 ];
 
+/// How many vCPUs the guest of this name shows what it has to show on.
+pub fn usual_vcpus(name: &str) -> u32 {
+    match name {
+        "msr-attack-2" | "tour" => 2,
+        _ => 1,
+    }
+}
+
 /// The guest of this name for so many vCPUs; none if there is no such name, or the guest needs
 /// more vCPUs.
 pub fn by_name(name: &str, vcpus: u32) -> Option<Guest> {

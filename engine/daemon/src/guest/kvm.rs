@@ -110,15 +110,8 @@ fn input(place: &str) -> anyhow::Result<Box<dyn Read + Send>> {
 }
 
 fn builtin(name: &str, vcpus: Option<u32>) -> anyhow::Result<Guest> {
-    let asked = vcpus.unwrap_or(1);
-    // A guest that needs more than one vCPU gets two unless the operator says how many.
-    let guest = oriel_guests::by_name(name, asked).or_else(|| {
-        vcpus
-            .is_none()
-            .then(|| oriel_guests::by_name(name, 2))
-            .flatten()
-    });
-    guest.ok_or_else(|| {
+    let asked = vcpus.unwrap_or_else(|| oriel_guests::usual_vcpus(name));
+    oriel_guests::by_name(name, asked).ok_or_else(|| {
         let names = oriel_guests::NAMES;
         if names.iter().any(|(known, _)| *known == name) {
             anyhow!("the guest {name:?} does not run on {asked} vCPUs: give it more with `--vcpus`")
