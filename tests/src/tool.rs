@@ -257,6 +257,22 @@ impl Tool {
         seq
     }
 
+    /// Whether the command of this number is answered, or the connection ends before.
+    pub fn is_answered(&mut self, seq: u32) -> bool {
+        while !self.answers.contains_key(&seq) {
+            let Some(incoming) = self.receive() else {
+                return false;
+            };
+            self.keep(incoming);
+        }
+        true
+    }
+
+    /// Answers that have come and were not asked about.
+    pub fn answers_so_far(&self) -> usize {
+        self.answers.len()
+    }
+
     /// The next event.
     pub fn event(&mut self) -> Received {
         loop {

@@ -1,10 +1,12 @@
 //! KVMI tools: from the bytes on their socket to the effect in the guest, and back.
 
 mod deadlines;
+mod floods;
 mod hangup;
 mod rfc6;
 mod selftest;
 mod session;
+mod together;
 mod verdicts;
 
 use oriel_engine::Candidate;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use oriel_guests::{ATTACKER_ENTRY, KERNEL_ENTRY, TOUR_STOP, TOUR_TAKEN};
+use oriel_guests::{ATTACKER_ENTRY, KERNEL_ENTRY, TOUR_ROUNDS, TOUR_STOP, TOUR_TAKEN};
 use oriel_machine::End;
 use oriel_protocol::{
     EventData, EventKind,
@@ -302,6 +302,46 @@ fn a_stepped_real_vcpu_tells_of_each_instruction() {
         assert_eq!(tool.on(0, ControlSinglestep { enable: false }), Ok(()));
         end_tour(&mut tool);
         tool.go_on(&step);
+        assert_eq!(vm.wait().outcome.end, End::Finished(0));
+    });
+}
+
+/// How many rounds the guest `tour` has made.
+fn rounds(tool: &mut Tool) -> u64 {
+    let (gpa, length) = (TOUR_ROUNDS, 8);
+    let bytes = tool.vm(ReadPhysical { gpa, length }).expect("RAM");
+    u64::from_le_bytes(bytes.try_into().expect("eight bytes"))
+}
+
+#[test]
+fn a_real_vcpu_in_a_breakpoint_of_a_tool_that_goes_runs_what_was_there() {
+    row("tour", |vm, mut tool| {
+        if !reports(EventKind::Breakpoint) {
+            return;
+        }
+        let at = guest("tour", 1).mark("page-load").expect("a mark of it");
+        let (gpa, length) = (at, 1);
+        let before = tool.vm(ReadPhysical { gpa, length });
+        let bytes = vec![0xcc];
+        assert_eq!(tool.vm(WritePhysical { gpa, bytes }), Ok(()));
+        hear(&mut tool, EventKind::Breakpoint);
+        vm.go(1);
+        // Its own comes first, and is its own to take.
+        let own = tool.event_of(EventKind::Breakpoint);
+        tool.go_on(&own);
+        let hit = tool.event_of(EventKind::Breakpoint);
+        assert_eq!(hit.snapshot.general.rip, at);
+        let _ = tool.hang_up();
+        let mut next = vm.hook(NAME);
+        assert_eq!(next.vm(ReadPhysical { gpa, length }), before);
+        let (event, enable) = (EventKind::Unhook, true);
+        assert_eq!(next.vm(ControlVmEvents { event, enable }), Ok(()));
+        end_tour(&mut next);
+        let _ = next.event_of(EventKind::Unhook);
+        let rounds = rounds(&mut next);
+        assert!(rounds > 0);
+        assert_eq!(taken(&mut next, 3), rounds, "one of its own a round");
+        let _ = next.hang_up();
         assert_eq!(vm.wait().outcome.end, End::Finished(0));
     });
 }
