@@ -14,7 +14,7 @@ use oriel_protocol::{EventKind, Verdict, commands::service::StoreGet};
 use oriel_tests::{Load, Ran, host, load, native, run, zoo};
 
 /// Whether there is a KVM to test on.
-pub(super) fn kvm() -> bool {
+pub(crate) fn kvm() -> bool {
     let Err(why) = is_usable() else { return true };
     let required =
         std::env::var("ORIEL_REQUIRE").is_ok_and(|list| list.split(',').any(|one| one == "kvm"));
@@ -23,12 +23,12 @@ pub(super) fn kvm() -> bool {
     false
 }
 
-fn guest(name: &str, vcpus: u32) -> Guest {
+pub(crate) fn guest(name: &str, vcpus: u32) -> Guest {
     oriel_guests::by_name(name, vcpus).expect("a guest of ours")
 }
 
 /// Runs a guest under these judges.
-fn watch(guest: Guest, judges: Vec<Candidate>) -> Ran {
+pub(crate) fn watch(guest: Guest, judges: Vec<Candidate>) -> Ran {
     let Guest {
         image,
         load,

@@ -6,3 +6,4 @@ mod judging;
 mod kvm;
 mod linux;
 mod threads;
+mod traps;

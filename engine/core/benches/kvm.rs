@@ -7,7 +7,10 @@
 //! `KVM_SET_MSRS`, a port exit `KVM_RUN`.
 
 #[path = "event_path/guest.rs"]
-#[expect(dead_code, reason = "the component called by itself is for the other bench")]
+#[expect(
+    dead_code,
+    reason = "the component called by itself is for the other bench"
+)]
 mod component;
 #[path = "kvm/vmm.rs"]
 mod vmm;

@@ -26,9 +26,9 @@ pub(crate) const MSRS: &[u8] = &[
 ];
 /// `out 0x80, al; jmp` to it.
 pub(crate) const PORTS: &[u8] = &[0xe6, 0x80, 0xeb, 0xfc];
-/// `inc eax; jmp` to it.
-pub(crate) const BREAKPOINT: &[u8] = &[0x66, 0x40, 0xeb, 0xfc];
-/// Where the increment lies.
+/// `nop; jmp` to it.
+pub(crate) const BREAKPOINT: &[u8] = &[0x90, 0xeb, 0xfd];
+/// Where the first of them lies.
 pub(crate) const BROKEN: u64 = ENTRY;
 
 /// Whoever looks after the vCPU.
@@ -130,14 +130,15 @@ impl Vmm {
     /// Runs for so many exits without introspection, as a VMM would that answers them itself.
     pub(crate) fn bare(&mut self, exits: u32) -> Result<()> {
         for _ in 0..exits {
-            let (index, data) = match self.vcpu.run()? {
-                VcpuExit::X86Wrmsr(exit) => {
-                    *exit.error = 0;
-                    (exit.index, exit.data)
-                }
-                VcpuExit::IoOut(..) => continue,
-                other => bail!("{other:?}"),
+            let exit = self.vcpu.run()?;
+            if matches!(exit, VcpuExit::IoOut(..)) {
+                continue;
+            }
+            let VcpuExit::X86Wrmsr(exit) = exit else {
+                bail!("{exit:?}");
             };
+            *exit.error = 0;
+            let (index, data) = (exit.index, exit.data);
             let entry = kvm_msr_entry {
                 index,
                 data,

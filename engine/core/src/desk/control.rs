@@ -59,14 +59,15 @@ impl Desk {
     fn await_answer(&mut self, ticket: u64) -> Result<Answer, Refusal> {
         let shared = self.shared.clone();
         let deadline = Instant::now() + shared.settings.other_vcpu;
-        let answer =
-            shared.mailboxes[self.index() as usize].wait_for(deadline, |mail| match mail {
-                Mail::Answer(number, answer) if number == ticket => Some(answer),
-                other => {
-                    self.serve(other);
-                    None
-                }
-            });
+        let mailbox = &shared.mailboxes[self.index() as usize];
+        let answer = mailbox.wait_for(deadline, |mail| {
+            if let Mail::Answer(number, answer) = mail {
+                (number == ticket).then_some(answer)
+            } else {
+                self.serve(mail);
+                None
+            }
+        });
         answer.ok_or(Refusal::Busy)
     }
 }

@@ -41,9 +41,10 @@ mod breakpoint;
 mod carry;
 mod debug;
 mod inject;
+mod over;
 mod page;
 
-use breakpoint::Over;
+use over::Over;
 
 /// A tap on one vCPU.
 pub struct Tap {

@@ -6,6 +6,7 @@ mod conformance;
 mod devices;
 mod embedder;
 mod ends;
+mod faults;
 mod injection;
 mod interrupts;
 mod kicks;

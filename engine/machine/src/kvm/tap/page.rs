@@ -11,7 +11,7 @@
 use kvm_ioctls::VcpuFd;
 use oriel_protocol::{EventKind, Verdict, page::frame};
 
-use super::{Seen, Tap, Then, breakpoint::Over};
+use super::{Seen, Tap, Then, over::Over};
 use crate::{
     GuestMemory as _, MachineError,
     kvm::{
@@ -127,15 +127,12 @@ impl Tap {
         let judged = |touch: &&Touch| {
             let of = |over: &Option<Over>| {
                 over.as_ref()
-                    .is_some_and(|over| over.ip == ip && over.frames.contains(&frame(touch.gpa)))
+                    .is_some_and(|over| over.admits(ip, frame(touch.gpa), touch.access))
             };
             of(&self.over) || of(&self.passed)
         };
-        involved
-            .forbidden
-            .iter()
-            .find(|touch| !judged(touch))
-            .copied()
+        let mut forbidden = involved.forbidden.iter();
+        forbidden.find(|touch| !judged(touch)).copied()
     }
 
     /// Lets the instruction run once. Another page that it touches is judged first.
@@ -145,7 +142,7 @@ impl Tap {
             return;
         }
         let mut over = self.over_here(ip);
-        over.frames.push(frame(touch.gpa));
+        over.admit(frame(touch.gpa), touch.access);
         self.over = Some(over);
         let involved = self.involved();
         match self.next_unjudged(&involved) {
@@ -216,8 +213,10 @@ impl Tap {
 
     /// Stores another value for a MOV, and passes over it.
     pub(super) fn store_instead(&mut self, touch: Touch, value: u64) {
-        self.put(touch, value);
-        self.step_behind(touch);
+        if self.page.regs().rip == touch.ip {
+            self.put(touch, value);
+            self.step_behind(touch);
+        }
     }
 
     /// Goes on behind the instruction, unless the vCPU was moved.

@@ -527,3 +527,31 @@ fn an_instruction_that_kvm_lacks_is_still_named_where_pages_are_trapped() {
     assert_eq!(unwatched.end(), watched.end());
     assert!(watched.events.is_empty());
 }
+
+#[test]
+fn code_that_writes_to_its_own_page_is_judged_for_both() {
+    if !has_kvm() {
+        return;
+    }
+    /// `mov [rbx + 16], ecx; ret`: RBX is the page when the guest calls it.
+    const CODE: [u8; 4] = [0x89, 0x4b, 0x10, RET];
+    for (write, expected) in [(Verdict::Continue, ADDED), (Verdict::Skip, 0)] {
+        let (parts, kept) = build(guest("pages"));
+        let machine = parts.machine.clone();
+        machine.memory().write_at(PAGE, &CODE).unwrap();
+        machine.arm(&trapping(Access::READ)).unwrap();
+        let play = run(parts, &kept, |event, _| {
+            match touched(event).gpa == PAGE + 16 {
+                true => write.clone(),
+                false => Verdict::Continue,
+            }
+        });
+        assert_eq!(play.end(), &End::Finished(0));
+        let last = &told(&play)[3..];
+        let there = (Access::WRITE, PAGE + 16);
+        let ret = (Access::EXECUTE, PAGE + 3);
+        assert_eq!(last, [EXECUTE, there, ret], "{write:?}");
+        let word = machine.memory().read_u64(PAGE + 16).unwrap();
+        assert_eq!(word, expected, "{write:?}");
+    }
+}

@@ -50,15 +50,16 @@ impl Tap {
             regs: &regs,
             sregs: &sregs,
         };
-        let Some(instruction) = code.instruction(regs.rip) else {
-            return involved;
-        };
+        let instruction = code.instruction(regs.rip);
         let fetch = Operand {
             gva: code.linear(regs.rip),
-            size: u8::try_from(instruction.len()).unwrap_or(1),
+            size: instruction.map_or(1, |found| u8::try_from(found.len()).unwrap_or(1)),
             access: Access::EXECUTE,
         };
         self.involve(fetch, Part::Fetch, &mut involved);
+        let Some(instruction) = instruction else {
+            return involved;
+        };
         let operands = access::operands(&instruction, before);
         let is_mov = access::stored(&instruction, before).is_some()
             || access::loaded(&instruction).is_some();
