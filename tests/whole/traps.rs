@@ -43,6 +43,22 @@ struct Notes {
     end: Mutex<Vec<u64>>,
 }
 
+impl Notes {
+    /// What counts these events.
+    fn counter(&self, data: &EventData) -> Option<&AtomicU64> {
+        if let EventData::Breakpoint(it) = data {
+            return it.managed.then_some(&self.hits);
+        }
+        let counters = [
+            (EventKind::Page, &self.pages),
+            (EventKind::Singlestep, &self.steps),
+            (EventKind::Trap, &self.traps),
+        ];
+        let of = |(kind, _): &(EventKind, &AtomicU64)| *kind == data.kind();
+        counters.into_iter().find(of).map(|(_, counter)| counter)
+    }
+}
+
 fn word(desk: &mut Desk, gpa: u64) -> u64 {
     let bytes = desk.vm(ReadPhysical { gpa, length: 8 }).expect("RAM");
     u64::from_le_bytes(bytes.try_into().expect("eight bytes"))
@@ -74,14 +90,9 @@ fn tour(
         if kept.events.fetch_add(1, SeqCst) == 0 {
             first(desk, case.moment.vcpu);
         }
-        let counter = match case.event.data {
-            EventData::Breakpoint(it) if it.managed => &kept.hits,
-            EventData::Page(_) => &kept.pages,
-            EventData::Singlestep(_) => &kept.steps,
-            EventData::Trap(_) => &kept.traps,
-            _ => return judge(case, desk, &kept),
-        };
-        counter.fetch_add(1, SeqCst);
+        if let Some(counter) = kept.counter(&case.event.data) {
+            counter.fetch_add(1, SeqCst);
+        }
         judge(case, desk, &kept)
     });
     let ran = watch(guest("tour", vcpus), vec![judge]);

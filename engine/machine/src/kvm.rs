@@ -12,7 +12,10 @@
 //! | [`decode`] | exit → what awaits a verdict → event |
 //! | [`apply`] | verdict → what is to be done |
 //! | [`tap`] | both on a real vCPU: for embedders, and for the reference VMM |
-//! | [`arm`] | wants → MSR filter, and what the vCPUs report |
+//! | [`arm`] | wants → MSR filter, breakpoints, page traps, and what the vCPUs report |
+//! | [`patched`] | guest RAM with managed breakpoints in it, which Oriel does not see |
+//! | [`traps`] | pages whose access is trapped, by protecting KVM's mapping of them |
+//! | [`habits`] | what one KVM does in its own way; [`probe`] finds out |
 //! | [`msr_rules`] | which MSRs may be filtered, and the checks that a guest's write gets |
 //! | [`build`] | the reference VMM: memory, devices, loader, vCPUs |
 //!

@@ -106,7 +106,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ),
     (
         "pages",
-        "loads from, stores to, adds to and calls one page; reports what it saw, and the #GP it took",
+        "loads from, stores to, adds to and calls one page, where the host has put RETs; reports what it saw, and the #GP it took",
     ),
     ("user-pages", "the same in 64-bit user mode"),
     (
