@@ -9,11 +9,11 @@ use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, Msrs, kvm_msr_entry, kvm_userspace_mem
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
 use oriel_engine::{Candidate, Engine, Station};
 use oriel_machine::{
-    Machine, Vcpu, Wants,
-    kvm::{Bus, Effect, EmbeddedVcpu, Embedding, KickSignal, Ready, Seen, Then, pending::Place},
+    Parts, Wants,
+    kvm::{Bus, Effect, EmbeddedVcpu, Embedding, KickSignal, Ready, Seen, pending::Place},
 };
 use oriel_policy::Host;
-use oriel_protocol::{Identity, Verdict, identity::Arch};
+use oriel_protocol::{Identity, identity::Arch};
 use vm_memory::{Bytes as _, FileOffset, GuestAddress, GuestMemoryBackend as _, GuestMemoryMmap};
 
 const MEMORY: usize = 1 << 16;
@@ -26,17 +26,13 @@ pub(crate) const MSRS: &[u8] = &[
 ];
 /// `out 0x80, al; jmp` to it.
 pub(crate) const PORTS: &[u8] = &[0xe6, 0x80, 0xeb, 0xfc];
-/// `inc eax; jmp` to it.
-pub(crate) const BREAKPOINT: &[u8] = &[0x66, 0x40, 0xeb, 0xfc];
-/// Where the increment lies.
-pub(crate) const BROKEN: u64 = ENTRY;
-
 /// Whoever looks after the vCPU.
 enum Care {
     /// Nobody.
     None,
-    /// The tap alone.
-    Tap(Arc<dyn Machine>, Box<dyn Vcpu>),
+    /// The tap alone, which keeps the filter in place.
+    #[expect(dead_code, reason = "it is held, not looked at")]
+    Tap(Parts),
     /// A station, with its judges.
     Station(Box<Station>),
 }
@@ -85,7 +81,7 @@ impl Vmm {
         })
     }
 
-    fn attach(&self) -> Result<oriel_machine::Parts> {
+    fn attach(&self) -> Result<Parts> {
         let embedding = Embedding {
             identity: Identity {
                 uuid: uuid::Uuid::nil(),
@@ -104,17 +100,10 @@ impl Vmm {
 
     /// With a tap that reports these wants, and nobody behind it.
     pub(crate) fn armed(mut self, wants: &Wants) -> Result<Self> {
-        let mut parts = self.attach()?;
+        let parts = self.attach()?;
         parts.machine.arm(wants)?;
-        self.care = Care::Tap(parts.machine, parts.vcpus.remove(0));
+        self.care = Care::Tap(parts);
         Ok(self)
-    }
-
-    pub(crate) fn arm(&self, wants: &Wants) -> Result<()> {
-        match &self.care {
-            Care::Tap(machine, _) => Ok(machine.arm(wants)?),
-            Care::None | Care::Station(_) => bail!("there is no tap by itself"),
-        }
     }
 
     /// With an engine, and this judge if there is one.
@@ -134,14 +123,15 @@ impl Vmm {
     )]
     pub(crate) fn bare(&mut self, exits: u32) -> Result<()> {
         for _ in 0..exits {
-            let (index, data) = match self.vcpu.run()? {
-                VcpuExit::X86Wrmsr(exit) => {
-                    *exit.error = 0;
-                    (exit.index, exit.data)
-                }
-                VcpuExit::IoOut(..) => continue,
-                other => bail!("{other:?}"),
+            let exit = self.vcpu.run()?;
+            if matches!(exit, VcpuExit::IoOut(..)) {
+                continue;
+            }
+            let VcpuExit::X86Wrmsr(exit) = exit else {
+                bail!("{exit:?}");
             };
+            *exit.error = 0;
+            let (index, data) = (exit.index, exit.data);
             let entry = kvm_msr_entry {
                 index,
                 data,
@@ -180,33 +170,6 @@ impl Vmm {
                     let _ = tap.serve(&NoDevices, &exit);
                 }
             }
-        }
-        Ok(())
-    }
-
-    /// Runs by the tap alone until so many things that `counts` have been seen; all are let through.
-    pub(crate) fn answered(&mut self, times: u32, counts: impl Fn(&Seen) -> bool) -> Result<()> {
-        let Care::Tap(_, vcpu) = &mut self.care else {
-            bail!("there is no tap by itself");
-        };
-        let vcpu: &mut dyn std::any::Any = &mut **vcpu;
-        let tap: &mut EmbeddedVcpu = vcpu.downcast_mut().context("an embedder's vCPU")?;
-        let mut done = 0;
-        while done < times {
-            let next = match tap.ready()? {
-                Ready::Run => tap.ran(self.vcpu.run().map(drop))?,
-                ready @ (Ready::Decode | Ready::Kicked) => ready,
-            };
-            if next == Ready::Kicked {
-                continue;
-            }
-            let seen = tap.decode(&NoDevices)?;
-            done += u32::from(counts(&seen));
-            if let Seen::NotOurs(exit) = seen {
-                bail!("{exit:?}");
-            }
-            let then = tap.apply(&NoDevices, Verdict::Continue)?;
-            ensure!(then == Then::Enter, "{then:?}");
         }
         Ok(())
     }
