@@ -15,12 +15,12 @@ use std::{sync::Arc, time::Instant};
 
 use anyhow::Result;
 use oriel_engine::{Candidate, Desk, Judge, Native, policies};
-use oriel_machine::{Wants, kvm::Seen};
+use oriel_machine::Wants;
 use oriel_policy::{Host, HostSettings, Limits, Store, Terms};
 use oriel_protocol::{
     Case, EventKind, EventSet, Filter, Grant, Verdict, commands::vcpu::GetGeneral,
 };
-use vmm::{BREAKPOINT, MSRS, PORTS, Vmm};
+use vmm::{MSRS, PORTS, Vmm};
 
 const ROUNDS: u32 = 8;
 const EXITS: u32 = 4_000;
@@ -55,7 +55,7 @@ fn main() -> Result<()> {
     row("an MSR, one native judge", native, Some(msr));
     row("an MSR, one policy", policy, Some(msr));
     row("an MSR, a judge that reads registers", reader, Some(msr));
-    breakpoints()
+    Ok(())
 }
 
 /// Microseconds of one exit.
@@ -82,35 +82,6 @@ fn msr_writes() -> Wants {
         msr_writes: oriel_machine::Ranges::all(),
         ..Wants::default()
     }
-}
-
-/// Hits of a breakpoint that are let through, and what placing and removing costs.
-fn breakpoints() -> Result<()> {
-    const HITS: u32 = 500;
-    let many: Vec<u64> = (0..1000).map(|at| 0x8000 + at).collect();
-    let wants = |breakpoints: &[u64]| Wants {
-        events: [EventKind::Breakpoint].into_iter().collect(),
-        breakpoints: breakpoints.to_vec(),
-        ..Wants::default()
-    };
-    let mut vmm = Vmm::new(BREAKPOINT)?.armed(&wants(&[vmm::BROKEN]))?;
-    let hit = time(HITS, || {
-        vmm.answered(HITS, |seen| matches!(seen, Seen::Event(_)))
-    })?;
-    row("a breakpoint, hit and stepped over", hit, None);
-    let one = || -> Result<()> {
-        vmm.arm(&wants(&[0x8000]))?;
-        vmm.arm(&wants(&[]))
-    };
-    let cost = time(100, || (0..100).try_for_each(|_| one()))?;
-    println!("a breakpoint, set and cleared {cost:21.2} µs");
-    let thousand = || -> Result<()> {
-        vmm.arm(&wants(&many))?;
-        vmm.arm(&wants(&[]))
-    };
-    let cost = time(10, || (0..10).try_for_each(|_| thousand()))?;
-    println!("1000 breakpoints, set and cleared {cost:17.2} µs");
-    Ok(())
 }
 
 fn read(desk: &mut Desk) {

@@ -13,6 +13,7 @@
 //! | module | owns | never |
 //! |---|---|---|
 //! | [`engine`] | a VM from start to end | judges |
+//! | [`handle`] | reaching a running VM from other threads | touches a vCPU |
 //! | [`panel`] | who hears what on one vCPU | shares anything with another vCPU |
 //! | [`round`] | how verdicts add up | asks anybody |
 //! | [`clock`] | calling a judge every so often | touches a vCPU |
@@ -27,6 +28,7 @@ pub mod clock;
 pub mod desk;
 pub mod effect;
 pub mod engine;
+pub mod handle;
 pub mod holdings;
 pub mod judge;
 pub mod ledger;
@@ -52,7 +54,8 @@ mod turn;
 
 pub use clock::Clock;
 pub use desk::Desk;
-pub use engine::{Assembly, Candidate, Engine, Outcome, Running, StartError, VmHandle};
+pub use engine::{Assembly, Candidate, Engine, Outcome, Running, StartError};
+pub use handle::VmHandle;
 pub use judge::{Judge, Native, Ruling};
 pub use record::{Record, Sink};
 pub use shared::Settings;

@@ -117,10 +117,6 @@ impl Vmm {
     }
 
     /// Runs for so many exits without introspection, as a VMM would that answers them itself.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "KVM's exits are not ours to list"
-    )]
     pub(crate) fn bare(&mut self, exits: u32) -> Result<()> {
         for _ in 0..exits {
             let exit = self.vcpu.run()?;
