@@ -3,6 +3,8 @@
 mod deadlines;
 mod floods;
 mod hangup;
+mod mask;
+mod pages;
 mod rfc6;
 mod selftest;
 mod session;

@@ -442,3 +442,57 @@ fn stopping_the_vm_releases_a_vcpu_whose_event_is_open() {
         assert_eq!(vm.wait().outcome.end, End::Cancelled);
     }
 }
+
+/// Hooks, has both vCPUs tell of STAR, answers one event, pauses, and goes; over and over.
+fn come_and_go(vm: &Vm) {
+    for nth in 0..30 {
+        let mut tool = vm.hook(NAME);
+        hear_star(&mut tool, 0);
+        hear_star(&mut tool, 1);
+        let event = tool.event_of(EventKind::Msr);
+        tool.go_on(&event);
+        let (vcpu, wait) = (nth % 2, nth % 3 == 0);
+        assert_eq!(tool.vm(PauseVcpu { vcpu, wait }), Ok(()));
+        let _ = tool.event();
+        let _ = tool.hang_up();
+    }
+}
+
+#[test]
+fn tools_come_and_go_while_two_vcpus_run() {
+    for dialect in KERNELS {
+        let write = |value| {
+            let step = oriel_machine::mock::Step::write_msr(msr::STAR, value);
+            [step.clone().on(0), step.on(1)]
+        };
+        let guest = oriel_machine::mock::Scenario::new("writes")
+            .vcpus(2)
+            .with_steps(write(1))
+            .with_steps(write(2))
+            .looping();
+        let vm = Vm::of(&guest, vec![oriel_tests::tool::seat(dialect)]);
+        vm.go(2);
+        come_and_go(&vm);
+        assert_eq!(vm.stop().outcome.end, End::Cancelled, "{dialect:?}");
+    }
+}
+
+#[test]
+fn tools_come_and_go_while_two_real_vcpus_run() {
+    if !crate::kvm::kvm() {
+        return;
+    }
+    for dialect in KERNELS {
+        let tour = crate::kvm::guest("tour", 2);
+        let seat = oriel_tests::tool::seat(dialect);
+        let vm = Vm::held(|outlet| crate::kvm::parts(tour, outlet), vec![seat]);
+        vm.go(2);
+        come_and_go(&vm);
+        let mut tool = vm.hook(NAME);
+        let (gpa, bytes) = (oriel_guests::TOUR_STOP, vec![1]);
+        assert_eq!(tool.vm(WritePhysical { gpa, bytes }), Ok(()));
+        let ran = vm.wait();
+        assert_eq!(ran.outcome.end, End::Finished(0), "{dialect:?}");
+        assert!(ran.failures().is_empty());
+    }
+}

@@ -16,16 +16,22 @@ use crate::{
 };
 
 /// On the wire a header for the vCPU comes first, as with vCPU commands, but the receiving thread
-/// does the work; in v12 the vCPU is a field.
+/// does the work, and refuses padding in that header; padding of the command itself closes in v7.
+/// In v12 the vCPU is a field.
 impl Layout for PauseVcpu {
     no_data!();
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Flaw> {
         match from.dialect() {
             Dialect::Rfc6 | Dialect::V6 | Dialect::V7 => {
-                let vcpu = frame::take_vcpu(from, Self::ID.name())?;
+                let vcpu = from.u16().into();
+                let header = from.padding(frame::VCPU_HEADER - size_of::<u16>());
                 let wait = from.u8() == 1;
-                from.padding(7)?;
+                from.padding(7).map_err(|flaw| match from.dialect() {
+                    Dialect::V7 => padded(Self::ID.name()),
+                    Dialect::Rfc6 | Dialect::V6 | Dialect::V12 => flaw,
+                })?;
+                header?;
                 Ok(Self { vcpu, wait })
             }
             Dialect::V12 => {
@@ -52,6 +58,11 @@ impl Layout for PauseVcpu {
             }
         }
     }
+}
+
+/// Padding that is not zero, where that closes the connection.
+const fn padded(command: &'static str) -> Flaw {
+    Flaw::Close(Close::Padding { command })
 }
 
 /// The fields that both commands for events have. An event that the dialect does not know is
@@ -178,9 +189,7 @@ impl Layout for ControlCommandResponse {
     no_data!();
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Flaw> {
-        let close = |_| Close::Padding {
-            command: Self::ID.name(),
-        };
+        let close = |_| padded(Self::ID.name());
         let enable = from.u8() != 0;
         let now = from.u8() == 1;
         let flags = match from.dialect() {

@@ -16,6 +16,8 @@ use crate::{
 
 /// Bytes of the answer without MSRs.
 const REGISTERS: usize = 472;
+/// Bytes of the general registers.
+const GENERAL: usize = 144;
 /// Bytes of each MSR in the answer.
 const MSR: usize = 16;
 /// Bytes of the XSAVE area that KVMI knows.
@@ -93,10 +95,14 @@ fn take_msr(from: &mut Reader<'_>) -> (u32, u64) {
     (msr, from.u64())
 }
 
+/// What is missing is zero; v12 takes all of them or none.
 impl Layout for SetRegisters {
     no_data!();
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Flaw> {
+        if from.dialect() == Dialect::V12 && from.remaining() < GENERAL {
+            return Err(Errno::INVAL.into());
+        }
         let general = snapshot::take_general(from);
         Ok(Self { general })
     }
