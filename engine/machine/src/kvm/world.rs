@@ -39,6 +39,8 @@ pub(super) struct World {
 struct Seat {
     kick: Arc<Kick>,
     in_guest: AtomicBool,
+    /// How many resets it has been through.
+    anew: AtomicU64,
 }
 
 impl World {
@@ -46,6 +48,7 @@ impl World {
         let seat = |kick| Seat {
             kick,
             in_guest: AtomicBool::new(false),
+            anew: AtomicU64::new(0),
         };
         Arc::new(Self {
             vcpus: kicks.into_iter().map(seat).collect(),
@@ -61,7 +64,8 @@ impl World {
     /// counts as in it from now on.
     pub(super) fn go_in(&self, vcpu: u32, resets: u64) -> bool {
         self.set_in_guest(vcpu, true);
-        let free = !self.is_stopped(vcpu) && self.resets() == resets && self.ended().is_none();
+        let free =
+            !self.is_stopped(vcpu, resets) && self.resets() == resets && self.ended().is_none();
         if !free {
             self.come_out(vcpu);
         }
@@ -80,14 +84,29 @@ impl World {
 
     /// Whether this vCPU, which has been through so many resets, has nothing to do but wait.
     pub(super) fn must_wait(&self, vcpu: u32, resets: u64) -> bool {
-        self.is_stopped(vcpu) && self.resets() == resets && self.ended().is_none()
+        self.is_stopped(vcpu, resets) && self.resets() == resets && self.ended().is_none()
     }
 
-    /// Whether somebody holds this vCPU, or it halts.
-    fn is_stopped(&self, vcpu: u32) -> bool {
+    /// Whether somebody holds this vCPU, or it halts, or another has yet to begin anew.
+    fn is_stopped(&self, vcpu: u32, resets: u64) -> bool {
         let holder = self.holder.load(SeqCst);
         let held = holder != NOBODY && holder != vcpu;
-        held || self.halted.load(SeqCst) & bit(vcpu) != 0
+        held || self.halted.load(SeqCst) & bit(vcpu) != 0 || !self.all_begun(resets)
+    }
+
+    /// Whether every vCPU has been through so many resets: before that, one that is ready could
+    /// send another the interrupt that starts it, and have it lost when that one is put back.
+    fn all_begun(&self, resets: u64) -> bool {
+        let begun = |seat: &Seat| seat.anew.load(SeqCst) >= resets;
+        resets == 0 || self.vcpus.iter().all(begun)
+    }
+
+    /// This vCPU has put itself back, as after so many resets.
+    pub(super) fn begun(&self, vcpu: u32, resets: u64) {
+        if let Some(seat) = self.vcpus.get(vcpu as usize) {
+            seat.anew.store(resets, SeqCst);
+        }
+        self.others(vcpu).for_each(|seat| seat.kick.wake());
     }
 
     /// Whether this vCPU holds the others.

@@ -1,4 +1,5 @@
-//! Resets: one vCPU puts the VM back, then each puts itself back before it enters again.
+//! Resets: one vCPU puts the VM back, then each puts itself back, and none enters again before all
+//! have.
 
 use super::{KvmVcpu, run::Next};
 use crate::MachineError;
@@ -34,6 +35,7 @@ impl KvmVcpu {
         let back = self.boot.put_back(&self.mapped.fd);
         back.and_then(|()| self.tap.read_state(&self.mapped.fd))
             .map_err(|source| self.error("resetting the vCPU", source))?;
+        self.vm.world.begun(self.index, resets);
         Ok(true)
     }
 }

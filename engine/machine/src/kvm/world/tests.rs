@@ -85,6 +85,12 @@ fn after_a_reset_nobody_enters_who_has_not_begun_anew() {
         !world.go_in(0, 0) && !world.must_wait(0, 0),
         "it has something to do"
     );
+    world.begun(0, 1);
+    assert!(
+        !world.go_in(0, 1) && world.must_wait(0, 1),
+        "the other could lose what starts it"
+    );
+    world.begun(1, 1);
     assert!(
         world.go_in(0, 1) && world.go_in(1, 1),
         "the halt is forgotten"
