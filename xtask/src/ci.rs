@@ -10,7 +10,7 @@ use crate::workspace::Workspace;
 use crate::{bindings, child, fuzz, setup, suite};
 
 /// The workspaces that dependencies come in with.
-const MANIFESTS: [&str; 2] = ["Cargo.toml", fuzz::MANIFEST];
+const MANIFESTS: [&str; 3] = ["Cargo.toml", fuzz::MANIFEST, suite::MODEL];
 
 /// How long each fuzz target runs: long enough to see that it does. What it looks for takes hours.
 const FUZZING: u32 = 3;
@@ -64,8 +64,9 @@ fn deny(workspace: &Workspace, manifest: &str) -> Result<Command> {
     let mut deny = Command::new(setup::cargo_deny_program(&Cache::open()?));
     deny.arg("--manifest-path")
         .arg(workspace.root.join(manifest))
-        .args(["check", "--hide-inclusion-graph", "--config"])
+        .arg("--config")
         .arg(workspace.root.join("deny.toml"))
+        .args(["check", "--hide-inclusion-graph"])
         .args(["licenses", "sources", "bans"]);
     Ok(deny)
 }

@@ -8,6 +8,9 @@ use anyhow::Result;
 use crate::workspace::Workspace;
 use crate::{child, plugins, setup};
 
+/// The manifest of the model, which is a workspace of its own.
+pub(crate) const MODEL: &str = "tests/model/Cargo.toml";
+
 /// Runs all tests, with the plugins at hand in `ORIEL_PLUGINS`; the answer is the exit status. With
 /// arguments it leaves the model out: they choose among Cargo's tests.
 pub(crate) fn run(args: &[OsString]) -> Result<u8> {
@@ -25,12 +28,12 @@ pub(crate) fn run(args: &[OsString]) -> Result<u8> {
     child::status(&mut cargo)
 }
 
-/// The model checks, which are a workspace of their own: seconds, once it is built.
+/// The model checks: seconds, once it is built.
 fn model(workspace: &Workspace) -> Result<()> {
     let mut cargo = child::cargo();
     cargo
         .args(["run", "--quiet", "--locked", "--manifest-path"])
-        .arg(workspace.root.join("tests/model/Cargo.toml"))
+        .arg(workspace.root.join(MODEL))
         .arg("--target-dir")
         .arg(workspace.target.join("model"));
     child::run(&mut cargo)
