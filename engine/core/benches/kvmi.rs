@@ -5,7 +5,7 @@
 //! echoes stands beside the same event judged by a policy.
 
 #[path = "event_path/guest.rs"]
-mod guest;
+mod component;
 #[path = "kvmi/peer.rs"]
 mod peer;
 
@@ -19,7 +19,7 @@ use std::{
 use anyhow::{Context, Result};
 use oriel_engine::{Candidate, Engine, Running, policies, tool};
 use oriel_machine::{
-    mock::{Scenario, Step, msr_storm},
+    mock::{Scenario, Step},
     outlet::Kept,
 };
 use oriel_policy::{Host, HostSettings, Limits, Store, Terms};
@@ -32,6 +32,7 @@ use oriel_protocol::{
     x86::msr,
 };
 use peer::{Peer, Raw};
+use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 
 const ROUNDS: u32 = 20;
 const EXCHANGES: u32 = 1_000;
@@ -40,49 +41,64 @@ const EVENTS: u64 = 5_000;
 fn main() -> Result<()> {
     let host = Arc::new(Host::new(HostSettings::default())?);
     println!("quickest of {ROUNDS} rounds of {EXCHANGES} exchanges each");
+    running(&host)?;
+    // Who is woken where decides more than what is done: from here on everybody is in one place.
+    stay_on_one_processor()?;
     commands(&host)?;
     events(&host)
 }
 
+/// Keeps this thread, and those that it starts, on the processor that it is on.
+fn stay_on_one_processor() -> Result<()> {
+    let mut here = CpuSet::new();
+    here.set(sched_getcpu());
+    Ok(sched_setaffinity(None, &here)?)
+}
+
 /// Commands, each beside a raw exchange of its sizes.
 fn commands(host: &Arc<Host>) -> Result<()> {
-    let (running, mut peer) = hooked(host, &busy())?;
-    let read = ReadPhysical {
-        gpa: 0x1000,
-        length: 4096,
-    };
-    let guest_info = peer.vm(VmCall::GetGuestInfo(GetGuestInfo {}));
-    row("a VM command", &mut peer, &guest_info, Some(0.7))?;
-    let read = peer.vm(VmCall::ReadPhysical(read));
-    row("a read of 4 KiB", &mut peer, &read, Some(0.7))?;
-    let running_vcpu = peer.vcpu(0, VcpuCall::GetVcpuInfo(GetVcpuInfo {}));
-    row(
-        "a command on a vCPU that runs",
-        &mut peer,
-        &running_vcpu,
-        None,
-    )?;
-    hold(&mut peer)?;
-    let held_vcpu = peer.vcpu(1, VcpuCall::GetVcpuInfo(GetVcpuInfo {}));
-    row(
-        "a command on a vCPU that is held",
-        &mut peer,
-        &held_vcpu,
-        Some(0.4),
-    )?;
+    with_tool(host, &guest(Step::idle(1000)), |peer| {
+        let guest_info = peer.vm(VmCall::GetGuestInfo(GetGuestInfo {}));
+        row("a VM command", peer, &guest_info, Some(0.7))?;
+        let read = peer.vm(VmCall::ReadPhysical(READ));
+        row("a read of 4 KiB", peer, &read, Some(0.7))?;
+        hold(peer)?;
+        let held = peer.vcpu(1, VcpuCall::GetVcpuInfo(GetVcpuInfo {}));
+        row("a command on a vCPU that is held", peer, &held, Some(0.4))
+    })
+}
+
+/// A command for which a vCPU has to leave the guest, on as many processors as there are.
+fn running(host: &Arc<Host>) -> Result<()> {
+    with_tool(host, &guest(Step::plain().times(1000)).vcpus(1), |peer| {
+        let running = peer.vcpu(0, VcpuCall::GetVcpuInfo(GetVcpuInfo {}));
+        row("a command on a vCPU that runs", peer, &running, None)
+    })
+}
+
+const READ: ReadPhysical = ReadPhysical {
+    gpa: 0x1000,
+    length: 4096,
+};
+
+/// Two vCPUs that do this for ever.
+fn guest(step: Step) -> Scenario {
+    let guest = Scenario::new("guest").vcpus(2).step(step);
+    guest.everywhere().looping()
+}
+
+/// A guest with a tool, for as long as `act` takes.
+fn with_tool(
+    host: &Arc<Host>,
+    guest: &Scenario,
+    act: impl FnOnce(&mut Peer) -> Result<()>,
+) -> Result<()> {
+    let (running, mut peer) = hooked(host, guest, false)?;
+    act(&mut peer)?;
     running.handle().stop();
     drop(peer);
     running.wait();
     Ok(())
-}
-
-/// Two vCPUs that never stop.
-fn busy() -> Scenario {
-    Scenario::new("busy")
-        .vcpus(2)
-        .step(Step::plain().times(1000))
-        .everywhere()
-        .looping()
 }
 
 /// Holds vCPU 1 in a `pause` event, as tools do that read a VM.
@@ -144,9 +160,18 @@ fn events(host: &Arc<Host>) -> Result<()> {
     Ok(())
 }
 
+/// Writes of LSTAR, each of another value than the last: KVMI reports no others.
+fn storm() -> Scenario {
+    let write = |value| Step::write_msr(msr::LSTAR, value).at(0x10_0000);
+    let writes = (1..=EVENTS).map(|nth| write(nth << 4));
+    Scenario::new("storm")
+        .with_steps(writes)
+        .step(Step::finish(0))
+}
+
 /// Nanoseconds of an event that a tool answers.
 fn echoed(host: &Arc<Host>) -> Result<f64> {
-    let (running, mut peer) = hooked(host, &msr_storm(EVENTS).everywhere())?;
+    let (running, mut peer) = hooked(host, &storm(), true)?;
     let on = ControlEvents {
         event: EventKind::Msr,
         enable: true,
@@ -171,7 +196,7 @@ fn echoed(host: &Arc<Host>) -> Result<f64> {
 
 /// Nanoseconds of an event that a policy judges, on the same path.
 fn judged(host: &Arc<Host>) -> Result<f64> {
-    let parts = msr_storm(EVENTS).build(Arc::new(Kept::default()))?;
+    let parts = storm().build(Arc::new(Kept::default()))?;
     let running = Engine::new(host.clone(), parts)
         .judge(policy(host)?)
         .start()?;
@@ -185,11 +210,11 @@ fn per_event(took: Duration, events: u64) -> Result<f64> {
     Ok(took.as_secs_f64() * 1e9 / f64::from(events.max(1)))
 }
 
-/// A guest with a tool. One that has an end is held until it is resumed.
-fn hooked(host: &Arc<Host>, guest: &Scenario) -> Result<(Running, Peer)> {
+/// A guest with a tool, perhaps held until it is resumed.
+fn hooked(host: &Arc<Host>, guest: &Scenario, held: bool) -> Result<(Running, Peer)> {
     let parts = guest.build(Arc::new(Kept::default()))?;
     let settings = oriel_engine::Settings {
-        held: *guest != busy(),
+        held,
         ..Default::default()
     };
     let patient = tool::Settings {
@@ -207,7 +232,7 @@ fn hooked(host: &Arc<Host>, guest: &Scenario) -> Result<(Running, Peer)> {
 }
 
 fn policy(host: &Arc<Host>) -> Result<Candidate> {
-    let plugin = host.load("bench", &guest::component()?)?;
+    let plugin = host.load("bench", &component::component()?)?;
     let terms = Terms {
         name: "bench".to_owned(),
         rights: Default::default(),
