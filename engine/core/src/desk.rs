@@ -240,11 +240,6 @@ impl Desk {
         }
     }
 
-    /// Runs a command for the VM that the tool's session has let through the gate.
-    pub(crate) fn run_admitted(&mut self, call: VmCall) -> Result<VmReply, Refusal> {
-        call.run(self)
-    }
-
     fn asking(&self) -> Result<&Caller, Refusal> {
         self.shared.callers.get(self.caller).ok_or(Refusal::Gone)
     }

@@ -120,6 +120,15 @@ impl Shared {
             })
     }
 
+    /// How the VM has ended, so far.
+    pub(crate) fn outcome(&self) -> Outcome {
+        Outcome {
+            end: self.end.get().cloned().unwrap_or(End::Cancelled),
+            events: self.judged.load(Ordering::Relaxed),
+            ran: self.time.elapsed(),
+        }
+    }
+
     /// The KVMI tools that there are places for.
     pub(crate) fn tools(&self) -> impl Iterator<Item = &Arc<Seat>> {
         self.callers
@@ -152,17 +161,6 @@ impl Shared {
                 // A vCPU that reads no more has ended already.
                 let _ = mailbox.post(Mail::Stop(end.clone()));
             }
-        }
-    }
-}
-
-impl Shared {
-    /// How the VM has ended, so far.
-    pub(crate) fn outcome(&self) -> Outcome {
-        Outcome {
-            end: self.end.get().cloned().unwrap_or(End::Cancelled),
-            events: self.judged.load(Ordering::Relaxed),
-            ran: self.time.elapsed(),
         }
     }
 }

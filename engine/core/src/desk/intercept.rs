@@ -13,6 +13,7 @@ use oriel_protocol::{
 };
 
 use super::Desk;
+use crate::holdings::Switches;
 
 impl Desk {
     /// Switches a filter of this judge, on this vCPU.
@@ -25,6 +26,16 @@ impl Desk {
     }
 }
 
+impl Desk {
+    /// Changes the switches of this judge, which has some if it is a tool.
+    fn switches(&self, change: impl FnOnce(&mut Switches)) -> Result<(), Refusal> {
+        self.shared.ledger.change(self.caller, |holdings| {
+            change(holdings.switches().ok_or(Refusal::Denied)?);
+            Ok(())
+        })
+    }
+}
+
 /// Only tools have switches; a policy's exports are what it hears.
 impl Handle<ControlVmEvents> for Desk {
     fn handle(&mut self, request: ControlVmEvents) -> Result<(), Refusal> {
@@ -32,11 +43,7 @@ impl Handle<ControlVmEvents> for Desk {
             return Err(Refusal::Invalid);
         }
         self.admit_arming(ControlVmEvents::ID, request.event)?;
-        self.shared.ledger.change(self.caller, |holdings| {
-            let switches = holdings.switches().ok_or(Refusal::Denied)?;
-            switches.set_everywhere(request.event, request.enable);
-            Ok(())
-        })
+        self.switches(|mine| mine.set_everywhere(request.event, request.enable))
     }
 }
 
@@ -51,11 +58,7 @@ impl Handle<ControlEvents> for Desk {
         }
         self.admit_arming(ControlEvents::ID, kind)?;
         let vcpu = self.index();
-        self.shared.ledger.change(self.caller, |holdings| {
-            let switches = holdings.switches().ok_or(Refusal::Denied)?;
-            switches.set(vcpu, kind, request.enable);
-            Ok(())
-        })
+        self.switches(|mine| mine.set(vcpu, kind, request.enable))
     }
 }
 
@@ -110,11 +113,7 @@ impl Desk {
     /// Expects the `trap` that an injection brings about, or no longer.
     pub(crate) fn await_trap(&self, on: bool) -> Result<(), Refusal> {
         let vcpu = self.index();
-        self.shared.ledger.change(self.caller, |holdings| {
-            let switches = holdings.switches().ok_or(Refusal::Denied)?;
-            switches.await_trap(vcpu, on);
-            Ok(())
-        })
+        self.switches(|mine| mine.await_trap(vcpu, on))
     }
 
     /// Steps this vCPU for one instruction, or no longer; whether that is new.

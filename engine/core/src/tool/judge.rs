@@ -12,11 +12,12 @@ use std::{
 use oriel_protocol::{
     Case, Event, EventData, EventKind, Moment, Verdict, VerdictSet,
     events::{Breakpoint, CreateVcpu, Page, Pause},
-    kvmi::EventReply,
+    kvmi::{Action, Body, EventReply},
+    page::PAGE_SIZE,
 };
 
 use super::{
-    link::{Letter, Link},
+    link::{Lane, Letter, Link},
     question,
     seat::{CLEARING, Seat},
     settings::OnFailure,
@@ -161,9 +162,7 @@ impl ToolJudge {
             return Ruling::CONTINUE;
         };
         match self.ask(&link, data, desk) {
-            Heard::Answer(reply) if reply.action == oriel_protocol::kvmi::Action::Crash => {
-                Verdict::Crash.into()
-            }
+            Heard::Answer(reply) if reply.action == Action::Crash => Verdict::Crash.into(),
             Heard::Answer(_) | Heard::HungUp => Ruling::CONTINUE,
             Heard::Overdue(limit) => self.overdue(limit, Verdict::Continue),
         }
@@ -186,8 +185,7 @@ impl ToolJudge {
 
     /// One instruction is stepped, or has been.
     fn step(&self, link: &Link, reply: &EventReply, desk: &Desk) {
-        let wants =
-            matches!(&reply.body, oriel_protocol::kvmi::Body::Page(page) if page.singlestep);
+        let wants = matches!(&reply.body, Body::Page(page) if page.singlestep);
         let Some(lane) = link.lane(self.vcpu).filter(|_| wants) else {
             return;
         };
@@ -197,7 +195,7 @@ impl ToolJudge {
     }
 
     fn stepped(&self, link: &Link, kind: EventKind, desk: &Desk) {
-        let ended = |lane: &super::link::Lane| lane.end_step();
+        let ended = |lane: &Lane| lane.end_step();
         if kind == EventKind::Singlestep && link.lane(self.vcpu).is_some_and(ended) {
             desk.step_once(false);
         }
@@ -260,7 +258,7 @@ fn loaded(page: &Page, desk: &Desk) -> Option<Vec<u8>> {
         0 => 8,
         size => u64::from(size),
     };
-    let left = oriel_protocol::page::PAGE_SIZE - page.gpa % oriel_protocol::page::PAGE_SIZE;
+    let left = PAGE_SIZE - page.gpa % PAGE_SIZE;
     let mut bytes = vec![0; usize::try_from(size.min(left)).ok()?];
     let memory = desk.shared().machine.memory();
     memory.read_at(page.gpa, &mut bytes).ok()?;

@@ -14,10 +14,7 @@ use super::{
     seat::{Seat, State},
     settings::Settings,
 };
-use crate::{
-    record::{Record, Visit},
-    shared::Shared,
-};
+use crate::shared::Shared;
 
 /// Hooks connections to a seat.
 #[derive(Clone, Debug)]
@@ -98,7 +95,10 @@ impl Port {
         )?);
         let receiver = Receiver::new(&self.seat, &link, &self.shared, place)?;
         self.take(&link)?;
-        self.shared.tell(|| self.hooked());
+        self.shared.tell(|| {
+            let words = format!("speaking {}", settings.dialect.name());
+            self.seat.visit(true, self.shared.now(), words)
+        });
         let thread = std::thread::Builder::new().name(format!("tool-{}", self.seat.name));
         thread
             .spawn(move || ended(&receiver.run()))
@@ -120,16 +120,6 @@ impl Port {
             State::Here(_) => Err(HookError::Taken(self.seat.name.to_string())),
             State::Leaving(..) | State::Closed => Err(HookError::Ended),
         }
-    }
-
-    fn hooked(&self) -> Record {
-        let dialect = self.seat.settings.dialect;
-        Record::Tool(Visit {
-            judge: self.seat.name.clone(),
-            time_ns: self.shared.now(),
-            hooked: true,
-            detail: format!("speaking {}", dialect.name()),
-        })
     }
 
     /// Waits until the tool is hooked and has been quiet for a while, but no longer than `within`.

@@ -11,7 +11,6 @@ use oriel_machine::Hold;
 use oriel_protocol::Refusal;
 
 use super::{receiver::Receiver, seat::CLEARING};
-use crate::record::{Record, Visit};
 
 /// How long another hold is waited for before this one is tried again.
 const RETRY: std::time::Duration = std::time::Duration::from_millis(10);
@@ -26,14 +25,8 @@ pub(super) fn release(receiver: &mut Receiver, reason: &str) {
         take_back(receiver);
     }
     let shared = receiver.shared().clone();
-    shared.tell(|| {
-        Record::Tool(Visit {
-            judge: receiver.seat.name.clone(),
-            time_ns: shared.now(),
-            hooked: false,
-            detail: reason.to_owned(),
-        })
-    });
+    let gone = || receiver.seat.visit(false, shared.now(), reason.to_owned());
+    shared.tell(gone);
     receiver.seat.vacate();
     shared.tell_hung_up();
 }

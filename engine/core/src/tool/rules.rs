@@ -10,30 +10,27 @@ use oriel_protocol::{
     },
 };
 
-use super::{receiver::Receiver, seat::Seat};
+use super::{link::Lane, receiver::Receiver, seat::Seat};
 use crate::desk::Desk;
 
 /// Runs a command of a tool on the vCPU's thread.
 #[expect(clippy::wildcard_enum_match_arm, reason = "only what differs is named")]
 pub(crate) fn run(seat: &Seat, desk: &mut Desk, call: VcpuCall) -> Result<VcpuReply, Refusal> {
-    match &call {
-        // It has gone, and would leave behind what it arms.
-        _ if seat.link().is_none() => return Err(Refusal::Gone),
-        VcpuCall::SetRegisters(_) if !desk.is_answering() => return set_registers_outside(seat),
-        VcpuCall::InjectException(request) => return inject(seat, desk, request),
-        _ => {}
+    // If it has gone, it would leave behind what it arms.
+    let link = seat.link().ok_or(Refusal::Gone)?;
+    let lane = link.lane(desk.index()).ok_or(Refusal::NotFound)?;
+    match call {
+        VcpuCall::SetRegisters(_) if !desk.is_answering() => set_registers_outside(seat),
+        VcpuCall::InjectException(request) => inject(seat, lane, desk, request),
+        call => {
+            if matches!(call, VcpuCall::ControlSinglestep(_)) {
+                // What the tool says about stepping counts from now on.
+                lane.end_step();
+            }
+            let id = call.id();
+            call.run(desk).or_else(|refusal| leniently(id, refusal))
+        }
     }
-    let (steps, id) = (matches!(call, VcpuCall::ControlSinglestep(_)), call.id());
-    if steps
-        && let Some(lane) = seat
-            .link()
-            .as_ref()
-            .and_then(|link| link.lane(desk.index()))
-    {
-        // What the tool says about stepping counts from now on.
-        lane.end_step();
-    }
-    call.run(desk).or_else(|refusal| leniently(id, refusal))
 }
 
 /// Registers are set when the event that is open is answered; without one there is nothing to
@@ -46,20 +43,15 @@ const fn set_registers_outside(seat: &Seat) -> Result<VcpuReply, Refusal> {
 }
 
 /// Injects, and has the tool told by a `trap` event what the guest really gets.
-fn inject(seat: &Seat, desk: &mut Desk, request: &InjectException) -> Result<VcpuReply, Refusal> {
-    let strict = seat.settings.dialect == Dialect::V12;
-    if strict && !seat.settings.grant.events.contains(EventKind::Trap) {
-        return Err(Refusal::Denied);
-    }
+fn inject(
+    seat: &Seat,
+    lane: &Lane,
+    desk: &mut Desk,
+    request: InjectException,
+) -> Result<VcpuReply, Refusal> {
     let vector = request.exception.vector;
-    let answer = VcpuCall::InjectException(request.clone()).run(desk)?;
-    if let Some(lane) = seat
-        .link()
-        .as_ref()
-        .and_then(|link| link.lane(desk.index()))
-    {
-        lane.set_injected(vector);
-    }
+    let answer = VcpuCall::InjectException(request).run(desk)?;
+    lane.set_injected(vector);
     if seat.settings.tells_every_trap() {
         desk.await_trap(true)?;
     }
@@ -68,16 +60,11 @@ fn inject(seat: &Seat, desk: &mut Desk, request: &InjectException) -> Result<Vcp
 
 /// What is no error on a KVMI kernel, or another one.
 fn leniently(id: VcpuId, refusal: Refusal) -> Result<VcpuReply, Refusal> {
-    let is = |wanted| id == wanted;
-    if is(VcpuId::GetVcpuInfo) {
+    if id == VcpuId::GetVcpuInfo {
         // 0 Hz: unknown.
         return Ok(VcpuReply::GetVcpuInfo(0));
     }
-    if is(VcpuId::TranslateGva) && refusal != Refusal::Unavailable {
-        // All ones: it leads nowhere.
-        return Ok(VcpuReply::TranslateGva(u64::MAX));
-    }
-    if is(VcpuId::GetRegisters) && refusal == Refusal::NotFound {
+    if id == VcpuId::GetRegisters && refusal == Refusal::NotFound {
         // An MSR that does not exist.
         return Err(Refusal::Invalid);
     }
@@ -99,9 +86,10 @@ pub(super) fn run_for_vm(receiver: &mut Receiver, call: VmCall) -> Result<VmRepl
     }
 }
 
+/// Runs what the session has let through the gate.
 fn admitted(receiver: &mut Receiver, call: VmCall) -> Result<VmReply, Refusal> {
     receiver.desk.open(receiver.caller, receiver.moment());
-    receiver.desk.run_admitted(call)
+    call.run(&mut *receiver.desk)
 }
 
 /// What the hardware helps with: of KVMI's list, nothing but single-step exists here.
@@ -125,7 +113,7 @@ fn write(receiver: &mut Receiver, request: WritePhysical) -> Result<VmReply, Ref
 }
 
 /// Pages that are not there: an error from v12 on, and else a rule that nothing ever meets. The
-/// others are set whatever becomes of one, except by the v6 kernels, which stop at the first.
+/// others are set all the same.
 fn set_pages(receiver: &mut Receiver, request: SetPageAccess) -> Result<(), Refusal> {
     let machine = receiver.shared().machine.clone();
     let SetPageAccess { view, entries } = request;

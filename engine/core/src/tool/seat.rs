@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     holdings::{Holdings, Switches},
+    record::{Record, Visit},
     shared::Shared,
 };
 
@@ -110,6 +111,16 @@ impl Seat {
             State::Leaving(..) | State::Closed => State::Closed,
         };
         self.changed.notify_all();
+    }
+
+    /// What is told when the tool has come, or gone.
+    pub(super) fn visit(&self, hooked: bool, time_ns: u64, detail: String) -> Record {
+        Record::Tool(Visit {
+            judge: self.name.clone(),
+            time_ns,
+            hooked,
+            detail,
+        })
     }
 
     /// When it has to be gone, once the VM ends; none: it is.
