@@ -86,8 +86,12 @@ impl Kick {
         self.kicked.load(Ordering::SeqCst)
     }
 
-    /// Forgets kicks until now.
+    /// Forgets kicks until now. One that comes after the look has its letter read by the drain that
+    /// follows, or ends the next entry.
     pub(super) fn acknowledge(&self) {
+        if !self.is_kicked() {
+            return;
+        }
         self.immediate_exit.set(false);
         self.kicked.store(false, Ordering::SeqCst);
     }

@@ -129,7 +129,7 @@ impl MsrBank {
         };
         let now = Now {
             old,
-            paging: page.sregs().cr0 & CR0_PG != 0,
+            paging: page.cr0() & CR0_PG != 0,
         };
         let Ok(value) = msr_rules::host_value(class, value, self.has, now) else {
             return false;
@@ -158,18 +158,18 @@ impl MsrBank {
 
     /// Brings what we know of the vCPU in line with what KVM has been told.
     fn note(&mut self, page: &mut RunPage, index: u32, class: Class, value: u64) {
-        self.shadow.remove(&index);
-        let mut sregs = page.sregs();
         match (class, index) {
-            (Class::Efer, _) => sregs.efer = msr_rules::efer_after(value, sregs.efer),
-            (Class::Address, msr::FS_BASE) => sregs.fs.base = value,
-            (Class::Address, msr::GS_BASE) => sregs.gs.base = value,
+            (Class::Efer, _) => {
+                page.change_sregs(|now| now.efer = msr_rules::efer_after(value, now.efer));
+            }
+            (Class::Address, msr::FS_BASE) => page.change_sregs(|now| now.fs.base = value),
+            (Class::Address, msr::GS_BASE) => page.change_sregs(|now| now.gs.base = value),
             (Class::Exact | Class::Address, _) => {
                 self.shadow.insert(index, value);
-                return;
             }
-            (Class::Adjusted | Class::MiscEnable | Class::TscAux | Class::Unknown, _) => return,
+            (Class::Adjusted | Class::MiscEnable | Class::TscAux | Class::Unknown, _) => {
+                self.shadow.remove(&index);
+            }
         }
-        page.note_sregs(&sregs);
     }
 }

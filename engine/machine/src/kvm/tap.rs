@@ -314,7 +314,7 @@ impl Tap {
 
     /// Notes where the vCPU stands at this exit.
     fn open(&mut self, exit: &RawExit) {
-        let ip = self.page.regs().rip;
+        let ip = self.page.rip();
         self.instruction = match exit {
             RawExit::Port(_) | RawExit::Memory { .. } | RawExit::Msr(_) => Instruction::Open { ip },
             RawExit::Halt | RawExit::Shutdown | RawExit::Interrupted | RawExit::System(_) => {
@@ -354,15 +354,14 @@ impl Tap {
     }
 
     fn raise(&mut self, pending: Pending) -> Event {
-        let sregs = self.page.sregs();
         let ip = match self.instruction {
             Instruction::Open { ip } => ip,
-            Instruction::Done => self.page.regs().rip,
+            Instruction::Done => self.page.rip(),
         };
         let at = At {
             ip,
-            cr3: sregs.cr3,
-            cpl: sregs.ss.dpl & 3,
+            cr3: self.page.cr3(),
+            cpl: self.page.cpl(),
         };
         let event = decode::event(&pending, at);
         self.pending = Some(pending);

@@ -55,7 +55,7 @@ impl<T: Tapped> VcpuState for T {
     }
 
     fn set_general(&mut self, general: &General) -> Result<(), Refusal> {
-        if general.rip != self.tapped().0.page.regs().rip {
+        if general.rip != self.tapped().0.page.rip() {
             self.wake()?;
         }
         let regs = registers::from_general(general);

@@ -10,8 +10,21 @@ use kvm_bindings::{
 
 use crate::kvm::exit::{DebugExit, InternalError, MsrExit, PortExit, RawExit};
 
+/// The data of an exit, where KVM has put them. Only what the reason speaks of is read: the whole
+/// is 256 bytes, and an exit is to cost little.
+#[derive(Clone, Copy)]
+pub(super) struct ExitData(*const Data);
+
+impl ExitData {
+    /// # Safety
+    /// There is a whole union at `data`, aligned and mapped for as long as this value is used.
+    pub(super) const unsafe fn at(data: *const Data) -> Self {
+        Self(data)
+    }
+}
+
 /// The exit of this reason with its data.
-pub(super) fn read(reason: u32, data: &Data) -> RawExit {
+pub(super) fn read(reason: u32, data: ExitData) -> RawExit {
     match reason {
         KVM_EXIT_IO => port(data),
         KVM_EXIT_MMIO => memory(data),
@@ -29,9 +42,9 @@ pub(super) fn read(reason: u32, data: &Data) -> RawExit {
     }
 }
 
-fn port(data: &Data) -> RawExit {
-    // SAFETY: every variant of the union is integers, for which any bits are valid.
-    let io = unsafe { data.io };
+fn port(data: ExitData) -> RawExit {
+    // SAFETY: `ExitData::at`; every variant of the union is integers, for which any bits are valid.
+    let io = unsafe { (&raw const (*data.0).io).read_volatile() };
     RawExit::Port(PortExit {
         port: io.port,
         write: u32::from(io.direction) == KVM_EXIT_IO_OUT,
@@ -40,9 +53,9 @@ fn port(data: &Data) -> RawExit {
     })
 }
 
-fn memory(data: &Data) -> RawExit {
-    // SAFETY: every variant of the union is integers, for which any bits are valid.
-    let mmio = unsafe { data.mmio };
+fn memory(data: ExitData) -> RawExit {
+    // SAFETY: `ExitData::at`; every variant of the union is integers, for which any bits are valid.
+    let mmio = unsafe { (&raw const (*data.0).mmio).read_volatile() };
     RawExit::Memory {
         gpa: mmio.phys_addr,
         write: mmio.is_write != 0,
@@ -50,9 +63,9 @@ fn memory(data: &Data) -> RawExit {
     }
 }
 
-fn msr(data: &Data, write: bool) -> RawExit {
-    // SAFETY: every variant of the union is integers, for which any bits are valid.
-    let exit = unsafe { data.msr };
+fn msr(data: ExitData, write: bool) -> RawExit {
+    // SAFETY: `ExitData::at`; every variant of the union is integers, for which any bits are valid.
+    let exit = unsafe { (&raw const (*data.0).msr).read_volatile() };
     RawExit::Msr(MsrExit {
         msr: exit.index,
         written: write.then_some(exit.data),
@@ -60,9 +73,9 @@ fn msr(data: &Data, write: bool) -> RawExit {
     })
 }
 
-fn debug(data: &Data) -> RawExit {
-    // SAFETY: every variant of the union is integers, for which any bits are valid.
-    let debug = unsafe { data.debug.arch };
+fn debug(data: ExitData) -> RawExit {
+    // SAFETY: `ExitData::at`; every variant of the union is integers, for which any bits are valid.
+    let debug = unsafe { (&raw const (*data.0).debug.arch).read_volatile() };
     RawExit::Debug(DebugExit {
         exception: debug.exception,
         pc: debug.pc,
@@ -70,21 +83,21 @@ fn debug(data: &Data) -> RawExit {
     })
 }
 
-fn fail_entry(data: &Data) -> RawExit {
-    // SAFETY: every variant of the union is integers, for which any bits are valid.
-    let entry = unsafe { data.fail_entry };
+fn fail_entry(data: ExitData) -> RawExit {
+    // SAFETY: `ExitData::at`; every variant of the union is integers, for which any bits are valid.
+    let entry = unsafe { (&raw const (*data.0).fail_entry).read_volatile() };
     RawExit::FailEntry(entry.hardware_entry_failure_reason)
 }
 
-fn system(data: &Data) -> RawExit {
-    // SAFETY: every variant of the union is integers, for which any bits are valid.
-    let event = unsafe { data.system_event };
+fn system(data: ExitData) -> RawExit {
+    // SAFETY: `ExitData::at`; every variant of the union is integers, for which any bits are valid.
+    let event = unsafe { (&raw const (*data.0).system_event).read_volatile() };
     RawExit::System(event.type_)
 }
 
-fn internal(data: &Data) -> RawExit {
-    // SAFETY: every variant of the union is integers, for which any bits are valid.
-    let error = unsafe { data.internal };
+fn internal(data: ExitData) -> RawExit {
+    // SAFETY: `ExitData::at`; every variant of the union is integers, for which any bits are valid.
+    let error = unsafe { (&raw const (*data.0).internal).read_volatile() };
     RawExit::Internal(InternalError {
         suberror: error.suberror,
         words: error.ndata.min(16),

@@ -24,7 +24,7 @@ use kvm_bindings::{
     kvm_regs, kvm_run, kvm_sregs, kvm_vcpu_events,
 };
 
-use super::exit;
+use super::exit::{self, ExitData};
 use crate::kvm::exit::RawExit;
 
 /// A shared mapping of a vCPU's file.
@@ -98,14 +98,14 @@ impl RunPage {
     pub(in crate::kvm) fn exit(&self) -> RawExit {
         let run = self.run();
         // SAFETY: `map` has checked that a whole `kvm_run` is mapped, and the kernel aligns
-        // mappings to pages; both fields are integers through and through.
+        // mappings to pages; it stays mapped while `self` is borrowed.
         let (reason, data) = unsafe {
             (
                 (&raw const (*run).exit_reason).read_volatile(),
-                (&raw const (*run).__bindgen_anon_1).read_volatile(),
+                ExitData::at(&raw const (*run).__bindgen_anon_1),
             )
         };
-        exit::read(reason, &data)
+        exit::read(reason, data)
     }
 
     /// Asks for registers, system registers and events in the page on every exit, without an
@@ -141,6 +141,31 @@ impl RunPage {
         unsafe { (&raw const (*self.run()).s.regs.sregs).read_volatile() }
     }
 
+    /// The instruction pointer as of the last exit. A register at a time is much cheaper than all,
+    /// because the page must be read field by field.
+    pub(in crate::kvm) fn rip(&self) -> u64 {
+        // SAFETY: mapped (`map`); an integer.
+        unsafe { (&raw const (*self.run()).s.regs.regs.rip).read_volatile() }
+    }
+
+    /// CR0 as of the last exit.
+    pub(in crate::kvm) fn cr0(&self) -> u64 {
+        // SAFETY: mapped (`map`); an integer.
+        unsafe { (&raw const (*self.run()).s.regs.sregs.cr0).read_volatile() }
+    }
+
+    /// CR3 as of the last exit.
+    pub(in crate::kvm) fn cr3(&self) -> u64 {
+        // SAFETY: mapped (`map`); an integer.
+        unsafe { (&raw const (*self.run()).s.regs.sregs.cr3).read_volatile() }
+    }
+
+    /// The privilege level as of the last exit: the one in SS (Intel SDM, volume 3, 6.5).
+    pub(in crate::kvm) fn cpl(&self) -> u8 {
+        // SAFETY: mapped (`map`); an integer.
+        unsafe { (&raw const (*self.run()).s.regs.sregs.ss.dpl).read_volatile() & 3 }
+    }
+
     /// Notes in the page what an ioctl has done to the system registers; KVM is not told again.
     pub(in crate::kvm) fn note_sregs(&mut self, sregs: &kvm_sregs) {
         // SAFETY: mapped (`map`); this thread alone writes it while the vCPU is out of `KVM_RUN`.
@@ -149,6 +174,13 @@ impl RunPage {
             // Without an in-kernel APIC, KVM takes CR8 from here at each entry.
             (&raw mut (*self.run()).cr8).write_volatile(sregs.cr8);
         }
+    }
+
+    /// Notes a change of the system registers that KVM has made by itself.
+    pub(in crate::kvm) fn change_sregs(&mut self, change: impl FnOnce(&mut kvm_sregs)) {
+        let mut sregs = self.sregs();
+        change(&mut sregs);
+        self.note_sregs(&sregs);
     }
 
     /// Notes in the page what an ioctl has done to the general registers.

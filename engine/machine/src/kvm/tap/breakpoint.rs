@@ -40,7 +40,7 @@ impl Tap {
     }
 
     fn look(&self) -> Option<Int3> {
-        let ip = self.page.regs().rip;
+        let ip = self.page.rip();
         let mut int3 = Int3 {
             ip,
             gva: ip,
@@ -75,7 +75,7 @@ impl Tap {
 
     /// Goes over a managed breakpoint, unless the vCPU was moved away from it.
     pub(super) fn go_over(&mut self, int3: Int3) {
-        if self.page.regs().rip == int3.ip {
+        if self.page.rip() == int3.ip {
             let mut over = self.over_here(int3.ip);
             over.breakpoint = Some(int3.gpa);
             self.over = Some(over);
@@ -85,7 +85,7 @@ impl Tap {
     /// The guest takes #BP, as from its own INT3. KVM pushes the address behind it, or leaves
     /// that to us.
     pub(super) fn raise_int3(&mut self, vcpu: &VcpuFd, int3: Int3) -> Result<(), MachineError> {
-        if self.page.regs().rip == int3.ip && !self.habits.bp_adds_length {
+        if self.page.rip() == int3.ip && !self.habits.bp_adds_length {
             self.set_ip(int3.ip.wrapping_add(Int3::LENGTH.into()));
         }
         self.raise_exception(vcpu, Exception::BP)
@@ -93,7 +93,7 @@ impl Tap {
 
     /// Goes on behind the instruction at which a breakpoint stands, unless the vCPU was moved.
     pub(super) fn pass_over(&mut self, int3: Int3) {
-        if self.page.regs().rip != int3.ip {
+        if self.page.rip() != int3.ip {
             return;
         }
         let length = if int3.managed {

@@ -141,7 +141,7 @@ impl Tap {
         self.finish_all(vcpu)?;
         self.judged = None;
         match undone {
-            Undone::Behind if !moved => before.rip = self.page.regs().rip,
+            Undone::Behind if !moved => before.rip = self.page.rip(),
             Undone::Behind => {}
             Undone::Before => self.debug.stepped = false,
         }
@@ -152,7 +152,7 @@ impl Tap {
     /// Where a judge has moved the instruction pointer while the instruction is still open.
     pub(super) fn moved_to(&self) -> Option<u64> {
         match self.instruction {
-            Instruction::Open { ip } => Some(self.page.regs().rip).filter(|now| *now != ip),
+            Instruction::Open { ip } => Some(self.page.rip()).filter(|now| *now != ip),
             Instruction::Done => None,
         }
     }

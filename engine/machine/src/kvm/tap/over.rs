@@ -83,7 +83,7 @@ impl Tap {
         if self.over.is_none() && self.passed.is_none() {
             return;
         }
-        let ip = self.page.regs().rip;
+        let ip = self.page.rip();
         if let Some(passed) = self.passed.take()
             && passed.ip == ip
             && self

@@ -70,7 +70,7 @@ impl Tap {
     /// Nothing of it is forbidden, or all is judged. Where nothing is known of its doing, every
     /// trap is lifted for it, and that is counted: the guest may do this without being seen.
     fn pass_unseen(&mut self, exit: RawExit, frames: Vec<u64>) -> Seen {
-        let ip = self.page.regs().rip;
+        let ip = self.page.rip();
         let mut over = self.over_here(ip);
         let fresh = |frames: &[u64]| frames.iter().any(|frame| !over.frames.contains(frame));
         let known = !self.is_delivering() && fresh(&frames);
@@ -123,7 +123,7 @@ impl Tap {
 
     /// The next page of the instruction whose access is forbidden, and not allowed by a verdict.
     fn next_unjudged(&self, involved: &Involved) -> Option<Touch> {
-        let ip = self.page.regs().rip;
+        let ip = self.page.rip();
         let judged = |touch: &&Touch| {
             let of = |over: &Option<Over>| {
                 over.as_ref()
@@ -137,7 +137,7 @@ impl Tap {
 
     /// Lets the instruction run once. Another page that it touches is judged first.
     pub(super) fn go_through(&mut self, touch: Touch) {
-        let ip = self.page.regs().rip;
+        let ip = self.page.rip();
         if ip != touch.ip {
             return;
         }
@@ -202,7 +202,7 @@ impl Tap {
     pub(super) fn plant(&mut self, touch: Touch, bytes: &[u8]) {
         let length = bytes.len().min(touch.size.into());
         let given = bytes.get(..length).unwrap_or_default();
-        if self.page.regs().rip == touch.ip && self.moves_for_guest(touch, given) {
+        if self.page.rip() == touch.ip && self.moves_for_guest(touch, given) {
             return;
         }
         self.go_through(touch);
@@ -213,7 +213,7 @@ impl Tap {
 
     /// Stores another value for a MOV, and passes over it.
     pub(super) fn store_instead(&mut self, touch: Touch, value: u64) {
-        if self.page.regs().rip == touch.ip {
+        if self.page.rip() == touch.ip {
             self.put(touch, value);
             self.step_behind(touch);
         }
@@ -221,7 +221,7 @@ impl Tap {
 
     /// Goes on behind the instruction, unless the vCPU was moved.
     pub(super) fn step_behind(&mut self, touch: Touch) {
-        if self.page.regs().rip == touch.ip {
+        if self.page.rip() == touch.ip {
             let length = self.instruction_length(touch.ip);
             self.set_ip(touch.ip.wrapping_add(length));
         }

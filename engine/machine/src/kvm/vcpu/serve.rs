@@ -80,7 +80,7 @@ impl KvmVcpu {
         self.end(tell(&Scene {
             memory: &*self.vm.memory,
             sregs: &sregs,
-            ip: self.tap.page.regs().rip,
+            ip: self.tap.page.rip(),
             vcpu: self.index,
         }))
     }

@@ -119,7 +119,7 @@ impl Tap {
         let mut bytes = [0; 8];
         self.page.data(0, &mut bytes[..usize::from(size).min(8)]);
         Touch {
-            ip: self.page.regs().rip,
+            ip: self.page.rip(),
             gva: None,
             gpa,
             access: Access::WRITE,
@@ -131,7 +131,7 @@ impl Tap {
 
     /// A load: the vCPU still stands at the instruction, which may store to the same place too.
     fn load_touch(&self, gpa: Gpa, size: u8) -> Touch {
-        let ip = self.page.regs().rip;
+        let ip = self.page.rip();
         let instruction = self.instruction_at(ip);
         let regs = self.page.regs();
         let sregs = self.page.sregs();

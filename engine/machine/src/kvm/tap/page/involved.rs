@@ -95,7 +95,7 @@ impl Tap {
             let forbidden = operand.access.difference(allowed);
             let (value, reach) = part.reach(operand, split);
             let touch = Touch {
-                ip: self.page.regs().rip,
+                ip: self.page.rip(),
                 gva: Some(gva),
                 gpa,
                 access: forbidden,
