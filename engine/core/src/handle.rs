@@ -13,6 +13,7 @@ use crate::{
     engine::Outcome,
     mail::{Mail, Pauser},
     record::Record,
+    roster::Roster,
     shared::Shared,
     tool,
 };
@@ -109,6 +110,11 @@ impl VmHandle {
         )?;
         let answer = receive.recv_timeout(within).unwrap_or(Err(Refusal::Busy))?;
         R::from_reply(answer).ok_or(Refusal::Invalid)
+    }
+
+    /// The policies of the VM, to be changed while it runs.
+    pub fn roster(&self) -> Roster {
+        Roster::of(self.shared.clone())
     }
 
     /// The place of the KVMI tool of this name, for its connection to be hooked to.

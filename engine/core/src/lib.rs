@@ -20,6 +20,7 @@
 //! | [`desk`] | one vCPU's state while it is out of the guest; the gate | waits without serving its mailbox |
 //! | [`ledger`] | who has armed what | delivers events |
 //! | [`judge`] | what a judge is | knows Wasm |
+//! | [`roster`] | the revisions of policies, and moving from one to the next | judges, touches a vCPU |
 //! | [`policies`] | policies as judges | merges verdicts |
 //! | [`tool`] | KVMI tools as judges: a session over a socket | dials |
 //! | [`record`], [`lines`] | what is told about all this | holds up a vCPU |
@@ -38,6 +39,7 @@ pub mod metrics;
 pub mod panel;
 pub mod policies;
 pub mod record;
+pub mod roster;
 pub mod round;
 pub mod shared;
 pub mod station;
@@ -58,6 +60,7 @@ pub use engine::{Assembly, Candidate, Engine, Outcome, Running, StartError};
 pub use handle::VmHandle;
 pub use judge::{Judge, Native, Ruling};
 pub use record::{Record, Sink};
+pub use roster::Roster;
 pub use shared::Settings;
 pub use station::Station;
 

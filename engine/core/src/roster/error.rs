@@ -1,0 +1,98 @@
+//! Why a change of policies was not made.
+
+use std::time::Duration;
+
+use oriel_machine::ArmError;
+use oriel_policy::Failure;
+use thiserror::Error;
+
+/// Why a change of policies was not made. What judged before still does.
+#[derive(Debug, Error)]
+pub enum RosterError {
+    /// Another change is being made.
+    #[error("another change of policies is being made: try again when it is done")]
+    Busy,
+    /// No policy of this name.
+    #[error("no policy is called {0:?}: `oriel policy list` names those there are")]
+    Unknown(String),
+    /// There is a policy of this name.
+    #[error("a policy is called {0:?} already: swap it, or load this one under another name")]
+    Taken(String),
+    /// No such revision, or it is the current one.
+    #[error(
+        "there is no revision {wanted} of {name:?} to go back to: `oriel policy history {name}` lists them"
+    )]
+    NoRevision {
+        /// The policy.
+        name: String,
+        /// The revision that was asked for.
+        wanted: u64,
+    },
+    /// There is nothing before the current revision.
+    #[error("{0:?} has no earlier revision to go back to")]
+    NoEarlier(String),
+    /// Changes come too quickly.
+    #[error("changes of {name:?} come too quickly: wait {} ms", .wait.as_millis())]
+    TooSoon {
+        /// The policy.
+        name: String,
+        /// For how long.
+        wait: Duration,
+    },
+    /// An instance of it could not be made.
+    #[error("an instance for {place} could not be made")]
+    Stage {
+        /// What it was for.
+        place: String,
+        /// How it failed.
+        source: Box<Failure>,
+    },
+    /// The machine cannot report what it listens to.
+    #[error("not everything that it listens to can be reported")]
+    Arm(#[from] ArmError),
+    /// Its state could not be carried over, and the operator wants no fresh start.
+    #[error(
+        "its state could not be carried over on {place}: {reason} (a fresh start is `--state fresh`)"
+    )]
+    State {
+        /// Whose state.
+        place: String,
+        /// What was said.
+        reason: String,
+    },
+    /// The stores are not alike, and the vCPUs cannot be parked for the change.
+    #[error(
+        "its store has schema {new}, the old one's {old}: all vCPUs have to move together (`--together`)"
+    )]
+    StoreSchema {
+        /// Of the revision in force.
+        old: u32,
+        /// Of the new one.
+        new: u32,
+    },
+    /// In the shadow it judged otherwise too often.
+    #[error("in the shadow it judged {disagreed} of {events} events otherwise: {first}")]
+    Disagreed {
+        /// How many events it judged otherwise.
+        disagreed: u64,
+        /// Of how many.
+        events: u64,
+        /// The first of them, in words.
+        first: String,
+    },
+    /// It failed while it was being tried out.
+    #[error("it failed on trial: {0}")]
+    Failed(String),
+    /// A vCPU did not come to move, or there is no such vCPU.
+    #[error("vCPU {0} did not move in time; those that had are back")]
+    Stuck(u32),
+    /// No such vCPU.
+    #[error("there is no vCPU {0}")]
+    NoVcpu(u32),
+    /// The VM has ended.
+    #[error("the VM has ended")]
+    Ended,
+    /// No thread.
+    #[error("a thread for it does not start")]
+    Thread(#[source] std::io::Error),
+}
