@@ -194,6 +194,7 @@ where
         store: Arc::default(),
         tick: None,
         tool: None,
+        hosted: None,
         make: Box::new(move |_, _| -> Box<dyn Judge> { Box::new(Native(judge.clone())) }),
     }
 }
@@ -211,30 +212,33 @@ pub struct Ran {
 impl Ran {
     /// Kind and verdict of each event that was judged.
     pub fn verdicts(&self) -> Vec<(EventKind, Verdict)> {
-        let judged = self.records.iter().filter_map(|record| match record {
-            Record::Event(judged) => Some((judged.event.kind(), judged.verdict.clone())),
-            Record::Start(_) | Record::Alert(_) | Record::Refusal(_) | Record::Failure(_) => None,
-            Record::Log(_) | Record::Report { .. } | Record::End(_) | Record::Tool(_) => None,
+        let judged = self.records.iter().filter_map(|record| {
+            let Record::Event(judged) = record else {
+                return None;
+            };
+            Some((judged.event.kind(), judged.verdict.clone()))
         });
         judged.collect()
     }
 
     /// The failures of judges.
     pub fn failures(&self) -> Vec<&record::Failed> {
-        let failed = self.records.iter().filter_map(|record| match record {
-            Record::Failure(failed) => Some(failed),
-            Record::Start(_) | Record::Alert(_) | Record::Refusal(_) | Record::Event(_) => None,
-            Record::Log(_) | Record::Report { .. } | Record::End(_) | Record::Tool(_) => None,
+        let failed = self.records.iter().filter_map(|record| {
+            let Record::Failure(failed) = record else {
+                return None;
+            };
+            Some(failed)
         });
         failed.collect()
     }
 
     /// The alerts.
     pub fn alerts(&self) -> Vec<&record::Alert> {
-        let alerts = self.records.iter().filter_map(|record| match record {
-            Record::Alert(alert) => Some(alert),
-            Record::Start(_) | Record::Failure(_) | Record::Refusal(_) | Record::Event(_) => None,
-            Record::Log(_) | Record::Report { .. } | Record::End(_) | Record::Tool(_) => None,
+        let alerts = self.records.iter().filter_map(|record| {
+            let Record::Alert(alert) = record else {
+                return None;
+            };
+            Some(alert)
         });
         alerts.collect()
     }

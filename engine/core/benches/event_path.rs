@@ -101,6 +101,7 @@ fn judge(filter: Filter) -> Candidate {
         store: Arc::default(),
         tick: None,
         tool: None,
+        hosted: None,
         make: Box::new(|_, _| -> Box<dyn Judge> {
             Box::new(Native(|_: &Case<'_>, _: &mut Desk| Verdict::Continue))
         }),

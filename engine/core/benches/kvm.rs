@@ -100,6 +100,7 @@ fn judge(act: fn(&mut Desk)) -> Candidate {
         store: Arc::new(Store::default()),
         tick: None,
         tool: None,
+        hosted: None,
         make: Box::new(move |_, _| -> Box<dyn Judge> {
             Box::new(Native(move |_: &Case<'_>, desk: &mut Desk| {
                 act(desk);

@@ -8,7 +8,8 @@ use std::{sync::Arc, time::Duration, time::Instant};
 use oriel_protocol::Moment;
 
 use crate::{
-    absent::Absent, desk::Desk, judge::Judge, record::CLOCK, shared::Shared, thread::EndsOnPanic,
+    absent::Absent, desk::Desk, judge::Judge, mail::Retirement, record::CLOCK, shared::Shared,
+    thread::EndsOnPanic,
 };
 
 /// Calls a judge every so often.
@@ -19,6 +20,8 @@ pub struct Clock {
     judge: Box<dyn Judge>,
     period: Duration,
     ticks: u64,
+    /// Who gets the judge that is called no more.
+    retiring: Option<Retirement>,
 }
 
 /// Whom a clock calls.
@@ -44,6 +47,7 @@ impl Clock {
             judge,
             period,
             ticks: 0,
+            retiring: None,
         }
     }
 
@@ -62,13 +66,21 @@ impl Clock {
             due += self.period.saturating_mul(missed.saturating_add(1));
         }
         desk.shut();
+        if let Some(reply) = self.retiring.take() {
+            desk.shared().mailboxes.free_up(desk.index());
+            reply(self.judge);
+        }
     }
 
     /// Serves the mailbox until the next call is due; whether there will be one.
-    fn wait(&self, desk: &mut Desk, due: Instant) -> bool {
+    fn wait(&mut self, desk: &mut Desk, due: Instant) -> bool {
         loop {
             // The letter may have come while the judge was being called.
-            if desk.take_ending().is_some() {
+            if desk.take_ending().is_some() || self.retiring.is_some() {
+                return false;
+            }
+            self.retiring = desk.take_retiring();
+            if self.retiring.is_some() {
                 return false;
             }
             match desk.mailbox().wait(Some(due)) {
@@ -89,7 +101,8 @@ impl Clock {
         desk.open(self.caller, moment);
         let (ruling, mut desk) = self.judge.tick(time_ns, missed, desk);
         desk.close();
-        desk.shared().tell_lapse(&self.name, moment, None, &ruling);
+        let who = (self.caller, self.name.clone());
+        desk.shared().tell_lapse(who, moment, None, &ruling);
         desk
     }
 }

@@ -12,7 +12,11 @@ mod services;
 mod staged;
 mod unsupported;
 
-use std::{any::Any, collections::VecDeque, sync::Arc};
+use std::{
+    any::Any,
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+};
 
 use oriel_machine::{End, Hold, Vcpu, paging::Walks};
 use oriel_protocol::{
@@ -21,9 +25,11 @@ use oriel_protocol::{
 };
 
 use crate::{
-    mail::{Mail, Pauser},
+    mail::{Errand, Mail, Pauser, Retirement},
+    mailbox::Mailbox,
+    owners::{Caller, Callers},
     record::{Record, Refused},
-    shared::{Caller, Shared},
+    shared::Shared,
     tool,
 };
 use staged::Staged;
@@ -34,8 +40,11 @@ pub struct Desk {
     index: u32,
     vcpu: Box<dyn Vcpu>,
     shared: Arc<Shared>,
+    mailbox: Arc<Mailbox<Mail>>,
     /// Who is asking: the number of the judge.
     caller: usize,
+    /// Everybody who may ask, as of when the newest of them did.
+    callers: Callers,
     moment: Moment,
     /// Register writes of the event being judged.
     staged: Staged,
@@ -50,7 +59,10 @@ pub struct Desk {
     /// The tool whose answer the vCPU is waiting for.
     answering: Option<usize>,
     ending: Option<End>,
-    tickets: u64,
+    /// What is to be done between two events, in order.
+    errands: VecDeque<Errand>,
+    /// A clock is to stop.
+    retiring: Option<Retirement>,
     /// Page walks that judges have asked for.
     walks: Walks,
 }
@@ -58,10 +70,16 @@ pub struct Desk {
 impl Desk {
     pub(crate) fn new(vcpu: Box<dyn Vcpu>, shared: Arc<Shared>) -> Box<Self> {
         let index = vcpu.index();
+        let mailbox = shared
+            .mailboxes
+            .get(index)
+            .expect("a desk is set up behind its mailbox");
         Box::new(Self {
             index,
             vcpu,
+            callers: shared.owners.all(),
             shared,
+            mailbox,
             caller: 0,
             moment: Moment {
                 vcpu: index,
@@ -75,7 +93,8 @@ impl Desk {
             attention: VecDeque::new(),
             answering: None,
             ending: None,
-            tickets: 0,
+            errands: VecDeque::new(),
+            retiring: None,
             walks: Walks::default(),
         })
     }
@@ -102,8 +121,16 @@ impl Desk {
 
     /// Begins a judge's call.
     pub(crate) fn open(&mut self, caller: usize, moment: Moment) {
-        self.caller = caller;
+        self.ask_as(caller);
         self.moment = moment;
+    }
+
+    /// From now on this one asks; answers who did before.
+    fn ask_as(&mut self, caller: usize) -> usize {
+        if caller >= self.callers.len() {
+            self.callers = self.shared.owners.all();
+        }
+        std::mem::replace(&mut self.caller, caller)
     }
 
     /// Ends a judge's call, and with it what belongs to the call.
@@ -153,6 +180,21 @@ impl Desk {
         self.attention.pop_front()
     }
 
+    /// What is to be done next between two events.
+    pub(crate) fn take_errand(&mut self) -> Option<Errand> {
+        self.errands.pop_front()
+    }
+
+    /// Whether a clock is to stop, and who is told.
+    pub(crate) const fn take_retiring(&mut self) -> Option<Retirement> {
+        self.retiring.take()
+    }
+
+    /// A number for a question to another thread, which is nobody else's.
+    pub(crate) fn new_ticket(&self) -> u64 {
+        self.shared.tickets.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Says that the judge of this call has its event open, or has it no longer.
     pub(crate) fn set_answering(&mut self, open: bool) {
         self.answering = open.then_some(self.caller);
@@ -170,8 +212,8 @@ impl Desk {
         }
     }
 
-    pub(crate) fn mailbox(&self) -> &crate::mailbox::Mailbox<Mail> {
-        &self.shared.mailboxes[self.index() as usize]
+    pub(crate) fn mailbox(&self) -> &Mailbox<Mail> {
+        &self.mailbox
     }
 
     /// Reads no more: letters that came too late are answered, and later ones go back.
@@ -202,6 +244,8 @@ impl Desk {
                 self.attention.push_back(caller);
                 reply(Ok(()));
             }
+            Mail::Errand(errand) => self.errands.push_back(errand),
+            Mail::Retire(reply) => self.retiring = Some(reply),
             Mail::Stop(end) => self.ending = Some(end),
             // An answer that comes after its deadline, and a turn that nobody waits for.
             Mail::Answer(..) | Mail::Turn | Mail::Verdict { .. } | Mail::HungUp => {}
@@ -210,7 +254,7 @@ impl Desk {
 
     /// Runs a command of another judge, which its own desk has let through the gate.
     fn run_for(&mut self, caller: usize, call: VcpuCall) -> Result<VcpuReply, Refusal> {
-        let mine = std::mem::replace(&mut self.caller, caller);
+        let mine = self.ask_as(caller);
         let tool = self.asking().ok().and_then(|caller| caller.tool.clone());
         let answer = match tool {
             Some(seat) => tool::rules::run(&seat, self, call),
@@ -241,7 +285,8 @@ impl Desk {
     }
 
     fn asking(&self) -> Result<&Caller, Refusal> {
-        self.shared.callers.get(self.caller).ok_or(Refusal::Gone)
+        let caller = self.callers.get(self.caller).ok_or(Refusal::Gone)?;
+        Ok(caller)
     }
 
     /// The gate. Every command of every judge comes through here.

@@ -18,13 +18,14 @@ use crate::{
     holdings::Holdings,
     judge::{Bench, Judge},
     ledger::Ledger,
-    mail::Mail,
-    mailbox::Mailbox,
+    mailboxes::Mailboxes,
     metrics::Metrics,
+    owners::{Caller, Owners},
+    policies::Hosted,
     record::{Record, Sink, Start},
-    shared::{Caller, Settings, Shared},
+    roster::Posts,
+    shared::{Settings, Shared},
     station::Station,
-    thread,
     time::Time,
     tool,
 };
@@ -47,6 +48,8 @@ pub struct Candidate {
     pub tick: Option<Duration>,
     /// Where it is hooked, if it is a KVMI tool.
     pub tool: Option<Arc<tool::Seat>>,
+    /// What it lives in, if it is a policy: then it can be swapped while the VM runs.
+    pub hosted: Option<Arc<Hosted>>,
     /// Makes the judge of one vCPU, or of the clock; its thread calls policies with this slot.
     pub make: MakeJudge,
 }
@@ -153,7 +156,7 @@ impl Engine {
         };
         for mut station in stations {
             let name = format!("vcpu-{}", station.desk().index());
-            running.launch(name, move || thread::run(station))?;
+            running.launch(name, move || crate::thread::run(station))?;
         }
         for clock in clocks {
             running.launch("clock".to_owned(), move || clock.run())?;
@@ -183,7 +186,13 @@ impl Engine {
             ledger: Ledger::new(machine.clone(), holdings)?,
             mailboxes: mailboxes(&vcpus, &candidates),
             vcpus: u32::try_from(vcpus.len()).unwrap_or(u32::MAX),
-            callers: candidates.iter().map(caller).collect(),
+            owners: owners(&candidates),
+            tools: candidates
+                .iter()
+                .filter_map(|one| one.tool.clone())
+                .collect(),
+            posts: Posts::default(),
+            tickets: AtomicU64::new(0),
             machine,
             time: Time::start(sink.is_some()),
             sink,
@@ -198,16 +207,18 @@ impl Engine {
             .into_iter()
             .map(|vcpu| Station::new(vcpu, &shared, host.slot(), &candidates));
         let stations = stations.collect();
+        let clocks = clocks(&host, &shared, &candidates);
+        shared.posts.enter(candidates, shared.vcpus);
         Ok(Assembly {
             stations,
-            clocks: clocks(&host, &shared, &candidates),
+            clocks,
             handle: VmHandle { shared },
         })
     }
 }
 
 /// One for each vCPU, then one for each clock, then one for each tool.
-fn mailboxes(vcpus: &[Box<dyn Vcpu>], candidates: &[Candidate]) -> Vec<Mailbox<Mail>> {
+fn mailboxes(vcpus: &[Box<dyn Vcpu>], candidates: &[Candidate]) -> Mailboxes {
     let kickers = vcpus.iter().map(|vcpu| vcpu.kicker());
     let nobody = candidates
         .iter()
@@ -217,15 +228,14 @@ fn mailboxes(vcpus: &[Box<dyn Vcpu>], candidates: &[Candidate]) -> Vec<Mailbox<M
         .iter()
         .filter_map(|one| one.tool.clone())
         .map(|seat| -> Arc<dyn Kicker> { seat });
-    let all = kickers.chain(nobody).chain(tools);
-    all.map(Mailbox::new).collect()
+    Mailboxes::new(kickers.chain(nobody).chain(tools))
 }
 
 /// Tells each tool's seat where it is.
 fn seat_tools(shared: &Arc<Shared>) {
-    let tools = shared.tools().count();
-    let first = shared.mailboxes.len() - tools;
-    let seats = shared.callers.iter().enumerate();
+    let first = shared.mailboxes.all().len() - shared.tools.len();
+    let callers = shared.owners.all();
+    let seats = callers.iter().enumerate();
     let seats = seats.filter_map(|(caller, one)| Some((caller, one.tool.as_ref()?)));
     for ((caller, seat), mailbox) in seats.zip(first..) {
         let mailbox = u32::try_from(mailbox).unwrap_or(u32::MAX);
@@ -234,7 +244,7 @@ fn seat_tools(shared: &Arc<Shared>) {
 }
 
 /// The kinds that a machine raises.
-fn reported(machine: &dyn Machine) -> EventSet {
+pub(crate) fn reported(machine: &dyn Machine) -> EventSet {
     let kinds = EventKind::ALL.iter().copied();
     kinds
         .filter(|&kind| machine.capabilities().reports(kind))
@@ -277,7 +287,8 @@ fn check_names(candidates: &[Candidate]) -> Result<(), StartError> {
     Ok(())
 }
 
-fn declared(candidate: &Candidate, reported: EventSet) -> Holdings {
+/// What a judge holds that has not begun.
+pub(crate) fn declared(candidate: &Candidate, reported: EventSet) -> Holdings {
     if let Some(seat) = &candidate.tool {
         return seat.holdings(reported);
     }
@@ -298,14 +309,12 @@ fn declared(candidate: &Candidate, reported: EventSet) -> Holdings {
     )
 }
 
-fn caller(candidate: &Candidate) -> Caller {
-    Caller {
-        name: candidate.name.clone(),
-        grant: candidate.grant.clone(),
-        judges: candidate.judges,
-        store: candidate.store.clone(),
-        tool: candidate.tool.clone(),
+fn owners(candidates: &[Candidate]) -> Owners {
+    let owners = Owners::default();
+    for (number, candidate) in candidates.iter().enumerate() {
+        owners.add(Caller::of(candidate, number));
     }
+    owners
 }
 
 fn start_record(shared: &Shared) -> Start {
@@ -313,7 +322,8 @@ fn start_record(shared: &Shared) -> Start {
         identity: shared.machine.identity().clone(),
         vcpus: shared.vcpus,
         judges: shared
-            .callers
+            .owners
+            .all()
             .iter()
             .map(|caller| caller.name.clone())
             .collect(),
@@ -326,17 +336,23 @@ pub struct Running {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// Starts a thread that calls policies. Sync Wasm calls run on its stack: room for a policy's and
+/// the host's below it.
+pub(crate) fn thread(
+    name: &str,
+    body: impl FnOnce() + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.stack_size(4 << 20).spawn(body)
+}
+
 impl Running {
     fn launch(
         &mut self,
         name: String,
         body: impl FnOnce() + Send + 'static,
     ) -> Result<(), StartError> {
-        // Sync Wasm calls run on this stack: room for a policy's and the host's below it.
-        let thread = std::thread::Builder::new()
-            .name(name.clone())
-            .stack_size(4 << 20);
-        match thread.spawn(body) {
+        match thread(&name, body) {
             Ok(handle) => self.threads.push(handle),
             Err(source) => {
                 // Those that run already are told to stop, and waited for in `drop`.
@@ -368,6 +384,7 @@ impl Running {
             // A panic has ended the VM already (`EndsOnPanic`, and stations that are dropped).
             let _ = thread.join();
         }
+        self.shared.posts.join();
         self.shared.ledger.clear();
     }
 }

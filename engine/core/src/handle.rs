@@ -89,12 +89,8 @@ impl VmHandle {
     where
         R: Request<Scope = commands::Vcpu>,
     {
-        self.shared
-            .callers
-            .get(judge)
-            .ok_or(Refusal::NotFound)?
-            .grant
-            .admit(R::ID)?;
+        let caller = self.shared.owners.get(judge).ok_or(Refusal::NotFound)?;
+        caller.grant.admit(R::ID)?;
         let (send, receive) = std::sync::mpsc::sync_channel::<Result<VcpuReply, Refusal>>(1);
         let reply = Box::new(move |answer| {
             // Whoever asked may have stopped waiting.
@@ -120,7 +116,7 @@ impl VmHandle {
     /// The place of the KVMI tool of this name, for its connection to be hooked to.
     pub fn tool(&self, name: &str) -> Option<tool::Port> {
         let named = |seat: &&Arc<tool::Seat>| seat.name() == name;
-        let seat = self.shared.tools().find(named)?;
+        let seat = self.shared.tools.iter().find(named)?;
         Some(tool::Port::new(seat.clone(), self.shared.clone()))
     }
 

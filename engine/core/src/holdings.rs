@@ -81,6 +81,12 @@ impl Holdings {
         }
     }
 
+    /// Adds what another declares.
+    pub fn declare(&mut self, declared: &Self) {
+        self.filters.extend_from_slice(&declared.filters);
+        self.observations.extend_from_slice(&declared.observations);
+    }
+
     /// The kinds that it judges.
     pub fn judges(&self) -> EventSet {
         self.all_filters().map(|filter| filter.kind).collect()

@@ -1,5 +1,6 @@
 //! What a judge is to the engine: a policy's instance, a tool's session, or an embedder's own code.
 
+use oriel_policy::Saved;
 use oriel_protocol::{Case, EventKind, Moment, Verdict};
 
 use crate::desk::Desk;
@@ -30,6 +31,23 @@ pub trait Judge: Send {
     /// out of the guest, and no event waits for a verdict.
     fn attend(&mut self, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
         (Ruling::CONTINUE, desk)
+    }
+
+    /// Hands over what the revision after it is to know; none if there is nothing. Says why it
+    /// cannot.
+    fn save(&mut self, desk: Box<Desk>) -> (Result<Option<Saved>, String>, Box<Desk>) {
+        (Ok(None), desk)
+    }
+
+    /// Takes over what this revision has handed over, before its own first event. Says why it does
+    /// not.
+    fn restore(
+        &mut self,
+        _saved: Saved,
+        _revision: u64,
+        desk: Box<Desk>,
+    ) -> (Result<(), String>, Box<Desk>) {
+        (Err("it takes over no state".to_owned()), desk)
     }
 
     /// Whether it may keep a vCPU waiting: then its time is not that of the event's other judges.

@@ -79,6 +79,45 @@ impl Ledger {
         Ok(answer)
     }
 
+    /// A place for the holdings of one more judge, which holds nothing yet; answers its number.
+    pub fn add(&self) -> usize {
+        let mut holdings = self.lock();
+        holdings.push(Arc::default());
+        holdings.len() - 1
+    }
+
+    /// Adds to the holdings of a judge what it declares, and arms the new union.
+    ///
+    /// # Errors
+    /// [`ArmError`] names what the machine cannot report; then nothing has changed.
+    pub fn declare(&self, judge: usize, declared: &Holdings) -> Result<(), ArmError> {
+        let mut holdings = self.lock();
+        let Some(mine) = holdings.get_mut(judge) else {
+            return Ok(());
+        };
+        let mut changed = Holdings::clone(mine);
+        changed.declare(declared);
+        let before = std::mem::replace(mine, Arc::new(changed));
+        if let Err(error) = self.machine.arm(&union(&holdings)) {
+            holdings[judge] = before;
+            return Err(error);
+        }
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    /// Disarms what one judge has armed: it has gone.
+    pub fn close(&self, judge: usize) {
+        let mut holdings = self.lock();
+        if let Some(mine) = holdings.get_mut(judge) {
+            *mine = Arc::default();
+        }
+        if let Err(error) = self.machine.arm(&union(&holdings)) {
+            tracing::warn!(judge, error = %error, "disarming what a judge has left failed");
+        }
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
     /// Disarms everything, for the end of introspection.
     pub fn clear(&self) {
         let mut holdings = self.lock();

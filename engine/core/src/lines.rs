@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::{
     effect::effect,
-    record::{Alert, CLOCK, Failed, Judged, LogLine, Record, Refused, Visit},
+    record::{Alert, CLOCK, Failed, Judged, LogLine, Record, Refused, Turnover, Visit},
 };
 
 /// The version of the format, in every line.
@@ -28,6 +28,7 @@ pub fn line(identity: &Identity, record: &Record) -> String {
         Record::Failure(failed) => ("failure", failure(failed)),
         Record::Log(written) => ("log", log(written)),
         Record::Tool(visit) => ("tool", tool(visit)),
+        Record::Policy(turnover) => ("policy", policy(turnover)),
         Record::Report {
             vcpu,
             time_ns,
@@ -58,6 +59,9 @@ fn event(judged: &Judged) -> Json {
     let judges = judged.judges.iter().map(|opinion| {
         let mut entry = verdict(&opinion.verdict);
         entry.insert("name".to_owned(), json!(&*opinion.judge));
+        if opinion.revision != 0 {
+            entry.insert("revision".to_owned(), json!(opinion.revision));
+        }
         entry.insert("ns".to_owned(), json!(opinion.ns));
         entry
     });
@@ -136,6 +140,13 @@ fn tool(visit: &Visit) -> Json {
     })
 }
 
+fn policy(turnover: &Turnover) -> Json {
+    json!({
+        "time_ns": turnover.time_ns, "judge": &*turnover.judge, "action": turnover.action.name(),
+        "from": turnover.from, "to": turnover.to, "detail": turnover.detail,
+    })
+}
+
 fn stamp(moment: Moment) -> Map<String, Json> {
     let mut fields = Map::new();
     let vcpu = (moment.vcpu != CLOCK).then_some(moment.vcpu);
@@ -210,6 +221,7 @@ mod tests {
             }),
             judges: vec![Opinion {
                 judge: Arc::from("guard"),
+                revision: 2,
                 verdict: verdict.clone(),
                 ns: 310,
             }],
@@ -232,6 +244,7 @@ mod tests {
         );
         assert_eq!(line["judges"][0]["name"], "guard");
         assert_eq!(line["judges"][0]["ns"], 310);
+        assert_eq!(line["judges"][0]["revision"], 2);
         assert_eq!(
             (&line["verdict"], &line["value"]),
             (&json!("replace"), &json!("0xffffffffffffffff"))

@@ -7,6 +7,8 @@ use oriel_protocol::{
     kvmi::EventReply,
 };
 
+use crate::{desk::Desk, judge::Judge, panel::Panel};
+
 /// Where an answer goes.
 pub(crate) type ReplyTo<T> = Box<dyn FnOnce(T) + Send>;
 
@@ -55,9 +57,20 @@ pub(crate) enum Mail {
     },
     /// A tool is gone, and what it had armed is undone.
     HungUp,
+    /// Do something between two events.
+    Errand(Errand),
+    /// A clock's judge is called no more.
+    Retire(Retirement),
     /// The VM ends.
     Stop(End),
 }
+
+/// What a vCPU's thread does between two events, with its judges. Whoever sent it learns from what
+/// the errand holds: one that is never run is dropped.
+pub(crate) type Errand = Box<dyn FnOnce(&mut Panel, Box<Desk>) -> Box<Desk> + Send>;
+
+/// Where a clock's judge goes that is called no more.
+pub(crate) type Retirement = ReplyTo<Box<dyn Judge>>;
 
 /// Whose pause it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,7 +99,7 @@ impl Mail {
             Self::Call { reply, .. } => reply(Err(refusal)),
             Self::Pause { reply, .. } | Self::Attend { reply, .. } => reply(Err(refusal)),
             Self::Resume { .. } | Self::Answer(..) | Self::Turn | Self::Stop(_) => {}
-            Self::Verdict { .. } | Self::HungUp => {}
+            Self::Verdict { .. } | Self::HungUp | Self::Errand(_) | Self::Retire(_) => {}
         }
     }
 }
@@ -102,6 +115,8 @@ impl std::fmt::Debug for Mail {
             Self::Attend { caller, .. } => write!(out, "Attend({caller})"),
             Self::Verdict { caller, seq, .. } => write!(out, "Verdict({caller}, {seq})"),
             Self::HungUp => out.write_str("HungUp"),
+            Self::Errand(_) => out.write_str("Errand"),
+            Self::Retire(_) => out.write_str("Retire"),
             Self::Stop(end) => write!(out, "Stop({end})"),
         }
     }

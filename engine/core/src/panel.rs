@@ -5,6 +5,8 @@
 
 mod hearing;
 mod listener;
+mod seating;
+mod trial;
 
 use std::sync::Arc;
 
@@ -16,16 +18,35 @@ use crate::{
 };
 use hearing::Hearing;
 use listener::Listener;
+pub(crate) use trial::Trial;
 
 /// A judge with its name.
 pub struct Seat {
+    /// Its number at the gate and in the ledger.
+    pub owner: usize,
     /// As records show it.
     pub name: Arc<str>,
+    /// Which revision of a policy it is; 0 of what has none.
+    pub revision: u64,
     /// Who judges.
     pub judge: Box<dyn Judge>,
+    /// It is on trial, or has one at its side that is.
+    pub(crate) role: Role,
 }
 
-/// The judges that failed in an event; hardly ever any.
+/// Whether a judge is obeyed.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Role {
+    /// It is.
+    #[default]
+    InForce,
+    /// It is, and another is compared with it.
+    Compared(Arc<Trial>),
+    /// Nobody obeys it.
+    OnTrial(Arc<Trial>),
+}
+
+/// The owners of the judges that failed in an event; hardly ever any.
 type Lapsed = Option<Box<Vec<usize>>>;
 
 /// The judges of one vCPU.
@@ -42,7 +63,7 @@ pub struct Panel {
 }
 
 impl Panel {
-    /// A panel of these judges, whose order is that of the ledger.
+    /// A panel of these judges, in this order.
     pub fn new(vcpu: u32, shared: Arc<Shared>, slot: Arc<Slot>, seats: Vec<Seat>) -> Self {
         let by_kind = EventKind::ALL.iter().map(|_| Vec::new()).collect();
         let mut panel = Self {
@@ -56,6 +77,11 @@ impl Panel {
         };
         panel.refresh();
         panel
+    }
+
+    /// Where this panel's thread says that it is inside a policy.
+    pub(crate) const fn slot(&self) -> &Arc<Slot> {
+        &self.slot
     }
 
     /// How many events passed the filters.
@@ -103,7 +129,7 @@ impl Panel {
                 };
                 Hearing::open(shared, slot, moment, event)
             });
-            let Some(seat) = seats.get_mut(listener.judge()) else {
+            let Some(seat) = seats.get_mut(listener.seat()) else {
                 continue;
             };
             desk = hearing.ask(listener, seat, tag, desk);
@@ -122,8 +148,8 @@ impl Panel {
     #[cold]
     fn restore(&mut self, lapsed: Vec<usize>, mut desk: Box<Desk>) -> Box<Desk> {
         let moment = self.moment(&desk);
-        for judge in lapsed {
-            desk = self.prepare(judge, moment, desk);
+        for owner in lapsed {
+            desk = self.prepare(owner, moment, desk);
         }
         desk
     }
@@ -131,24 +157,27 @@ impl Panel {
     /// Lets every judge get ready, whatever it listens to.
     pub fn ready(&mut self, mut desk: Box<Desk>) -> Box<Desk> {
         let moment = self.moment(&desk);
-        for judge in 0..self.seats.len() {
-            desk = self.prepare(judge, moment, desk);
+        let owners: Vec<_> = self.seats.iter().map(|seat| seat.owner).collect();
+        for owner in owners {
+            desk = self.prepare(owner, moment, desk);
         }
         desk
     }
 
-    fn prepare(&mut self, judge: usize, moment: Moment, mut desk: Box<Desk>) -> Box<Desk> {
-        let Some(seat) = self.seats.get_mut(judge) else {
+    fn prepare(&mut self, owner: usize, moment: Moment, mut desk: Box<Desk>) -> Box<Desk> {
+        let Some(seat) = self.seat_of(owner) else {
             return desk;
         };
-        desk.open(judge, moment);
+        desk.open(owner, moment);
         let (ruling, mut desk) = seat.judge.ready(desk);
         desk.close();
-        self.shared.tell_lapse(&seat.name, moment, None, &ruling);
+        let who = (owner, seat.name.clone());
+        self.shared.tell_lapse(who, moment, None, &ruling);
         desk
     }
 
-    fn moment(&self, desk: &Desk) -> Moment {
+    /// What it is now, for a vCPU between two events.
+    pub(crate) fn moment(&self, desk: &Desk) -> Moment {
         Moment {
             vcpu: desk.index(),
             seq: self.seq,
@@ -164,15 +193,15 @@ impl Panel {
         let moment = self.moment(&desk);
         let told = |listener: &&Listener| !listener.observes();
         for listener in self.by_kind[kind as usize].iter().filter(told) {
-            let Some(seat) = self.seats.get_mut(listener.judge()) else {
+            let Some(seat) = self.seats.get_mut(listener.seat()) else {
                 continue;
             };
-            desk.open(listener.judge(), moment);
+            desk.open(seat.owner, moment);
             let (ruling, back) = seat.judge.notice(kind, moment, desk);
             desk = back;
             desk.close();
-            self.shared
-                .tell_lapse(&seat.name, moment, Some(kind), &ruling);
+            let who = (seat.owner, seat.name.clone());
+            self.shared.tell_lapse(who, moment, Some(kind), &ruling);
         }
         desk
     }
@@ -180,14 +209,15 @@ impl Panel {
     /// Lets the judge of this number act, outside of any event.
     pub fn attend(&mut self, judge: usize, mut desk: Box<Desk>) -> (Ruling, Box<Desk>) {
         let moment = self.moment(&desk);
-        let Some(seat) = self.seats.get_mut(judge) else {
+        let Some(seat) = self.seat_of(judge) else {
             return (Ruling::CONTINUE, desk);
         };
         desk.open(judge, moment);
         let (ruling, mut desk) = seat.judge.attend(desk);
         desk.close();
+        let who = (judge, seat.name.clone());
         self.shared
-            .tell_lapse(&seat.name, moment, Some(EventKind::Pause), &ruling);
+            .tell_lapse(who, moment, Some(EventKind::Pause), &ruling);
         (ruling, desk)
     }
 
@@ -196,9 +226,13 @@ impl Panel {
         let (generation, holdings) = self.shared.ledger.snapshot();
         for (&kind, listeners) in EventKind::ALL.iter().zip(&mut self.by_kind) {
             let mut before = std::mem::take(listeners);
-            for (judge, holdings) in holdings.iter().enumerate() {
+            for (at, seat) in self.seats.iter().enumerate() {
+                let Some(holdings) = holdings.get(seat.owner) else {
+                    continue;
+                };
+                let place = (at, seat.owner);
                 listeners.extend(Listener::of(
-                    judge,
+                    place,
                     holdings,
                     (kind, self.vcpu),
                     &mut before,
@@ -224,15 +258,14 @@ impl Shared {
     /// Tells of a judge that failed where no verdict was asked for.
     pub(crate) fn tell_lapse(
         &self,
-        judge: &Arc<str>,
+        (owner, judge): (usize, Arc<str>),
         moment: Moment,
         kind: Option<EventKind>,
         ruling: &Ruling,
     ) {
         if let Some(lapse) = ruling.failure() {
-            self.tell(|| {
-                Record::Failure(Failed::untold(judge.clone(), moment, kind, lapse.clone()))
-            });
+            self.posts.lapsed(owner, &lapse.reason);
+            self.tell(|| Record::Failure(Failed::untold(judge, moment, kind, lapse.clone())));
         }
     }
 }

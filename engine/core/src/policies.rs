@@ -1,35 +1,99 @@
 //! Policies as judges of a VM.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use oriel_policy::{Host, InstanceMode, Policy, Slot, Store};
+use oriel_policy::{Host, Instance, InstanceMode, Place, Policy, Slot, Store};
 use oriel_protocol::{CommandSet, EventSet, Filter, Grant, Right, events::EventClass};
 
 use crate::{
-    engine::Candidate,
-    judge::{Bench, Judge},
+    engine::{Candidate, MakeJudge},
+    judge::Bench,
     policy_judge::{Conduct, Home, PolicyJudge, Turn},
 };
 
-/// A policy as a judge, with what the operator grants it.
-pub fn candidate(host: &Arc<Host>, policy: &Arc<Policy>, store: Arc<Store>) -> Candidate {
-    let (judging_host, judging) = (host.clone(), policy.clone());
-    let conduct = Arc::new(Conduct::default());
-    let turn = Arc::new(Turn::default());
-    let make = move |place: Bench, slot: &Arc<Slot>| -> Box<dyn Judge> {
-        let home = match (place, judging.instances()) {
-            (Bench::Clock, _) => Home::clock(),
-            (Bench::Vcpu(_), InstanceMode::Vcpu) => Home::vcpu(),
-            (Bench::Vcpu(_), InstanceMode::Vm) => Home::vm(turn.clone()),
+/// A revision of a policy that lives in a host, as all its judges share it.
+pub struct Hosted {
+    pub(crate) host: Arc<Host>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) conduct: Arc<Conduct>,
+    /// The one instance, where all vCPUs share it.
+    turn: Arc<Turn>,
+    /// Instances that were made before somebody needs them.
+    spares: Mutex<BTreeMap<Place, Instance>>,
+}
+
+impl Hosted {
+    fn new(host: &Arc<Host>, policy: &Arc<Policy>) -> Arc<Self> {
+        Arc::new(Self {
+            host: host.clone(),
+            policy: policy.clone(),
+            conduct: Arc::default(),
+            turn: Arc::default(),
+            spares: Mutex::default(),
+        })
+    }
+
+    /// Keeps an instance for whoever sits in its place.
+    pub(crate) fn keep(&self, instance: Instance) {
+        self.spares().insert(instance.place(), instance);
+    }
+
+    /// The places that instances of it have, on a VM with so many vCPUs.
+    pub(crate) fn places(&self, vcpus: u32) -> Vec<Place> {
+        let mut places: Vec<_> = match self.policy.instances() {
+            InstanceMode::Vcpu => (0..vcpus).map(Place::Vcpu).collect(),
+            InstanceMode::Vm => vec![Place::Vm],
         };
-        Box::new(PolicyJudge {
-            host: judging_host.clone(),
-            policy: judging.clone(),
+        places.extend(self.policy.tick().map(|_| Place::Tick));
+        places
+    }
+
+    /// Its judge on a vCPU, or of the clock.
+    fn judge(&self, bench: Bench, slot: &Arc<Slot>) -> PolicyJudge {
+        let (mut home, place) = match (bench, self.policy.instances()) {
+            (Bench::Clock, _) => (Home::clock(), Place::Tick),
+            (Bench::Vcpu(vcpu), InstanceMode::Vcpu) => (Home::vcpu(), Place::Vcpu(vcpu)),
+            (Bench::Vcpu(_), InstanceMode::Vm) => (Home::vm(self.turn.clone()), Place::Vm),
+        };
+        if let Some(spare) = self.spares().remove(&place) {
+            home.move_in(spare);
+        }
+        PolicyJudge {
+            host: self.host.clone(),
+            policy: self.policy.clone(),
             slot: slot.clone(),
             home,
-            conduct: conduct.clone(),
-        })
-    };
+            conduct: self.conduct.clone(),
+        }
+    }
+
+    fn spares(&self) -> std::sync::MutexGuard<'_, BTreeMap<Place, Instance>> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Instances go to the reaper: unmapping their memory is not for every thread.
+impl Drop for Hosted {
+    fn drop(&mut self) {
+        let spares = std::mem::take(&mut *self.spares());
+        let shared = self.turn.vacate();
+        let all = spares.into_values().chain(shared);
+        all.for_each(|instance| self.host.retire(instance));
+    }
+}
+
+impl std::fmt::Debug for Hosted {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Hosted({:?})", self.policy)
+    }
+}
+
+/// A policy as a judge, with what the operator grants it.
+pub fn candidate(host: &Arc<Host>, policy: &Arc<Policy>, store: Arc<Store>) -> Candidate {
+    let hosted = Hosted::new(host, policy);
     Candidate {
         name: Arc::from(policy.name()),
         grant: grant(policy.rights(), heard(policy)),
@@ -39,7 +103,34 @@ pub fn candidate(host: &Arc<Host>, policy: &Arc<Policy>, store: Arc<Store>) -> C
         store,
         tick: policy.tick(),
         tool: None,
-        make: Box::new(make),
+        make: maker(&hosted),
+        hosted: Some(hosted),
+    }
+}
+
+/// Makes the judges of a revision.
+fn maker(hosted: &Arc<Hosted>) -> MakeJudge {
+    let hosted = hosted.clone();
+    Box::new(move |bench, slot| Box::new(hosted.judge(bench, slot)))
+}
+
+impl Candidate {
+    /// The same policy on the same terms, as a revision that shares no instance with this one.
+    pub(crate) fn again(&self) -> Option<Self> {
+        let before = self.hosted.as_ref()?;
+        let hosted = Hosted::new(&before.host, &before.policy);
+        Some(Self {
+            name: self.name.clone(),
+            grant: self.grant.clone(),
+            judges: self.judges,
+            filters: self.filters.clone(),
+            observations: self.observations.clone(),
+            store: self.store.clone(),
+            tick: self.tick,
+            tool: None,
+            make: maker(&hosted),
+            hosted: Some(hosted),
+        })
     }
 }
 

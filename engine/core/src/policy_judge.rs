@@ -1,11 +1,12 @@
 //! A policy as a judge: keeps its instance alive, and answers for it when it fails.
 
+mod carry;
 mod conduct;
 mod home;
 
 use std::sync::Arc;
 
-use oriel_policy::{Answer, Failure, Host, Instance, Policy, Slot};
+use oriel_policy::{Answer, Failure, Host, Instance, Policy, Saved, Slot};
 use oriel_protocol::{Case, EventKind, Moment, Verdict};
 
 use crate::{
@@ -121,6 +122,13 @@ impl PolicyJudge {
     }
 }
 
+/// Whoever drops it may be a vCPU's thread.
+impl Drop for PolicyJudge {
+    fn drop(&mut self) {
+        self.retire();
+    }
+}
+
 impl Judge for PolicyJudge {
     fn judge(&mut self, case: &Case<'_>, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
         if self.conduct.is_quarantined() {
@@ -148,6 +156,21 @@ impl Judge for PolicyJudge {
     fn ready(&mut self, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
         // Being called makes the instance, if there is none yet.
         self.inform(desk, |_, _, desk| (Ok(()), desk))
+    }
+
+    fn save(&mut self, desk: Box<Desk>) -> (Result<Option<Saved>, String>, Box<Desk>) {
+        let (saved, desk) = self.hand_over(desk);
+        (saved.map_err(|failure| failure.to_string()), desk)
+    }
+
+    fn restore(
+        &mut self,
+        saved: Saved,
+        revision: u64,
+        desk: Box<Desk>,
+    ) -> (Result<(), String>, Box<Desk>) {
+        let (taken, desk) = self.take_over(saved, revision, desk);
+        (taken.map_err(|failure| failure.to_string()), desk)
     }
 
     fn observe(&mut self, case: &Case<'_>, desk: Box<Desk>) -> (Ruling, Box<Desk>) {

@@ -37,6 +37,8 @@ pub enum Record {
     Log(LogLine),
     /// A KVMI tool has come or gone.
     Tool(Visit),
+    /// A policy has come, gone, or changed its revision, or was to.
+    Policy(Turnover),
     /// The guest reported a number.
     Report {
         /// Which vCPU.
@@ -84,6 +86,8 @@ pub struct Judged {
 pub struct Opinion {
     /// Whose.
     pub judge: Arc<str>,
+    /// Which revision of a policy it was; 0 of what has none.
+    pub revision: u64,
     /// What.
     pub verdict: Verdict,
     /// How long it took, in nanoseconds of wall time.
@@ -159,6 +163,51 @@ pub struct Visit {
     pub hooked: bool,
     /// The dialect that it is spoken to, or why it is gone.
     pub detail: String,
+}
+
+/// A policy has come, gone, or changed its revision, or was to.
+#[derive(Clone, Debug)]
+pub struct Turnover {
+    /// Which.
+    pub judge: Arc<str>,
+    /// When, in nanoseconds since the start.
+    pub time_ns: u64,
+    /// What was done.
+    pub action: Action,
+    /// The revision that was in force before; 0: none.
+    pub from: u64,
+    /// The one that is, or that was to be; 0: none.
+    pub to: u64,
+    /// Why, in words; empty where there is nothing to say.
+    pub detail: String,
+}
+
+/// What was done about a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It was loaded.
+    Load,
+    /// It was taken away.
+    Unload,
+    /// A new revision is in force.
+    Swap,
+    /// An earlier revision is in force again.
+    Rollback,
+    /// A change was not made.
+    Refused,
+}
+
+impl Action {
+    /// Its word in event lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Unload => "unload",
+            Self::Swap => "swap",
+            Self::Rollback => "rollback",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// Keeps every record, for tests.

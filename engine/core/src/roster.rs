@@ -4,27 +4,51 @@
 //! to change on one is an errand in its mailbox, which its own thread does between two events.
 //!
 //! ```text
-//!   stage      instances made, `init` called, `save` and `restore` rehearsed    nothing has changed
 //!   shadow     it hears events beside the old revision, and nobody obeys it
-//!   open       what it wants is armed, beside what the old one has armed
+//!   stage      instances made, `init` called, `save` and `restore` rehearsed    nothing has changed
+//!   arm        what it wants is armed, beside what the old one has armed
 //!   move       each vCPU: `save` of the old → `restore` of the new, its seat is taken
 //!   close      what the old one has armed is undone; its saved state is kept for a rollback
 //! ```
 //! Until the last vCPU has moved, going back is a message to those that have.
+//!
+//! | module | owns | never |
+//! |---|---|---|
+//! | `book` | which policies and revisions there are, and who is changing them | does anything |
+//! | `change` | the steps from one revision to the next, and taking them back | touches a panel |
+//! | `staged` | a revision before it judges | is seen by a vCPU |
+//! | `handover` | moving one vCPU, on its own thread | decides which |
+//! | `clock` | the clock's move | |
+//! | `shadow` | a revision that nobody obeys | changes anything |
+//! | `probation` | going back by itself | |
 
+mod book;
+mod change;
+mod clock;
 mod error;
+mod handover;
 mod options;
+mod probation;
+mod seating;
+mod shadow;
+mod staged;
 mod view;
 
 use std::sync::Arc;
 
-use oriel_policy::{Policy, Store};
-
-use crate::shared::Shared;
-
+pub(crate) use book::Posts;
 pub use error::RosterError;
 pub use options::{Canary, OnRefusal, Probation, Shadow, SwapOptions};
 pub use view::{Past, Posted, ShadowReport, Standing, Swapped};
+
+use crate::{
+    engine::Candidate,
+    record::{Action, Record, Turnover},
+    shared::Shared,
+};
+use book::{Post, Revision};
+use change::{Change, From, Made};
+use handover::Given;
 
 /// The policies of a running VM.
 #[derive(Clone, Debug)]
@@ -36,34 +60,55 @@ pub struct Roster {
 /// asked for it is answered.
 pub type OnChange = Arc<dyn Fn(&[Posted]) + Send + Sync>;
 
+/// What asks for a change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    Operator,
+    Itself,
+}
+
 impl Roster {
     pub(crate) const fn of(shared: Arc<Shared>) -> Self {
         Self { shared }
     }
 
     /// Has somebody told after every change, a rollback that nobody asked for included.
-    pub fn on_change(&self, _told: OnChange) {}
+    pub fn on_change(&self, told: OnChange) {
+        self.shared.posts.book().on_change = Some(told);
+    }
 
     /// The policies in force, in the order in which they are asked.
     pub fn list(&self) -> Vec<Posted> {
-        let _ = &self.shared;
-        Vec::new()
+        self.shared.posts.book().in_force()
     }
 
-    /// The revisions of a policy that are known, the newest last.
+    /// The revisions of a policy that are known, the oldest first.
     ///
     /// # Errors
     /// [`RosterError::Unknown`].
     pub fn history(&self, name: &str) -> Result<Vec<Past>, RosterError> {
-        Err(RosterError::Unknown(name.to_owned()))
+        let mut book = self.shared.posts.book();
+        let revisions = book.post(name)?.revisions.iter();
+        Ok(revisions.filter_map(Revision::past).collect())
     }
 
-    /// Loads a policy; it is asked after all others. Answers its revision, which is 1.
+    /// Loads a policy; it is asked after all others.
     ///
     /// # Errors
     /// [`RosterError`]; then nothing has changed.
-    pub fn load(&self, policy: Arc<Policy>, _store: Arc<Store>) -> Result<Posted, RosterError> {
-        Err(RosterError::Taken(policy.name().to_owned()))
+    pub fn load(&self, candidate: Candidate) -> Result<Posted, RosterError> {
+        let _changing = self.shared.posts.begin()?;
+        let name = candidate.name.to_string();
+        if self.shared.posts.book().post(&name).is_ok() {
+            return Err(RosterError::Taken(name));
+        }
+        let candidate = Arc::new(candidate);
+        let (owner, clock) = seating::seat(&self.shared, &candidate)?;
+        let post = Post::new(owner, candidate, clock, self.shared.now());
+        self.shared.posts.book().posts.push(post);
+        self.changed(&name, (Action::Load, 0, 1), "");
+        let posted = self.list().into_iter().find(|one| one.name == name);
+        posted.ok_or(RosterError::Unknown(name))
     }
 
     /// Takes a policy away, and undoes what it has armed.
@@ -71,7 +116,20 @@ impl Roster {
     /// # Errors
     /// [`RosterError`]; then nothing has changed.
     pub fn unload(&self, name: &str) -> Result<(), RosterError> {
-        Err(RosterError::Unknown(name.to_owned()))
+        let _changing = self.shared.posts.begin()?;
+        let (owner, current, clock) = {
+            let mut book = self.shared.posts.book();
+            let post = book.post(name)?;
+            (post.owner, post.current, post.clock.clone())
+        };
+        seating::unseat(&self.shared, owner)?;
+        drop(clock.stop(&self.shared));
+        self.shared.ledger.close(owner);
+        let mut book = self.shared.posts.book();
+        book.posts.retain(|post| &*post.name != name);
+        drop(book);
+        self.changed(name, (Action::Unload, current, 0), "");
+        Ok(())
     }
 
     /// Puts a new revision in the place of the policy that has its name. Returns once every vCPU
@@ -79,8 +137,22 @@ impl Roster {
     ///
     /// # Errors
     /// [`RosterError`]; then the old revision judges as before.
-    pub fn swap(&self, policy: Arc<Policy>, _how: &SwapOptions) -> Result<Swapped, RosterError> {
-        Err(RosterError::Unknown(policy.name().to_owned()))
+    pub fn swap(&self, candidate: Candidate, how: &SwapOptions) -> Result<Swapped, RosterError> {
+        let _changing = self.shared.posts.begin()?;
+        let name = candidate.name.to_string();
+        let (from, number) = self.leave(&name, |post| Ok(post.newest + 1))?;
+        let change = Change {
+            candidate: Arc::new(candidate),
+            number,
+            from,
+            given: None,
+            how: how.clone(),
+        };
+        let swapped = self.carry_out(change, (Action::Swap, Standing::Past), "")?;
+        if let Some(probation) = how.probation {
+            probation::begin(self, &swapped, probation)?;
+        }
+        Ok(swapped)
     }
 
     /// Puts an earlier revision back, with the state that it had when it was left: this one, or
@@ -88,8 +160,9 @@ impl Roster {
     ///
     /// # Errors
     /// [`RosterError`]; then the current revision judges as before.
-    pub fn rollback(&self, name: &str, _to: Option<u64>) -> Result<Swapped, RosterError> {
-        Err(RosterError::Unknown(name.to_owned()))
+    pub fn rollback(&self, name: &str, to: Option<u64>) -> Result<Swapped, RosterError> {
+        let _changing = self.shared.posts.begin()?;
+        self.go_back(name, to, (By::Operator, "rolled back by the operator"))
     }
 
     /// Ends the quarantine of a policy.
@@ -97,6 +170,186 @@ impl Roster {
     /// # Errors
     /// [`RosterError::Unknown`].
     pub fn release(&self, name: &str) -> Result<(), RosterError> {
-        Err(RosterError::Unknown(name.to_owned()))
+        let mut book = self.shared.posts.book();
+        let post = book.post(name)?;
+        let current = post.current;
+        let hosted = post
+            .revision(current)
+            .and_then(|one| one.candidate.hosted.clone());
+        hosted
+            .ok_or_else(|| RosterError::NoPolicy(name.to_owned()))?
+            .conduct
+            .release();
+        Ok(())
     }
+
+    /// Goes back to an earlier revision, while a change is begun.
+    fn go_back(
+        &self,
+        name: &str,
+        to: Option<u64>,
+        (by, why): (By, &str),
+    ) -> Result<Swapped, RosterError> {
+        let (from, number) = self.leave(name, |post| match to {
+            Some(wanted) => Ok(wanted),
+            None => post
+                .earlier()
+                .ok_or_else(|| RosterError::NoEarlier(name.to_owned())),
+        })?;
+        let (candidate, saved) = {
+            let mut book = self.shared.posts.book();
+            let post = book.post(name)?;
+            let current = post.current;
+            let target = post.revision(number).filter(|one| one.number != current);
+            let target = target.ok_or_else(|| RosterError::NoRevision {
+                name: name.to_owned(),
+                wanted: number,
+            })?;
+            (target.candidate.again(), target.saved.clone())
+        };
+        let candidate = candidate.ok_or_else(|| RosterError::NoPolicy(name.to_owned()))?;
+        let how = SwapOptions {
+            // A state that it has made itself it takes; if not, it must come back all the same
+            // when nobody is there to be asked.
+            state: match by {
+                By::Operator => OnRefusal::Abort,
+                By::Itself => OnRefusal::Fresh,
+            },
+            together: schema_differs(&from.candidate, &candidate),
+            ..SwapOptions::default()
+        };
+        let change = Change {
+            candidate: Arc::new(candidate),
+            number,
+            from,
+            given: Some(Given { saved, by: number }),
+            how,
+        };
+        self.carry_out(change, (Action::Rollback, Standing::RolledBack), why)
+    }
+
+    /// The revision that is left by a change, and the number of the one that comes.
+    fn leave(
+        &self,
+        name: &str,
+        number: impl FnOnce(&Post) -> Result<u64, RosterError>,
+    ) -> Result<(From, u64), RosterError> {
+        let most = self.shared.settings.changes_per_minute;
+        let mut book = self.shared.posts.book();
+        let post = book.post(name)?;
+        post.pace(most)?;
+        let number = number(post)?;
+        let current = post.current;
+        let candidate = post.revision(current).map(|one| one.candidate.clone());
+        let from = From {
+            owner: post.owner,
+            first: post.first,
+            number: current,
+            candidate: candidate.ok_or_else(|| RosterError::Unknown(name.to_owned()))?,
+            clock: post.clock.clone(),
+        };
+        Ok((from, number))
+    }
+
+    /// Makes a change and enters it into the book.
+    fn carry_out(
+        &self,
+        change: Change,
+        (action, standing): (Action, Standing),
+        why: &str,
+    ) -> Result<Swapped, RosterError> {
+        let (name, from, to) = (
+            change.candidate.name.to_string(),
+            change.from.number,
+            change.number,
+        );
+        let candidate = change.candidate.clone();
+        let made = change.make(&self.shared).inspect_err(|error| {
+            self.tell(&name, (Action::Refused, from, to), &chain(error));
+        })?;
+        let swapped = self.enter((&name, from, to), candidate, (standing, why), made)?;
+        self.changed(&name, (action, from, to), why);
+        Ok(swapped)
+    }
+
+    fn enter(
+        &self,
+        (name, from, to): (&str, u64, u64),
+        candidate: Arc<Candidate>,
+        (standing, why): (Standing, &str),
+        made: Made,
+    ) -> Result<Swapped, RosterError> {
+        let now = self.shared.now();
+        let mut book = self.shared.posts.book();
+        let post = book.post(name)?;
+        if let Some(old) = post.revision(from) {
+            old.standing = standing;
+            old.saved = made.notes.saved;
+            old.detail = if why.is_empty() {
+                format!("replaced by {to}")
+            } else {
+                why.to_owned()
+            };
+        }
+        post.revisions.retain(|one| one.number != to);
+        post.revisions.push_back(Revision {
+            number: to,
+            candidate,
+            standing: Standing::InForce,
+            since_ns: now,
+            saved: Default::default(),
+            detail: format!("replaced {from}"),
+        });
+        post.owner = made.owner;
+        post.current = to;
+        post.newest = post.newest.max(to);
+        post.trim();
+        Ok(Swapped {
+            name: name.to_owned(),
+            from,
+            to,
+            fresh: made
+                .notes
+                .fresh
+                .iter()
+                .map(|place| staged::named(*place))
+                .collect(),
+            stall_ns: u64::try_from(made.notes.stall.as_nanos()).unwrap_or(u64::MAX),
+            shadow: made.shadow,
+        })
+    }
+
+    /// Tells everybody of a change that was made.
+    fn changed(&self, name: &str, what: (Action, u64, u64), detail: &str) {
+        self.tell(name, what, detail);
+        let (told, in_force) = {
+            let book = self.shared.posts.book();
+            (book.on_change.clone(), book.in_force())
+        };
+        if let Some(told) = told {
+            told(&in_force);
+        }
+    }
+
+    fn tell(&self, name: &str, (action, from, to): (Action, u64, u64), detail: &str) {
+        self.shared.tell(|| {
+            Record::Policy(Turnover {
+                judge: Arc::from(name),
+                time_ns: self.shared.now(),
+                action,
+                from,
+                to,
+                detail: detail.to_owned(),
+            })
+        });
+    }
+}
+
+fn schema_differs(one: &Candidate, other: &Candidate) -> bool {
+    change::schema(one) != change::schema(other)
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &RosterError) -> String {
+    crate::thread::chain(error)
 }

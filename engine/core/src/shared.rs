@@ -9,16 +9,17 @@ use std::{
 };
 
 use oriel_machine::{End, Machine};
-use oriel_policy::Store;
-use oriel_protocol::{EventSet, Grant, Refusal};
+use oriel_protocol::Refusal;
 
 use crate::{
     engine::Outcome,
     ledger::Ledger,
     mail::Mail,
-    mailbox::Mailbox,
+    mailboxes::Mailboxes,
     metrics::Metrics,
+    owners::Owners,
     record::{Record, Sink},
+    roster::Posts,
     time::Time,
     tool::Seat,
 };
@@ -27,11 +28,13 @@ use crate::{
 pub struct Shared {
     pub(crate) machine: Arc<dyn Machine>,
     pub(crate) ledger: Ledger,
-    /// One a vCPU, then one a clock, then one a tool.
-    pub(crate) mailboxes: Vec<Mailbox<Mail>>,
+    pub(crate) mailboxes: Mailboxes,
     /// How many vCPUs there are.
     pub(crate) vcpus: u32,
-    pub(crate) callers: Vec<Caller>,
+    pub(crate) owners: Owners,
+    /// The KVMI tools that there are places for, which are there from the start.
+    pub(crate) tools: Vec<Arc<Seat>>,
+    pub(crate) posts: Posts,
     pub(crate) sink: Option<Arc<dyn Sink>>,
     pub(crate) metrics: Metrics,
     pub(crate) settings: Settings,
@@ -39,21 +42,8 @@ pub struct Shared {
     pub(crate) end: OnceLock<End>,
     /// Events judged on vCPUs that have left.
     pub(crate) judged: AtomicU64,
-}
-
-/// Who asks: what the gate needs to know of a judge.
-#[derive(Debug)]
-pub struct Caller {
-    /// Its name in records.
-    pub name: Arc<str>,
-    /// What it may do.
-    pub grant: Grant,
-    /// The kinds that it answers, and so can arm.
-    pub judges: EventSet,
-    /// What it remembers.
-    pub store: Arc<Store>,
-    /// Where it is hooked, if it is a KVMI tool.
-    pub tool: Option<Arc<Seat>>,
+    /// The last number that was given to a question of one thread to another.
+    pub(crate) tickets: AtomicU64,
 }
 
 /// Bounds on waiting.
@@ -65,6 +55,10 @@ pub struct Settings {
     pub turn: Duration,
     /// CPU time that all policies together have for one event.
     pub round: Duration,
+    /// How long a vCPU has to come and have a policy changed on it.
+    pub moving: Duration,
+    /// How many changes of one policy are made in a minute, at the most.
+    pub changes_per_minute: usize,
     /// The VM begins paused, until every vCPU is resumed.
     pub held: bool,
 }
@@ -76,6 +70,8 @@ impl Default for Settings {
             other_vcpu: Duration::from_millis(200),
             turn: Duration::from_secs(1),
             round: Duration::from_millis(20),
+            moving: Duration::from_secs(10),
+            changes_per_minute: 60,
             held: false,
         }
     }
@@ -108,16 +104,7 @@ impl Shared {
 
     /// Sends a letter to a mailbox, a vCPU's or a clock's.
     pub(crate) fn post(&self, vcpu: u32, mail: Mail) -> Result<(), Refusal> {
-        let mailbox = usize::try_from(vcpu)
-            .ok()
-            .and_then(|vcpu| self.mailboxes.get(vcpu));
-        mailbox
-            .ok_or(Refusal::NotFound)?
-            .post(mail)
-            .map_err(|unread| {
-                unread.refuse(Refusal::Gone);
-                Refusal::Gone
-            })
+        self.mailboxes.post(vcpu, mail)
     }
 
     /// How the VM has ended, so far.
@@ -129,21 +116,14 @@ impl Shared {
         }
     }
 
-    /// The KVMI tools that there are places for.
-    pub(crate) fn tools(&self) -> impl Iterator<Item = &Arc<Seat>> {
-        self.callers
-            .iter()
-            .filter_map(|caller| caller.tool.as_ref())
-    }
-
     /// When the next of the tools that are still hooked has to be gone; none: all are.
     pub(crate) fn tools_gone_by(&self) -> Option<Instant> {
-        self.tools().filter_map(|seat| seat.gone_by()).min()
+        self.tools.iter().filter_map(|seat| seat.gone_by()).min()
     }
 
     /// Hangs up on tools that have had their time.
     pub(crate) fn hang_up_overdue(&self) {
-        self.tools().for_each(|seat| seat.hang_up_overdue());
+        self.tools.iter().for_each(|seat| seat.hang_up_overdue());
     }
 
     /// Tells every vCPU that a tool is gone.
@@ -157,10 +137,11 @@ impl Shared {
     /// Ends the VM: the first reason counts, and every vCPU is told.
     pub fn end(&self, end: &End) {
         if self.end.set(end.clone()).is_ok() {
-            for mailbox in &self.mailboxes {
+            for mailbox in self.mailboxes.all() {
                 // A vCPU that reads no more has ended already.
                 let _ = mailbox.post(Mail::Stop(end.clone()));
             }
+            self.posts.call_off();
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     engine::Candidate,
     judge::Bench,
     mail::Mail,
-    panel::{Panel, Seat},
+    panel::{Panel, Role, Seat},
     shared::Shared,
 };
 
@@ -45,15 +45,18 @@ impl Station {
         candidates: &[Candidate],
     ) -> Self {
         let index = vcpu.index();
-        let make = |one: &Candidate| Seat {
+        let make = |(owner, one): (usize, &Candidate)| Seat {
+            owner,
             name: one.name.clone(),
+            revision: u64::from(one.hosted.is_some()),
             judge: (one.make)(Bench::Vcpu(index), &slot),
+            role: Role::default(),
         };
         let panel = Panel::new(
             index,
             shared.clone(),
             slot.clone(),
-            candidates.iter().map(make).collect(),
+            candidates.iter().enumerate().map(make).collect(),
         );
         let mut desk = Desk::new(vcpu, shared.clone());
         if shared.settings.held {
@@ -77,7 +80,7 @@ impl Station {
         }
     }
 
-    /// What comes before each entry into the guest: reads the mailbox, stays here while somebody
+    /// What comes before each entry into the guest: reads the mailbox, has policies change places, stays here while somebody
     /// keeps the vCPU out, lets judges act that have asked to, and makes their register writes
     /// real. The verdict is the one that the entry is to carry out; none if it has been. Says how
     /// the VM ends if the guest is not to be entered any more; then [`leave`](Self::leave).
@@ -87,6 +90,8 @@ impl Station {
             // This order loses no letter: one that comes after the drain has kicked again.
             desk.machine_vcpu().acknowledge_kick();
             desk.drain();
+            self.run_errands();
+            let desk = self.desk();
             if let Some(end) = desk.take_ending() {
                 return Some(end);
             }
@@ -112,9 +117,18 @@ impl Station {
         None
     }
 
+    /// Does what is to be done between two events. A verdict that has not been carried out yet has
+    /// been given, so nothing here can change it.
+    fn run_errands(&mut self) {
+        while let Some(errand) = self.desk().take_errand() {
+            self.lend(|panel, desk| ((), errand(panel, desk)));
+        }
+    }
+
     /// Stays out of the guest until the last pause is over, or the VM ends.
     fn stay_out(&mut self) {
         loop {
+            self.run_errands();
             // A notice may have read the mailbox, so this comes before any waiting.
             let desk = self.desk();
             if !desk.is_paused() || desk.is_ending() {

@@ -65,6 +65,7 @@ pub fn candidate(name: impl Into<Arc<str>>, settings: Settings) -> Candidate {
         store: Arc::default(),
         tick: None,
         tool: Some(seat),
+        hosted: None,
         make: Box::new(move |place, _| -> Box<dyn Judge> {
             let vcpu = match place {
                 Bench::Vcpu(vcpu) => vcpu,

@@ -63,6 +63,16 @@ impl<T> Turn<T> {
         call_next(bench, waiter);
     }
 
+    /// Puts the thing there before anybody has had a turn.
+    pub(crate) fn furnish(&self, thing: T) {
+        self.lock().thing = Some(thing);
+    }
+
+    /// Takes the thing away, when nobody takes turns any more.
+    pub(crate) fn vacate(&self) -> Option<T> {
+        self.lock().thing.take()
+    }
+
     /// The thing, if it is this one's turn: the outer `Some` says so.
     fn claim(&self, me: u32) -> Option<Option<T>> {
         let mut bench = self.lock();

@@ -205,6 +205,7 @@ fn judge(answer: impl Fn(u32) -> Verdict + Clone + Send + Sync + 'static) -> Can
         store: Arc::default(),
         tick: None,
         tool: None,
+        hosted: None,
         make: Box::new(move |_, _| -> Box<dyn Judge> {
             let answer = answer.clone();
             Box::new(Native(

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What an instance is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// To be asked for its filters.
     Probe,

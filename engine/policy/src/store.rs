@@ -30,7 +30,7 @@ pub const TOTAL_MAX: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub struct Store(Mutex<Map>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Map {
     entries: BTreeMap<String, Vec<u8>>,
     /// Bytes of all keys and values.
@@ -41,6 +41,12 @@ impl Store {
     /// An empty one.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Another one with the same in it, which goes its own way.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self(Mutex::new(self.lock().clone()))
     }
 
     /// Does one command.

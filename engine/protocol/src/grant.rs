@@ -140,6 +140,16 @@ impl CommandSet {
             service: self.service | other.service,
         }
     }
+
+    /// What is in both.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self {
+            vm: self.vm & other.vm,
+            vcpu: self.vcpu & other.vcpu,
+            service: self.service & other.service,
+        }
+    }
 }
 
 impl FromIterator<CommandId> for CommandSet {

@@ -48,8 +48,7 @@ impl Desk {
 
     /// A number for an answer, and the way that it comes home.
     fn ticket(&mut self) -> (u64, impl FnOnce(Answer) + Send + 'static) {
-        self.tickets += 1;
-        let (ticket, me, shared) = (self.tickets, self.index(), self.shared.clone());
+        let (ticket, me, shared) = (self.new_ticket(), self.index(), self.shared.clone());
         (ticket, move |answer| {
             // If this vCPU has ended meanwhile, nobody waits for the answer.
             let _ = shared.post(me, Mail::Answer(ticket, answer));
@@ -57,9 +56,8 @@ impl Desk {
     }
 
     fn await_answer(&mut self, ticket: u64) -> Result<Answer, Refusal> {
-        let shared = self.shared.clone();
-        let deadline = Instant::now() + shared.settings.other_vcpu;
-        let mailbox = &shared.mailboxes[self.index() as usize];
+        let deadline = Instant::now() + self.shared.settings.other_vcpu;
+        let mailbox = self.mailbox.clone();
         let answer = mailbox.wait_for(deadline, |mail| {
             if let Mail::Answer(number, answer) = mail {
                 return (number == ticket).then_some(answer);

@@ -3,8 +3,8 @@
 use oriel_protocol::{
     Handle, Refusal,
     commands::service::{
-        RaiseAlert, RecordMetric, StoreAdd, StoreCompareAndSwap, StoreGet, StoreKeys, StoreRemove,
-        StoreSet, WriteLog,
+        Level, RaiseAlert, RecordMetric, StoreAdd, StoreCompareAndSwap, StoreGet, StoreKeys,
+        StoreRemove, StoreSet, WriteLog,
     },
 };
 
@@ -18,7 +18,15 @@ impl Handle<RaiseAlert> for Desk {
             message,
             fields,
         } = request;
-        let judge = self.asking()?.name.clone();
+        let caller = self.asking()?;
+        let judge = caller.name.clone();
+        if caller.on_trial {
+            let message = format!("on trial; it would have told ({severity:?}): {message}");
+            return self.handle(WriteLog {
+                level: Level::Info,
+                message,
+            });
+        }
         self.shared.tell(|| {
             Record::Alert(Alert {
                 judge,
@@ -50,9 +58,10 @@ impl Handle<WriteLog> for Desk {
 
 impl Handle<RecordMetric> for Desk {
     fn handle(&mut self, request: RecordMetric) -> Result<(), Refusal> {
+        let kept_under = self.asking()?.first;
         self.shared
             .metrics
-            .record(self.caller, request.name, request.sample)
+            .record(kept_under, request.name, request.sample)
     }
 }
 

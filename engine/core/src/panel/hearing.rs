@@ -6,14 +6,15 @@ use std::{
 };
 
 use oriel_policy::Slot;
-use oriel_protocol::{Case, Event, Moment};
+use oriel_protocol::{Case, Event, Moment, Verdict};
 
-use super::{Lapsed, Listener, Seat};
+use super::{Lapsed, Listener, Role, Seat, trial::Overheard};
 use crate::{
     desk::Desk,
     failure,
     judge::Ruling,
     record::{Failed, Judged, Opinion, Record},
+    roster::Posts,
     round::Round,
     shared::Shared,
 };
@@ -28,7 +29,9 @@ pub(super) struct Hearing<'a> {
     /// Judges that failed, and begin anew afterwards.
     lapsed: Lapsed,
     slot: &'a Slot,
+    posts: &'a Posts,
     total: Duration,
+    overheard: Overheard,
     /// All judges of the event share its time, but for those that wait for somebody else.
     time: Option<oriel_policy::Round<'a>>,
 }
@@ -42,7 +45,12 @@ struct Notes {
 
 impl<'a> Hearing<'a> {
     /// From here on the judges' time runs.
-    pub(super) fn open(shared: &Shared, slot: &'a Slot, moment: Moment, event: &'a Event) -> Self {
+    pub(super) fn open(
+        shared: &'a Shared,
+        slot: &'a Slot,
+        moment: Moment,
+        event: &'a Event,
+    ) -> Self {
         let notes = shared.sink.is_some().then(Notes::default);
         let total = shared.settings.round;
         Self {
@@ -51,7 +59,9 @@ impl<'a> Hearing<'a> {
             round: Round::new(event),
             notes,
             lapsed: None,
+            overheard: Overheard::default(),
             slot,
+            posts: &shared.posts,
             total,
             time: Some(slot.round(total)),
         }
@@ -77,11 +87,16 @@ impl<'a> Hearing<'a> {
             decided: self.round.decided(),
             tag,
         };
-        desk.open(listener.judge(), self.moment);
+        desk.open(seat.owner, self.moment);
         let started = self.notes.is_some().then(Instant::now);
-        let patient = seat.judge.is_patient();
+        let on_trial = matches!(seat.role, Role::OnTrial(_));
+        let patient = on_trial || seat.judge.is_patient();
         if patient {
             self.time = None;
+        }
+        if on_trial {
+            // Its time is not that of those who are obeyed.
+            self.time = Some(self.slot.round(self.total));
         }
         let (ruling, mut desk) = if listener.observes() {
             seat.judge.observe(&case, desk)
@@ -92,20 +107,39 @@ impl<'a> Hearing<'a> {
             self.time = Some(self.slot.round(self.total));
         }
         desk.close();
+        if let Role::OnTrial(trial) = &seat.role {
+            if !listener.observes() {
+                self.overheard.note(trial, &ruling);
+            }
+            return desk;
+        }
         if ruling.is_continue() {
+            self.compare(seat, listener, &Verdict::Continue);
             self.note(seat, &ruling, started);
             return desk;
         }
         let ruling = failure::lawful(ruling, self.event);
-        if ruling.failure().is_some() {
-            self.lapsed.get_or_insert_default().push(listener.judge());
+        if let Some(lapse) = ruling.failure() {
+            self.posts.lapsed(seat.owner, &lapse.reason);
+            self.lapsed.get_or_insert_default().push(seat.owner);
         }
+        self.compare(seat, listener, ruling.verdict());
         self.note(seat, &ruling, started);
-        let conflict = self.round.add(listener.judge(), ruling.into_verdict());
+        let conflict = self.round.add(listener.seat(), ruling.into_verdict());
         if let (Some(conflict), Some(notes)) = (conflict, &mut self.notes) {
             notes.conflicts.push(conflict.lost);
         }
         desk
+    }
+
+    /// Compares what the judge in force says with what the one at its side would have said.
+    fn compare(&mut self, seat: &Seat, listener: &Listener, verdict: &Verdict) {
+        if let Role::Compared(trial) = &seat.role
+            && !listener.observes()
+        {
+            self.overheard
+                .compare(trial, (self.event, self.moment), verdict);
+        }
     }
 
     fn note(&mut self, seat: &Seat, ruling: &Ruling, started: Option<Instant>) {
@@ -115,6 +149,7 @@ impl<'a> Hearing<'a> {
         let ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         notes.opinions.push(Opinion {
             judge: seat.name.clone(),
+            revision: seat.revision,
             verdict: ruling.verdict().clone(),
             ns,
         });
@@ -132,6 +167,7 @@ impl<'a> Hearing<'a> {
 
     /// The verdict that stands, told to whoever listens, and the judges that failed.
     pub(super) fn close(self, shared: &Arc<Shared>, seats: &[Seat]) -> (Ruling, Lapsed) {
+        self.overheard.close(self.event, self.moment);
         let ruling = Ruling::from(self.round.into_verdict());
         if let (Some(notes), Some(sink)) = (self.notes, &shared.sink) {
             let Notes {

@@ -8,7 +8,10 @@ use crate::{desk::Desk, holdings::Holdings};
 
 /// One judge's ear for one kind of event.
 pub(super) struct Listener {
-    judge: usize,
+    /// Where its judge sits.
+    seat: usize,
+    /// Whose it is.
+    owner: usize,
     holdings: Arc<Holdings>,
     ear: Ear,
 }
@@ -24,7 +27,7 @@ impl Listener {
     /// The ears of a judge for a kind on a vCPU: none, one, or one to judge and one to observe.
     /// What is sampled goes on being sampled as `before`.
     pub(super) fn of(
-        judge: usize,
+        (seat, owner): (usize, usize),
         holdings: &Arc<Holdings>,
         (kind, vcpu): (EventKind, u32),
         before: &mut Vec<Self>,
@@ -33,14 +36,15 @@ impl Listener {
         let judging = (!filters.is_empty()).then_some(Ear::Judge(filters));
         let known = before
             .iter()
-            .position(|old| old.judge == judge && old.observes());
+            .position(|old| old.owner == owner && old.observes());
         let observing = match known {
             Some(at) => Some(before.swap_remove(at).ear),
             None => Ear::observing(holdings, kind),
         };
         let ears = judging.into_iter().chain(observing);
         ears.map(|ear| Self {
-            judge,
+            seat,
+            owner,
             holdings: holdings.clone(),
             ear,
         })
@@ -52,8 +56,9 @@ impl Listener {
         matches!(self.ear, Ear::Observe(_))
     }
 
-    pub(super) const fn judge(&self) -> usize {
-        self.judge
+    /// Where its judge sits.
+    pub(super) const fn seat(&self) -> usize {
+        self.seat
     }
 
     /// Whether the event is meant, and the judge's own name for what was hit.

@@ -36,6 +36,15 @@ impl Conduct {
         self.is_quarantined()
     }
 
+    /// An operator lets it be asked again.
+    pub(crate) fn release(&self) {
+        self.strikes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        self.quarantined.store(false, Ordering::Relaxed);
+    }
+
     fn strike_at(&self, now: Instant) {
         let mut strikes = self.strikes.lock().unwrap_or_else(PoisonError::into_inner);
         strikes.push_back(now);

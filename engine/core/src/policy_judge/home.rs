@@ -110,6 +110,14 @@ impl Home {
         self.instance = Some(instance);
     }
 
+    /// Puts an instance here that was made beforehand: into the one place, if all vCPUs share it.
+    pub(crate) fn move_in(&mut self, instance: Instance) {
+        match &self.kind {
+            Kind::Vm(turn) => turn.furnish(instance),
+            Kind::Vcpu | Kind::Clock => self.settle(instance),
+        }
+    }
+
     /// Takes the instance away for good.
     pub(crate) const fn vacate(&mut self) -> Option<Instance> {
         self.instance.take()

@@ -9,6 +9,9 @@ use thiserror::Error;
 /// Why a change of policies was not made. What judged before still does.
 #[derive(Debug, Error)]
 pub enum RosterError {
+    /// It is no policy.
+    #[error("{0:?} is no policy, and has no revisions")]
+    NoPolicy(String),
     /// Another change is being made.
     #[error("another change of policies is being made: try again when it is done")]
     Busy,

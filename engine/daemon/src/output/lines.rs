@@ -141,6 +141,6 @@ fn with_losses(line: String, record: &Record, lost: &AtomicU64) -> String {
         | Record::Alert(_)
         | Record::Refusal(_)
         | Record::Failure(_) => line,
-        Record::Log(_) | Record::Report { .. } | Record::Tool(_) => line,
+        Record::Log(_) | Record::Report { .. } | Record::Tool(_) | Record::Policy(_) => line,
     }
 }

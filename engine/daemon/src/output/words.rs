@@ -2,7 +2,7 @@
 
 use oriel_engine::{
     Record, Sink,
-    record::{Alert, Failed, Visit},
+    record::{Action, Alert, Failed, Turnover, Visit},
 };
 use oriel_protocol::commands::service::Level;
 
@@ -27,6 +27,7 @@ impl Sink for Words {
                 warn(format_args!("{}: {}", line.judge, plain(&line.message)));
             }
             Record::Tool(visit) => tool(&visit),
+            Record::Policy(turnover) => policy(&turnover),
             Record::Report { vcpu, value, .. } => {
                 warn(format_args!("oriel: vCPU {vcpu} reports {value:#x}"))
             }
@@ -82,6 +83,22 @@ fn tool(visit: &Visit) {
         visit.judge,
         plain(&visit.detail)
     ));
+}
+
+fn policy(turnover: &Turnover) {
+    let Turnover {
+        judge, from, to, ..
+    } = turnover;
+    let what = match turnover.action {
+        Action::Load => format!("loaded (revision {to})"),
+        Action::Unload => format!("unloaded (revision {from})"),
+        Action::Swap => format!("swapped: revision {to} in place of {from}"),
+        Action::Rollback => format!("rolled back: revision {to} in place of {from}"),
+        Action::Refused => format!("not changed, revision {from} goes on"),
+    };
+    let detail = plain(&turnover.detail);
+    let why = if detail.is_empty() { "" } else { ": " };
+    warn(format_args!("oriel: policy {judge} {what}{why}{detail}"));
 }
 
 /// What a policy says is one line, and moves no cursor.

@@ -38,6 +38,7 @@ fn in_order(records: &[Record]) -> Vec<&Record> {
         Record::Refusal(refused) => (refused.moment.time_ns, 1),
         Record::Log(line) => (line.moment.time_ns, 1),
         Record::Tool(visit) => (visit.time_ns, 1),
+        Record::Policy(turnover) => (turnover.time_ns, 1),
         Record::Report { time_ns, .. } => (*time_ns, 2),
         Record::End(_) => (u64::MAX, 3),
     });
@@ -65,7 +66,7 @@ fn print_record(record: &Record) {
                 &outcome.end.to_string(),
             );
         }
-        Record::Log(_) | Record::Tool(_) => {}
+        Record::Log(_) | Record::Tool(_) | Record::Policy(_) => {}
     }
 }
 

@@ -1,0 +1,41 @@
+//! What a policy carries from one revision to the next.
+
+use oriel_policy::{Failure, Saved};
+
+use super::PolicyJudge;
+use crate::desk::Desk;
+
+impl PolicyJudge {
+    /// What its instance hands over; none if it never does.
+    pub(super) fn hand_over(
+        &mut self,
+        desk: Box<Desk>,
+    ) -> (Result<Option<Saved>, Failure>, Box<Desk>) {
+        if !self.policy.has_state() {
+            return (Ok(None), desk);
+        }
+        let mut saved = Ok(None);
+        let (uncalled, desk) = self.call(desk, |instance, slot, desk| {
+            let (answer, lent) = instance.save(slot, desk);
+            saved = answer.map(Some);
+            Desk::back(lent)
+        });
+        (uncalled.map_or(saved, |failure| Err(*failure)), desk)
+    }
+
+    /// Gives its instance what another revision has handed over.
+    pub(super) fn take_over(
+        &mut self,
+        saved: Saved,
+        revision: u64,
+        desk: Box<Desk>,
+    ) -> (Result<(), Failure>, Box<Desk>) {
+        let mut taken = Ok(());
+        let (uncalled, desk) = self.call(desk, |instance, slot, desk| {
+            let (answer, lent) = instance.restore(saved, revision, slot, desk);
+            taken = answer;
+            Desk::back(lent)
+        });
+        (uncalled.map_or(taken, |failure| Err(*failure)), desk)
+    }
+}

@@ -1,0 +1,245 @@
+//! A change of revision, step by step. Each step that fails takes back those before it.
+
+use std::sync::Arc;
+
+use oriel_policy::{InstanceMode, Place, SwapMode};
+
+use super::{
+    Canary, RosterError, SwapOptions,
+    clock::{self, Whereabouts},
+    handover::{Given, Handover, Moved, Notes, ended, move_back, move_vcpus, visit},
+    shadow,
+    staged::{Office, Stage, Staged, hosted, named},
+};
+use crate::{engine::Candidate, handle::VmHandle, panel::Trial, shared::Shared};
+
+/// What is to be changed.
+pub(super) struct Change {
+    pub(super) candidate: Arc<Candidate>,
+    /// The number that the new revision has.
+    pub(super) number: u64,
+    pub(super) from: From,
+    /// The state that the new one gets; none: that of the old one.
+    pub(super) given: Option<Given>,
+    pub(super) how: SwapOptions,
+}
+
+/// The revision that is left.
+#[derive(Clone)]
+pub(super) struct From {
+    pub(super) owner: usize,
+    pub(super) first: usize,
+    pub(super) number: u64,
+    pub(super) candidate: Arc<Candidate>,
+    pub(super) clock: Arc<Whereabouts>,
+}
+
+/// A change that was made.
+pub(super) struct Made {
+    pub(super) owner: usize,
+    pub(super) notes: Notes,
+    pub(super) shadow: Option<super::ShadowReport>,
+}
+
+impl Change {
+    /// Makes it. If it fails, the old revision judges as before.
+    pub(super) fn make(self, shared: &Arc<Shared>) -> Result<Made, RosterError> {
+        self.check(shared)?;
+        let report = self
+            .how
+            .shadow
+            .map(|shadow| shadow::try_out(shared, &self, shadow));
+        let report = report.transpose()?;
+        let mut office = Office::open(shared, &*hosted(&self.candidate)?);
+        let stage = Stage::revision(self.number, Some(self.from.first));
+        let staged = Staged::new(&mut office, self.candidate.clone(), stage)?;
+        self.rehearse(&staged, &mut office)?;
+        staged.arm()?;
+        let together = self.together();
+        let Self {
+            from, given, how, ..
+        } = self;
+        let handover = Arc::new(Handover {
+            from: from.owner,
+            from_number: from.number,
+            to: staged,
+            given,
+            on_refusal: how.state,
+            notes: Default::default(),
+        });
+        let moved = move_all(shared, &handover, &how, together)?;
+        let old = (&*from.candidate, &*from.clock);
+        if let Err(error) = clock::hand_over(&handover, &mut office, old) {
+            move_back(shared, handover.to.owner, moved);
+            return Err(error);
+        }
+        // Nobody is called by the old one any more: what it has armed goes last.
+        shared.ledger.close(from.owner);
+        drop(moved);
+        handover.to.keep();
+        let notes = std::mem::take(&mut *handover.notes());
+        Ok(Made {
+            owner: handover.to.owner,
+            notes,
+            shadow: report,
+        })
+    }
+
+    /// What can be said without trying.
+    fn check(&self, shared: &Shared) -> Result<(), RosterError> {
+        if let Some(over) = ended(shared) {
+            return Err(over);
+        }
+        let canary = self.how.canary.iter().flat_map(|canary| &canary.vcpus);
+        if let Some(&vcpu) = canary
+            .copied()
+            .collect::<Vec<_>>()
+            .iter()
+            .find(|vcpu| **vcpu >= shared.vcpus)
+        {
+            return Err(RosterError::NoVcpu(vcpu));
+        }
+        let (old, new) = (schema(&self.from.candidate), schema(&self.candidate));
+        if old != new && !self.together() {
+            return Err(RosterError::StoreSchema { old, new });
+        }
+        Ok(())
+    }
+
+    /// Whether all vCPUs are parked for it.
+    fn together(&self) -> bool {
+        let hosted = [&self.from.candidate, &self.candidate];
+        let mut hosted = hosted.iter().filter_map(|one| one.hosted.as_ref());
+        self.how.together
+            || self
+                .candidate
+                .hosted
+                .as_ref()
+                .is_some_and(|new| new.policy.manifest().swap == SwapMode::Together)
+            || hosted.any(|one| one.policy.instances() == InstanceMode::Vm)
+    }
+
+    /// Tries the state that it will get, or one like it.
+    fn rehearse(&self, staged: &Staged, office: &mut Office) -> Result<(), RosterError> {
+        if self.how.state == super::OnRefusal::Fresh {
+            return Ok(());
+        }
+        if let Some(given) = &self.given {
+            let mut first = given.saved.iter().take(1);
+            return first.try_for_each(|(place, saved)| {
+                staged.rehearse(*place, (saved.clone(), given.by), office)
+            });
+        }
+        let (from, shared) = (self.from.owner, office.shared.clone());
+        let shared = &*shared;
+        let asked = visit(shared, 0, move |panel, mut desk| {
+            let moment = panel.moment(&desk);
+            let Some(seat) = panel.seat_of(from) else {
+                return (Ok(None), desk);
+            };
+            desk.open(from, moment);
+            let (saved, mut desk) = seat.judge.save(desk);
+            desk.close();
+            (saved, desk)
+        });
+        let saved = asked
+            .wait(shared)
+            .ok_or_else(|| ended(shared).unwrap_or(RosterError::Stuck(0)))?;
+        let place = match staged.hosted.policy.instances() {
+            InstanceMode::Vcpu => Place::Vcpu(0),
+            InstanceMode::Vm => Place::Vm,
+        };
+        match saved {
+            Ok(None) => Ok(()),
+            Ok(Some(saved)) => staged.rehearse(place, (saved, self.from.number), office),
+            Err(reason) => Err(RosterError::State {
+                place: named(place),
+                reason,
+            }),
+        }
+    }
+}
+
+pub(super) fn schema(candidate: &Candidate) -> u32 {
+    let hosted = candidate.hosted.as_ref();
+    hosted.map_or(0, |hosted| hosted.policy.manifest().store_schema.0)
+}
+
+/// Moves all vCPUs: some first, if there is a canary, and all at once if that is wanted.
+fn move_all(
+    shared: &Arc<Shared>,
+    handover: &Arc<Handover>,
+    how: &SwapOptions,
+    together: bool,
+) -> Result<Vec<Moved>, RosterError> {
+    let all: Vec<u32> = (0..shared.vcpus).collect();
+    if together {
+        let parked = Parked::all(shared)?;
+        let moved = move_vcpus(shared, handover, &all);
+        drop(parked);
+        return moved;
+    }
+    let Some(canary) = &how.canary else {
+        return move_vcpus(shared, handover, &all);
+    };
+    let (some, rest): (Vec<u32>, Vec<u32>) =
+        all.iter().partition(|vcpu| canary.vcpus.contains(vcpu));
+    let mut moved = move_vcpus(shared, handover, &some)?;
+    match watch(shared, handover, canary).and_then(|()| move_vcpus(shared, handover, &rest)) {
+        Ok(others) => {
+            moved.extend(others);
+            Ok(moved)
+        }
+        Err(error) => {
+            move_back(shared, handover.to.owner, moved);
+            Err(error)
+        }
+    }
+}
+
+/// Lets it judge on some vCPUs for a while.
+fn watch(shared: &Arc<Shared>, handover: &Handover, canary: &Canary) -> Result<(), RosterError> {
+    let trial = Trial::bounded(0, 0);
+    shared.posts.watch(handover.to.owner, &trial);
+    let well = trial.wait(canary.lasts);
+    shared.posts.look_away(&trial);
+    match ended(shared) {
+        Some(over) => Err(over),
+        None if well => Ok(()),
+        None => Err(RosterError::Failed(trial.first())),
+    }
+}
+
+/// All vCPUs out of the guest, until this is dropped.
+struct Parked {
+    vm: VmHandle,
+    vcpus: Vec<u32>,
+}
+
+impl Parked {
+    fn all(shared: &Arc<Shared>) -> Result<Self, RosterError> {
+        let vm = VmHandle {
+            shared: shared.clone(),
+        };
+        let mut parked = Self {
+            vm,
+            vcpus: Vec::new(),
+        };
+        for vcpu in 0..shared.vcpus {
+            // One that does not come out in time is paused all the same.
+            parked.vcpus.push(vcpu);
+            let paused = parked.vm.pause(vcpu, shared.settings.moving);
+            paused.map_err(|_| ended(shared).unwrap_or(RosterError::Stuck(vcpu)))?;
+        }
+        Ok(parked)
+    }
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        for &vcpu in &self.vcpus {
+            // One that has ended needs no resuming.
+            let _ = self.vm.resume(vcpu);
+        }
+    }
+}
