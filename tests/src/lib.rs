@@ -9,14 +9,14 @@ pub use vm::{FOREVER, Vm, scenario};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use oriel_engine::{Candidate, Desk, Judge, Native, Outcome, Record, policies, record};
 use oriel_machine::{Parts, mock::Scenario};
 use oriel_policy::{
-    Host, Inspection, InstanceMode, Limits, Manifest, Policy, PrepareError, Setting, Store, Terms,
-    write_manifest,
+    Host, Inspection, InstanceMode, Limits, Manifest, Plugin, Policy, PrepareError, Setting, Store,
+    Terms, write_manifest,
 };
 use oriel_protocol::{Case, EventKind, EventSet, Filter, Grant, Right, Verdict};
 
@@ -51,6 +51,16 @@ pub fn host() -> Arc<Host> {
     static HOST: OnceLock<Arc<Host>> = OnceLock::new();
     let make = || Host::new(oriel_policy::HostSettings::default()).expect("a host of policies");
     HOST.get_or_init(|| Arc::new(make())).clone()
+}
+
+/// A plugin of ours, which is compiled once.
+fn compiled(host: &Arc<Host>, name: &str, bytes: Vec<u8>) -> Arc<Plugin> {
+    static COMPILED: Mutex<BTreeMap<(String, Vec<u8>), Arc<Plugin>>> = Mutex::new(BTreeMap::new());
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = compiled.entry((name.to_owned(), bytes));
+    let load = |(name, bytes): &(String, Vec<u8>)| host.load(name, bytes);
+    let plugin = known.or_insert_with_key(|key| load(key).expect("a plugin of ours loads"));
+    plugin.clone()
 }
 
 /// A policy to be loaded.
@@ -157,9 +167,7 @@ impl Load {
     /// # Errors
     /// What the host refuses it with.
     pub fn prepare(&self, host: &Arc<Host>) -> Result<Policy, PrepareError> {
-        let plugin = host
-            .load(&self.name, &self.bytes())
-            .expect("a plugin of ours loads");
+        let plugin = compiled(host, &self.name, self.bytes());
         let hears = |inspection: &Inspection| inspection.hears;
         host.prepare(
             &plugin,

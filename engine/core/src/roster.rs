@@ -147,12 +147,18 @@ impl Roster {
             from,
             given: None,
             how: how.clone(),
+            trial: how.probation.map(probation::trial),
         };
-        let swapped = self.carry_out(change, (Action::Swap, Standing::Past), "")?;
-        if let Some(probation) = how.probation {
-            probation::begin(self, &swapped, probation)?;
+        let trial = change.trial.clone();
+        let swapped = self.carry_out(change, (Action::Swap, Standing::Past), "");
+        match (&swapped, trial, how.probation) {
+            (Ok(swapped), Some(trial), Some(probation)) => {
+                probation::begin(self, swapped, (probation, trial))?;
+            }
+            (Err(_), Some(trial), _) => self.shared.posts.look_away(&trial),
+            (Ok(_) | Err(_), ..) => {}
         }
-        Ok(swapped)
+        swapped
     }
 
     /// Puts an earlier revision back, with the state that it had when it was left: this one, or
@@ -224,6 +230,7 @@ impl Roster {
             from,
             given: Some(Given { saved, by: number }),
             how,
+            trial: None,
         };
         self.carry_out(change, (Action::Rollback, Standing::RolledBack), why)
     }

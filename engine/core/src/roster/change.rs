@@ -22,6 +22,8 @@ pub(super) struct Change {
     /// The state that the new one gets; none: that of the old one.
     pub(super) given: Option<Given>,
     pub(super) how: SwapOptions,
+    /// Who is told of failures of the new one, from its first event on.
+    pub(super) trial: Option<Arc<Trial>>,
 }
 
 /// The revision that is left.
@@ -55,7 +57,11 @@ impl Change {
         let staged = Staged::new(&mut office, self.candidate.clone(), stage)?;
         self.rehearse(&staged, &mut office)?;
         staged.arm()?;
+        if let Some(trial) = &self.trial {
+            shared.posts.watch(staged.owner, trial);
+        }
         let together = self.together();
+        let alike = modes_of(&self.from.candidate) == modes_of(&self.candidate);
         let Self {
             from, given, how, ..
         } = self;
@@ -65,6 +71,7 @@ impl Change {
             to: staged,
             given,
             on_refusal: how.state,
+            alike,
             notes: Default::default(),
         });
         let moved = move_all(shared, &handover, &how, together)?;
@@ -160,6 +167,11 @@ impl Change {
     }
 }
 
+fn modes_of(candidate: &Candidate) -> Option<InstanceMode> {
+    let hosted = candidate.hosted.as_ref();
+    hosted.map(|hosted| hosted.policy.instances())
+}
+
 pub(super) fn schema(candidate: &Candidate) -> u32 {
     let hosted = candidate.hosted.as_ref();
     hosted.map_or(0, |hosted| hosted.policy.manifest().store_schema.0)
@@ -179,35 +191,39 @@ fn move_all(
         drop(parked);
         return moved;
     }
-    let Some(canary) = &how.canary else {
-        return move_vcpus(shared, handover, &all);
-    };
-    let (some, rest): (Vec<u32>, Vec<u32>) =
-        all.iter().partition(|vcpu| canary.vcpus.contains(vcpu));
-    let mut moved = move_vcpus(shared, handover, &some)?;
-    match watch(shared, handover, canary).and_then(|()| move_vcpus(shared, handover, &rest)) {
-        Ok(others) => {
-            moved.extend(others);
-            Ok(moved)
-        }
-        Err(error) => {
-            move_back(shared, handover.to.owner, moved);
-            Err(error)
-        }
+    match &how.canary {
+        Some(canary) => move_canary(shared, handover, canary),
+        None => move_vcpus(shared, handover, &all),
     }
 }
 
-/// Lets it judge on some vCPUs for a while.
-fn watch(shared: &Arc<Shared>, handover: &Handover, canary: &Canary) -> Result<(), RosterError> {
+/// Moves some vCPUs, watches it judge there for a while, then moves the others.
+fn move_canary(
+    shared: &Arc<Shared>,
+    handover: &Arc<Handover>,
+    canary: &Canary,
+) -> Result<Vec<Moved>, RosterError> {
+    let (some, rest): (Vec<u32>, Vec<u32>) =
+        (0..shared.vcpus).partition(|vcpu| canary.vcpus.contains(vcpu));
     let trial = Trial::bounded(0, 0);
     shared.posts.watch(handover.to.owner, &trial);
-    let well = trial.wait(canary.lasts);
+    let moved = move_vcpus(shared, handover, &some).and_then(|moved| {
+        let well = trial.wait(canary.lasts);
+        let failed = || ended(shared).unwrap_or_else(|| RosterError::Failed(trial.first()));
+        let others = match (well, ended(shared)) {
+            (true, None) => move_vcpus(shared, handover, &rest),
+            (false, _) | (_, Some(_)) => Err(failed()),
+        };
+        match others {
+            Ok(others) => Ok(moved.into_iter().chain(others).collect()),
+            Err(error) => {
+                move_back(shared, handover.to.owner, moved);
+                Err(error)
+            }
+        }
+    });
     shared.posts.look_away(&trial);
-    match ended(shared) {
-        Some(over) => Err(over),
-        None if well => Ok(()),
-        None => Err(RosterError::Failed(trial.first())),
-    }
+    moved
 }
 
 /// All vCPUs out of the guest, until this is dropped.

@@ -32,6 +32,8 @@ pub(super) struct Handover {
     /// What the new one gets; none: what the old one hands over.
     pub(super) given: Option<Given>,
     pub(super) on_refusal: OnRefusal,
+    /// Both have an instance for each vCPU, or both have one for all.
+    pub(super) alike: bool,
     /// What has come of it, for all places.
     pub(super) notes: Mutex<Notes>,
 }
@@ -142,6 +144,10 @@ impl Handover {
         let (taken, desk) = match state {
             Ok(None) => return (Ok(()), desk),
             Err(reason) => (Err(reason), desk),
+            Ok(Some(_)) if !self.alike && place != Place::Tick => {
+                let reason = "one has an instance for each vCPU, the other one for all";
+                (Err(reason.to_owned()), desk)
+            }
             Ok(Some(state)) => {
                 let moment = desk.moment();
                 desk.open(self.to.owner, moment);

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use super::{By, Probation, Roster, RosterError, Swapped};
 use crate::panel::Trial;
 
-/// Watches a revision that has just come into force.
+/// What counts the failures of a revision, from before its first event.
+pub(super) fn trial(probation: Probation) -> Arc<Trial> {
+    Trial::bounded(0, probation.failures.into())
+}
+
+/// Waits beside a revision that has just come into force.
 pub(super) fn begin(
     roster: &Roster,
     swapped: &Swapped,
-    probation: Probation,
+    (probation, trial): (Probation, Arc<Trial>),
 ) -> Result<(), RosterError> {
-    let (name, number, roster) = (swapped.name.clone(), swapped.to, roster.clone());
-    let owner = roster.shared.posts.book().post(&name)?.owner;
-    let trial = Trial::bounded(0, probation.failures.into());
+    let (name, number) = (swapped.name.clone(), swapped.to);
     let posts = &roster.shared.posts;
-    posts.watch(owner, &trial);
     let watching = roster.clone();
     let watched = trial.clone();
     let thread = crate::engine::thread("probation", move || {
