@@ -55,7 +55,8 @@ pub fn host() -> Arc<Host> {
 
 /// A plugin of ours, which is compiled once.
 fn compiled(host: &Arc<Host>, name: &str, bytes: Vec<u8>) -> Arc<Plugin> {
-    static COMPILED: Mutex<BTreeMap<(String, Vec<u8>), Arc<Plugin>>> = Mutex::new(BTreeMap::new());
+    type Compiled = BTreeMap<(String, Vec<u8>), Arc<Plugin>>;
+    static COMPILED: Mutex<Compiled> = Mutex::new(BTreeMap::new());
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
     let known = compiled.entry((name.to_owned(), bytes));
     let load = |(name, bytes): &(String, Vec<u8>)| host.load(name, bytes);

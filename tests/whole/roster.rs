@@ -17,7 +17,7 @@ use oriel_machine::{
     mock::{Scenario, Step},
     outlet,
 };
-use oriel_protocol::x86::msr;
+use oriel_protocol::{EventKind, x86::msr};
 use oriel_tests::{FOREVER, Load, host, zoo};
 
 /// Two vCPUs that write an MSR for ever.
@@ -30,7 +30,7 @@ fn endless(outlet: Arc<dyn Outlet>) -> Parts {
 
 /// A policy called `guard` that lets everything happen, and counts what it sees.
 fn guard() -> Load {
-    zoo("continue").named("guard")
+    zoo("continue").named("guard").hears(&[EventKind::Msr])
 }
 
 /// What a VM has told, as far as it matters here. Events are the bulk, and are only counted.
@@ -95,9 +95,10 @@ impl Seen {
 
 impl Sink for Watch {
     fn put(&self, record: Record) {
-        match &record {
-            Record::Event(judged) => self.seen().event(judged),
-            _ => self.seen().told.push(record),
+        if let Record::Event(judged) = &record {
+            self.seen().event(judged);
+        } else {
+            self.seen().told.push(record);
         }
     }
 }

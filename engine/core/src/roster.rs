@@ -17,7 +17,9 @@
 //! | `book` | which policies and revisions there are, and who is changing them | does anything |
 //! | `change` | the steps from one revision to the next, and taking them back | touches a panel |
 //! | `staged` | a revision before it judges | is seen by a vCPU |
-//! | `handover` | moving one vCPU, on its own thread | decides which |
+//! | `handover` | moving vCPUs, on their own threads | decides which |
+//! | `visit` | asking another thread, and calling it off | knows what for |
+//! | `seating` | policies that come | |
 //! | `clock` | the clock's move | |
 //! | `shadow` | a revision that nobody obeys | changes anything |
 //! | `probation` | going back by itself | |
@@ -33,6 +35,7 @@ mod seating;
 mod shadow;
 mod staged;
 mod view;
+mod visit;
 
 use std::sync::Arc;
 
@@ -122,7 +125,10 @@ impl Roster {
             let post = book.post(name)?;
             (post.owner, post.current, post.clock.clone())
         };
-        seating::unseat(&self.shared, owner)?;
+        if let Some(over) = handover::ended(&self.shared) {
+            return Err(over);
+        }
+        handover::take_away(&self.shared, owner, None);
         drop(clock.stop(&self.shared));
         self.shared.ledger.close(owner);
         let mut book = self.shared.posts.book();

@@ -9,11 +9,12 @@ use crate::{
     sync::{Arc, AtomicU32, AtomicU64, Condvar, Duration, Instant, Mutex, Ordering::SeqCst},
     sys::{self, page::ImmediateExit, signal::KickSignal},
     turn::{Turn, Waiter},
+    visit::{Visit, arrange, gather},
     world::World,
 };
 
 /// Name, how many schedules, and one of them.
-pub(crate) const ALL: [(&str, usize, fn()); 6] = [
+pub(crate) const ALL: [(&str, usize, fn()); 7] = [
     (
         "no letter is lost, 5 kicks each",
         100_000,
@@ -32,6 +33,11 @@ pub(crate) const ALL: [(&str, usize, fn()); 6] = [
         turns_are_taken_one_at_a_time,
     ),
     ("an end reaches everybody", 20_000, an_end_reaches_everybody),
+    (
+        "a swap moves everybody or nobody",
+        50_000,
+        a_swap_moves_everybody_or_nobody,
+    ),
 ];
 
 const LATER: Duration = Duration::from_millis(200);
@@ -306,4 +312,102 @@ fn an_end_reaches_everybody() {
     world.finish(crate::End::Cancelled);
     threads.into_iter().for_each(|one| one.join().unwrap());
     assert_eq!(*arrived.0.lock().unwrap(), 3);
+}
+
+/// What a vCPU's thread does between two events: here to the number of the revision that judges.
+type Errand = Box<dyn FnOnce(&mut u32) + Send>;
+
+/// A VM in which a policy is swapped.
+struct Judged {
+    mailboxes: Vec<Mailbox<Errand>>,
+    /// Revisions whose traps are armed.
+    armed: Mutex<std::collections::BTreeSet<u32>>,
+}
+
+impl Judged {
+    /// A vCPU's thread: between two events it does what it is asked to; each event is judged by
+    /// one revision, whose traps are armed.
+    fn run(&self, vcpu: usize, events: u32) -> u32 {
+        let mut revision = 1;
+        for _ in 0..events {
+            while let Some(errand) = self.mailboxes[vcpu].take() {
+                errand(&mut revision);
+            }
+            assert!(self.armed.lock().unwrap().contains(&revision));
+            thread::yield_now();
+        }
+        // It has ended: what it is asked now is dropped, and whoever asks learns of that.
+        drop(self.mailboxes[vcpu].close());
+        revision
+    }
+
+    fn ask(
+        &self,
+        vcpu: u32,
+        act: impl FnOnce(&mut u32) -> Result<u32, u32> + Send + 'static,
+    ) -> (u32, Visit<Result<u32, u32>>) {
+        let (visit, mut visitor) = arrange();
+        let errand: Errand = Box::new(move |revision| {
+            if visitor.begin() {
+                visitor.done(act(revision));
+            }
+        });
+        drop(self.mailboxes[vcpu as usize].post(errand));
+        (vcpu, visit)
+    }
+
+    /// Swaps to revision 2, which the second vCPU may not take.
+    fn swap(&self, refuses: bool) -> bool {
+        self.armed.lock().unwrap().insert(2);
+        let visits = [0, 1].map(|vcpu| {
+            self.ask(vcpu, move |revision| {
+                if refuses && vcpu == 1 {
+                    return Err(vcpu);
+                }
+                *revision = 2;
+                Ok(vcpu)
+            })
+        });
+        let moved = gather(visits.into(), LATER, |vcpu| vcpu);
+        if let Err((_, moved)) = &moved {
+            let back = moved.iter().map(|&vcpu| {
+                self.ask(vcpu, move |revision| {
+                    *revision = 1;
+                    Ok(vcpu)
+                })
+            });
+            for (_, visit) in back.collect::<Vec<_>>() {
+                // One that has ended meanwhile has nowhere to go back to.
+                let _ = visit.see_through();
+            }
+        }
+        moved.is_ok()
+    }
+}
+
+/// All vCPUs move or none does, and no event finds its revision's traps gone.
+fn a_swap_moves_everybody_or_nobody() {
+    use shuttle::rand::Rng as _;
+    let refuses = shuttle::rand::thread_rng().gen_bool(0.3);
+    let mailbox = || Mailbox::new(std::sync::Arc::new(Nobody) as std::sync::Arc<dyn Kicker>);
+    let vm = Arc::new(Judged {
+        mailboxes: vec![mailbox(), mailbox()],
+        armed: Mutex::new([1].into()),
+    });
+    let threads = [0, 1].map(|vcpu| {
+        let vm = vm.clone();
+        thread::spawn(move || vm.run(vcpu, 4))
+    });
+    let swapped = vm.swap(refuses);
+    let left = if swapped { 1 } else { 2 };
+    // The vCPUs that go on judge by the other one now.
+    vm.armed.lock().unwrap().remove(&left);
+    let ended = threads.map(|one| one.join().unwrap());
+    if swapped {
+        assert_eq!((ended, refuses), ([2, 2], false));
+    }
+    if refuses {
+        assert!(!swapped);
+        assert_eq!(ended[1], 1);
+    }
 }

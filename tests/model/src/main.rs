@@ -19,6 +19,8 @@ mod kick;
 mod mailbox;
 #[path = "../../../engine/core/src/turn.rs"]
 mod turn;
+#[path = "../../../engine/core/src/roster/visit.rs"]
+mod visit;
 #[path = "../../../engine/machine/src/kvm/world.rs"]
 mod world;
 

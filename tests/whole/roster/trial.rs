@@ -181,10 +181,11 @@ fn of_two_changes_at_once_the_second_is_busy_and_the_end_of_the_vm_ends_a_trial(
     });
     let busy = loop {
         let second = stage.roster().rollback("guard", None);
-        match second.expect_err("there is nothing to go back to") {
-            RosterError::NoEarlier(_) => std::thread::yield_now(),
-            error => break error,
+        let error = second.expect_err("there is nothing to go back to");
+        if !matches!(error, RosterError::NoEarlier(_)) {
+            break error;
         }
+        std::thread::yield_now();
     };
     assert!(matches!(busy, RosterError::Busy), "{busy}");
     stage.end();

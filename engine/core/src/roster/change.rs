@@ -7,7 +7,7 @@ use oriel_policy::{InstanceMode, Place, SwapMode};
 use super::{
     Canary, RosterError, SwapOptions,
     clock::{self, Whereabouts},
-    handover::{Given, Handover, Moved, Notes, ended, move_back, move_vcpus, visit},
+    handover::{Given, Handover, Moved, Notes, ask, ended, move_back, move_vcpus},
     shadow,
     staged::{Office, Stage, Staged, hosted, named},
 };
@@ -139,7 +139,7 @@ impl Change {
         }
         let (from, shared) = (self.from.owner, office.shared.clone());
         let shared = &*shared;
-        let asked = visit(shared, 0, move |panel, mut desk| {
+        let asked = ask(shared, 0, move |panel, mut desk| {
             let moment = panel.moment(&desk);
             let Some(seat) = panel.seat_of(from) else {
                 return (Ok(None), desk);
@@ -150,7 +150,7 @@ impl Change {
             (saved, desk)
         });
         let saved = asked
-            .wait(shared)
+            .wait(shared.settings.moving)
             .ok_or_else(|| ended(shared).unwrap_or(RosterError::Stuck(0)))?;
         let place = match staged.hosted.policy.instances() {
             InstanceMode::Vcpu => Place::Vcpu(0),

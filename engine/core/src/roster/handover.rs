@@ -3,17 +3,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{self, RecvTimeoutError},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use oriel_policy::{InstanceMode, Place, Saved};
 
-use super::{OnRefusal, RosterError, staged::Staged, staged::named};
+use super::{
+    OnRefusal, RosterError,
+    staged::{Staged, named},
+    visit::{Visit, arrange, gather},
+};
 use crate::{
     desk::Desk,
     judge::{Bench, Judge},
@@ -62,17 +62,6 @@ pub(super) struct Notes {
 pub(super) struct Moved {
     pub(super) vcpu: u32,
     old: Seat,
-}
-
-/// An errand that may be called off before it has begun.
-#[derive(Clone, Default)]
-struct Claim(Arc<AtomicBool>);
-
-impl Claim {
-    /// Whoever claims it first has it.
-    fn take(&self) -> bool {
-        !self.0.swap(true, Ordering::SeqCst)
-    }
 }
 
 impl Handover {
@@ -187,85 +176,85 @@ pub(super) fn move_vcpus(
 ) -> Result<Vec<Moved>, RosterError> {
     let visits = vcpus.iter().map(|&vcpu| {
         let handover = handover.clone();
-        let visit = visit(shared, vcpu, move |panel, desk| {
-            handover.take_place(panel, vcpu, desk)
-        });
-        (vcpu, visit)
+        let act = move |panel: &mut Panel, desk| handover.take_place(panel, vcpu, desk);
+        (vcpu, ask(shared, vcpu, act))
     });
-    let visits: Vec<_> = visits.collect();
-    let mut moved = Vec::new();
-    let mut trouble = None;
-    for (vcpu, visit) in visits {
-        match visit.wait(shared).unwrap_or(Err(RosterError::Stuck(vcpu))) {
-            Ok(one) => moved.push(one),
-            Err(error) => trouble = trouble.or(Some(error)),
-        }
-    }
-    match trouble {
-        None => Ok(moved),
-        Some(error) => {
-            move_back(shared, handover.to.owner, moved);
-            Err(ended(shared).unwrap_or(error))
-        }
-    }
+    let moved = gather(visits.collect(), shared.settings.moving, RosterError::Stuck);
+    moved.map_err(|(error, moved)| {
+        move_back(shared, handover.to.owner, moved);
+        ended(shared).unwrap_or(error)
+    })
 }
 
 /// Moves vCPUs back to the revision that they have left, whose instances have been waiting.
 pub(super) fn move_back(shared: &Arc<Shared>, owner: usize, moved: Vec<Moved>) {
     let visits = moved.into_iter().map(|Moved { vcpu, old }| {
-        visit(shared, vcpu, move |panel, desk| {
-            // What comes out is dropped by whoever waits, not on the vCPU's thread.
+        // What comes out is dropped by whoever waits, not on the vCPU's thread.
+        ask(shared, vcpu, move |panel, desk| {
             (panel.replace(owner, old), desk)
         })
     });
     let visits: Vec<_> = visits.collect();
     for visit in visits {
-        // A vCPU that has ended has nowhere to go back to.
-        let _ = visit.wait(shared);
+        // However long it takes: what it leaves is disarmed next. One that has ended has nowhere to
+        // go back to.
+        let _ = visit.see_through();
     }
 }
 
-/// Something that a vCPU's thread was asked to do between two events.
-pub(super) struct Visit<T> {
-    claim: Claim,
-    answer: mpsc::Receiver<T>,
+/// Has every vCPU do something between two events; answers what each has brought.
+pub(super) fn ask_all<T: Send + 'static>(
+    shared: &Shared,
+    act: impl Fn(u32, &mut Panel, Box<Desk>) -> (T, Box<Desk>) + Clone + Send + 'static,
+) -> Result<Vec<T>, RosterError> {
+    let visits = (0..shared.vcpus).map(|vcpu| {
+        let act = act.clone();
+        let done = move |panel: &mut Panel, desk| {
+            let (answer, desk) = act(vcpu, panel, desk);
+            (Ok(answer), desk)
+        };
+        (vcpu, ask(shared, vcpu, done))
+    });
+    let all = gather(visits.collect(), shared.settings.moving, RosterError::Stuck);
+    all.map_err(|(error, _)| ended(shared).unwrap_or(error))
+}
+
+/// Takes a judge away from every vCPU, however long it takes: what it has armed is undone next.
+pub(super) fn take_away(shared: &Shared, owner: usize, beside: Option<usize>) {
+    let visits = (0..shared.vcpus).map(|vcpu| {
+        ask(shared, vcpu, move |panel, desk| {
+            if let Some(force) = beside.and_then(|beside| panel.seat_of(beside)) {
+                force.role = Role::InForce;
+            }
+            // What is taken away is dropped by whoever waits, not on the vCPU's thread.
+            (panel.unseat(owner), desk)
+        })
+    });
+    let visits: Vec<_> = visits.collect();
+    for visit in visits {
+        // On a vCPU that has ended nobody sits any more.
+        drop(visit.see_through());
+    }
 }
 
 /// Asks a vCPU's thread to do something between two events.
-pub(super) fn visit<T: Send + 'static>(
+pub(super) fn ask<T: Send + 'static>(
     shared: &Shared,
     vcpu: u32,
     act: impl FnOnce(&mut Panel, Box<Desk>) -> (T, Box<Desk>) + Send + 'static,
 ) -> Visit<T> {
-    let (send, answer) = mpsc::sync_channel(1);
-    let claim = Claim::default();
-    let theirs = claim.clone();
+    let (visit, mut visitor) = arrange();
     let errand = Mail::Errand(Box::new(move |panel, desk| {
-        if !theirs.take() {
+        if !visitor.begin() {
             return desk;
         }
         let (answer, desk) = act(panel, desk);
-        // Whoever asked may have gone with the VM.
-        let _ = send.send(answer);
+        visitor.done(answer);
         desk
     }));
     // If the vCPU has ended the errand is dropped, which is what is waited for.
     let _ = shared.post_to_vcpu(vcpu, errand);
-    Visit { claim, answer }
-}
-
-impl<T> Visit<T> {
-    /// Waits for it to be done; none if the vCPU has ended, or does not come to it in time and will
-    /// not any more.
-    pub(super) fn wait(self, shared: &Shared) -> Option<T> {
-        match self.answer.recv_timeout(shared.settings.moving) {
-            Ok(answer) => Some(answer),
-            Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) if self.claim.take() => None,
-            // It has begun: what it does has bounds of its own.
-            Err(RecvTimeoutError::Timeout) => self.answer.recv().ok(),
-        }
-    }
+    visit
 }
 
 /// Why nothing can be changed any more, if the VM has ended.

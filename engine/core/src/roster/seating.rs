@@ -1,11 +1,11 @@
-//! Policies that come, and policies that go, while the VM runs.
+//! Policies that come while the VM runs.
 
 use std::sync::Arc;
 
 use super::{
     RosterError,
     clock::Whereabouts,
-    handover::{ended, visit},
+    handover::{ask_all, ended, take_away},
     staged::{Office, Stage, Staged, hosted},
 };
 use crate::{
@@ -27,27 +27,20 @@ pub(super) fn seat(
     let stage = Stage::revision(1, None);
     let staged = Arc::new(Staged::new(&mut office, candidate.clone(), stage)?);
     staged.arm()?;
-    let visits = (0..shared.vcpus).map(|vcpu| {
-        let staged = staged.clone();
-        visit(shared, vcpu, move |panel, desk| {
-            let slot = panel.slot().clone();
-            panel.seat(Seat {
-                owner: staged.owner,
-                name: staged.candidate.name.clone(),
-                revision: staged.number,
-                judge: staged.judge(Bench::Vcpu(vcpu), &slot),
-                role: Role::InForce,
-            });
-            ((), desk)
-        })
-    });
-    let visits: Vec<_> = visits.collect();
-    let seated = (0..).zip(visits).try_for_each(|(vcpu, visit)| {
-        let stuck = || ended(shared).unwrap_or(RosterError::Stuck(vcpu));
-        visit.wait(shared).ok_or_else(stuck)
+    let seating = staged.clone();
+    let seated = ask_all(shared, move |vcpu, panel, desk| {
+        let slot = panel.slot().clone();
+        panel.seat(Seat {
+            owner: seating.owner,
+            name: seating.candidate.name.clone(),
+            revision: seating.number,
+            judge: seating.judge(Bench::Vcpu(vcpu), &slot),
+            role: Role::InForce,
+        });
+        ((), desk)
     });
     let clock = Whereabouts::at(None);
-    let started = seated.and_then(|()| {
+    let started = seated.and_then(|_| {
         let ticks = candidate.tick.is_some();
         let judge = ticks.then(|| staged.judge(Bench::Clock, office.slot()));
         judge.map_or(Ok(()), |judge| {
@@ -55,25 +48,9 @@ pub(super) fn seat(
         })
     });
     if let Err(error) = started {
-        // Nobody is left who would need it, where a vCPU cannot be reached.
-        let _ = unseat(shared, staged.owner);
+        take_away(shared, staged.owner, None);
         return Err(error);
     }
     staged.keep();
     Ok((staged.owner, clock))
-}
-
-/// Takes a policy away from every vCPU.
-pub(super) fn unseat(shared: &Arc<Shared>, owner: usize) -> Result<(), RosterError> {
-    let visits = (0..shared.vcpus)
-        // What is taken away is dropped by whoever waits, not on the vCPU's thread.
-        .map(|vcpu| visit(shared, vcpu, move |panel, desk| (panel.unseat(owner), desk)));
-    let visits: Vec<_> = visits.collect();
-    let mut left = Ok(());
-    for (vcpu, visit) in (0..).zip(visits) {
-        if visit.wait(shared).is_none() {
-            left = Err(ended(shared).unwrap_or(RosterError::Stuck(vcpu)));
-        }
-    }
-    left
 }

@@ -8,7 +8,7 @@ use oriel_protocol::Right;
 use super::{
     RosterError, Shadow, ShadowReport,
     change::Change,
-    handover::{ended, visit},
+    handover::{ask_all, ended, take_away},
     staged::{Office, Stage, Staged},
 };
 use crate::{
@@ -52,7 +52,7 @@ pub(super) fn try_out(
     shared.posts.watch(staged.owner, &trial);
     let well = seated.is_ok() && trial.wait(shadow.lasts);
     shared.posts.look_away(&trial);
-    unseat(shared, &staged, change.from.owner);
+    take_away(shared, staged.owner, Some(change.from.owner));
     seated?;
     let [events, disagreed, failed] = trial.counts();
     let report = ShadowReport {
@@ -94,46 +94,21 @@ fn seat(
     beside: usize,
     trial: &Arc<Trial>,
 ) -> Result<(), RosterError> {
-    let visits = (0..shared.vcpus).map(|vcpu| {
-        let (staged, trial) = (staged.clone(), trial.clone());
-        visit(shared, vcpu, move |panel, desk| {
-            let slot = panel.slot().clone();
-            if let Some(force) = panel.seat_of(beside) {
-                force.role = Role::Compared(trial.clone());
-            }
-            let seat = Seat {
-                owner: staged.owner,
-                name: staged.candidate.name.clone(),
-                revision: staged.number,
-                judge: staged.judge(Bench::Vcpu(vcpu), &slot),
-                role: Role::OnTrial(trial),
-            };
-            panel.seat_before(beside, seat);
-            ((), desk)
-        })
+    let (staged, trial) = (staged.clone(), trial.clone());
+    let seated = ask_all(shared, move |vcpu, panel, desk| {
+        let slot = panel.slot().clone();
+        if let Some(force) = panel.seat_of(beside) {
+            force.role = Role::Compared(trial.clone());
+        }
+        let seat = Seat {
+            owner: staged.owner,
+            name: staged.candidate.name.clone(),
+            revision: staged.number,
+            judge: staged.judge(Bench::Vcpu(vcpu), &slot),
+            role: Role::OnTrial(trial.clone()),
+        };
+        panel.seat_before(beside, seat);
+        ((), desk)
     });
-    let visits: Vec<_> = visits.collect();
-    for (vcpu, visit) in (0..).zip(visits) {
-        let stuck = || ended(shared).unwrap_or(RosterError::Stuck(vcpu));
-        visit.wait(shared).ok_or_else(stuck)?;
-    }
-    Ok(())
-}
-
-fn unseat(shared: &Arc<Shared>, staged: &Arc<Staged>, beside: usize) {
-    let visits = (0..shared.vcpus).map(|vcpu| {
-        let owner = staged.owner;
-        visit(shared, vcpu, move |panel, desk| {
-            if let Some(force) = panel.seat_of(beside) {
-                force.role = Role::InForce;
-            }
-            // What is taken away is dropped by whoever waits, not on the vCPU's thread.
-            (panel.unseat(owner), desk)
-        })
-    });
-    let visits: Vec<_> = visits.collect();
-    for visit in visits {
-        // A vCPU that has ended has nobody sitting there.
-        let _ = visit.wait(shared);
-    }
+    seated.map(drop)
 }
