@@ -59,8 +59,8 @@ impl Ledger {
     /// leaves everything as it was.
     ///
     /// # Errors
-    /// What `change` refuses with; else [`Refusal::Unsupported`] or [`Refusal::Unavailable`] as
-    /// the machine says.
+    /// What `change` refuses with; else [`Refusal::Unsupported`], [`Refusal::Limit`] or
+    /// [`Refusal::Unavailable`] as the machine says.
     pub fn change<T>(
         &self,
         judge: usize,

@@ -30,6 +30,7 @@ pub mod bus;
 mod capabilities;
 mod chips;
 mod code;
+mod debug_registers;
 pub mod decode;
 mod devices;
 pub mod embed;
