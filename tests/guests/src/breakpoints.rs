@@ -146,6 +146,7 @@ pub(crate) fn hole(vcpus: u32) -> Guest {
     guest("hole", vcpus, |program| {
         program.only_first(1)?;
         program.asm.xor(r15, r15)?;
+        program.report(r15)?;
         program.asm.mov(rbx, MMIO_GPA)?;
         for _ in 0..HOLE_CALLS {
             program.asm.call(rbx)?;

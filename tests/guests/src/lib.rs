@@ -110,7 +110,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ),
     (
         "hole",
-        "calls code where no RAM is; reports how often it came back",
+        "reports 0, then calls code where no RAM is; reports how often it came back",
     ),
     (
         "pages",

@@ -146,7 +146,7 @@ const FUNCTIONS: &[(&str, &str, &str)] = &[
     (
         "intercept",
         "set-hardware-breakpoint",
-        "SetHardwarePoint(SetHardwarePoint { gva: 0, length: 1, access: {execute}, tag: 0 })",
+        "SetHardwarePoint(SetHardwarePoint { gva: 0, length: 1, access: {\"execute\"}, tag: 0 })",
     ),
     (
         "intercept",

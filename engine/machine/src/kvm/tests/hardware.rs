@@ -287,7 +287,7 @@ fn a_point_where_no_ram_is_stops_before_the_fetch() {
         Verdict::Retry
     });
     assert_eq!(play.end(), &End::Finished(0));
-    assert_eq!(play.values(), [u64::from(HOLE_CALLS)]);
+    assert_eq!(play.values(), [0, u64::from(HOLE_CALLS)]);
     assert_eq!(play.events.len(), HOLE_CALLS as usize);
 }
 
