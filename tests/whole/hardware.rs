@@ -169,7 +169,7 @@ fn one_that_is_cleared_makes_room_and_is_met_no_more() {
     let hits = Hits::default();
     let judge = keeper("judge", &hits, |desk| {
         for tag in 0..4 {
-            assert_eq!(desk.vm(code(CODE + tag, tag)), Ok(()));
+            assert_eq!(desk.vm(code(CODE + 0x100 * tag, tag)), Ok(()));
         }
         assert_eq!(desk.vm(ClearBreakpoint { tag: 0 }), Ok(()));
         assert_eq!(desk.vm(point(DATA, 8, Access::WRITE, 5)), Ok(()));

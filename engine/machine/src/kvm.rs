@@ -28,6 +28,7 @@ mod boot;
 pub mod build;
 pub mod bus;
 mod capabilities;
+mod causes;
 mod chips;
 mod code;
 mod debug_registers;

@@ -18,6 +18,7 @@ use super::{Seen, Tap};
 use crate::{
     MachineError,
     kvm::{
+        causes::Causes,
         debug_registers::DebugRegisters,
         exit::{DebugExit, RawExit},
         pending::Pending,
@@ -72,14 +73,10 @@ impl Tap {
         if self.debug.told.flags & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP) == 0 {
             return Ok(Seen::NotOurs(RawExit::Debug(exit)));
         }
-        self.debug.stepped = exit.is_step() && self.debug.steps();
-        self.debug.met = self.debug.told.registers.met(exit);
-        let ours = self.debug.stepped || !self.debug.met.is_empty();
-        let causes = exit.other_causes(self.debug.stepped);
-        if causes != 0 || !ours {
-            // Its handler goes first; a point that is met by execution is met again behind it.
-            self.debug.met.retain(|point| !point.executes());
-            self.give_back(vcpu, causes)?;
+        let causes = Causes::of(exit, &self.debug.told.registers, self.debug.steps());
+        (self.debug.stepped, self.debug.met) = (causes.stepped, causes.met);
+        if let Some(own) = causes.own {
+            self.give_back(vcpu, own)?;
         }
         self.pass_unheard();
         Ok(Seen::Handled)

@@ -11,8 +11,8 @@ use super::{Tap, breakpoint::UNKNOWN};
 use crate::{
     MachineError,
     kvm::{
+        causes::{DETECTED, MET},
         code::Code,
-        exit::DebugExit,
         pending::{Break, Watched},
     },
 };
@@ -28,11 +28,7 @@ const DEBUG: Exception = Exception {
 /// instruction runs then (SDM vol. 3, section 18.3.1.1).
 const RESUME: u64 = 1 << 16;
 
-/// DR6.B0 to B3.
-const MET: u64 = 0xf;
-
-/// DR6.BD, and DR7.GD that brings it about and is cleared by the #DB (SDM vol. 3, section 18.2.4).
-const DETECTED: u64 = 1 << 13;
+/// DR7.GD, which brings DR6.BD about and is cleared by the #DB (SDM vol. 3, section 18.2.4).
 const GENERAL_DETECT: u64 = 1 << 13;
 
 impl Tap {
@@ -111,15 +107,5 @@ impl Tap {
             self.set_ip(instruction.next_ip());
         }
         self.raise_exception(vcpu, DEBUG)
-    }
-}
-
-impl DebugExit {
-    /// The causes in DR6 that no judge has asked for: BD, BT, and BS where the vCPU was not
-    /// `stepped` by us.
-    pub(super) const fn other_causes(&self, stepped: bool) -> u64 {
-        const TASK_SWITCH: u64 = 1 << 15;
-        let step = if stepped { 0 } else { Self::SINGLE_STEP };
-        self.dr6 & (DETECTED | TASK_SWITCH | step)
     }
 }
