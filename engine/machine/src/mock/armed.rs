@@ -120,9 +120,9 @@ impl Armed {
         met
     }
 
-    /// Whether any access is watched for.
+    /// Whether any debug register is in use.
     #[inline]
-    pub(super) const fn watches_data(&self) -> bool {
+    pub(super) const fn has_points(&self) -> bool {
         !self.hardware.is_empty()
     }
 

@@ -383,6 +383,58 @@ fn points_come_and_go_under_two_running_vcpus() {
 }
 
 #[test]
+fn a_point_that_nobody_listens_to_is_gone_over_in_silence() {
+    if !stops_at_code() {
+        return;
+    }
+    let guest = guest("calls", 2);
+    let function = guest.mark("function").unwrap();
+    for breakpoints in [vec![], vec![function]] {
+        let wants = Wants {
+            hardware: vec![code(function)],
+            breakpoints,
+            ..nothing()
+        };
+        let play = watch(guest.clone(), &wants, continues);
+        assert_eq!(play.end(), &End::Finished(0));
+        assert_eq!(play.values(), [u64::from(2 * CALLS)]);
+        assert!(play.events.is_empty());
+    }
+}
+
+#[test]
+fn a_vcpu_that_is_kicked_on_its_way_over_goes_over_later() {
+    if !stops_at_code() {
+        return;
+    }
+    let guest = guest("calls", 1);
+    let function = guest.mark("function").unwrap();
+    let (mut parts, kept) = build(guest);
+    parts.machine.arm(&watching(&[code(function)])).unwrap();
+    let timer = Timer::of(&parts);
+    let mut vcpu = parts.vcpus.remove(0);
+    let kicker = vcpu.kicker();
+    let mut hits = 0;
+    let end = loop {
+        vcpu.acknowledge_kick();
+        timer.check();
+        match vcpu.enter(Verdict::Continue).unwrap() {
+            Exit::Event(event) => {
+                assert_eq!(hit(&event), at(function));
+                hits += 1;
+                kicker.kick();
+                assert_eq!(vcpu.enter(Verdict::Continue).unwrap(), Exit::Kicked);
+                assert_eq!(vcpu.general().unwrap().rip, function, "still there");
+            }
+            Exit::Kicked => {}
+            Exit::Ended(end) => break end,
+        }
+    };
+    assert_eq!((end, hits), (End::Finished(0), CALLS));
+    assert_eq!(kept.reports(), [(0, u64::from(CALLS))]);
+}
+
+#[test]
 fn a_reset_keeps_the_points() {
     if !stops_at_code() {
         return;

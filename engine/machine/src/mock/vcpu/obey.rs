@@ -61,7 +61,7 @@ impl MockVcpu {
     fn note_watched(&mut self, data: &EventData) {
         if let EventData::Page(it) = data
             && let Some(gva) = it.gva
-            && self.armed.watches_data()
+            && self.armed.has_points()
         {
             self.watched = self.armed.watched(it.access, gva, it.size);
             self.watched.reverse();
