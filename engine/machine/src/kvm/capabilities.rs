@@ -88,7 +88,7 @@ pub(super) fn mechanism(kind: EventKind, habits: Habits) -> Result<Mechanism, &'
 
 fn breakpoints(habits: Habits) -> Result<Mechanism, &'static str> {
     const INT3: &str = "INT3, over which reads show the original byte";
-    const BOTH: &str = "INT3, over which reads show the original byte; four debug registers by KVM_SET_GUEST_DEBUG, which hide the guest's own while one is in use: #DBs by its DR7 do not come then, but from code that KVM emulates";
+    const BOTH: &str = "INT3, over which reads show the original byte; four debug registers by KVM_SET_GUEST_DEBUG, which hide the guest's own while one is in use (#DBs by its DR7 then come only from code that KVM emulates)";
     if !habits.breaks {
         return Err("this KVM does not bring out an INT3");
     }

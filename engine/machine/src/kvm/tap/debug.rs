@@ -113,7 +113,10 @@ impl Tap {
         } else if std::mem::take(&mut self.debug.stepped) && armed.steps(self.index) {
             self.own = Some(Pending::Step);
         } else if let Some(point) = self.debug.take(true) {
-            self.own = self.stands_at(point).map(Pending::Breakpoint);
+            // An exception goes first; behind its handler the point is met again.
+            let raises = self.staged.is_some() || self.page.events().exception.injected != 0;
+            let reached = self.stands_at(point).filter(|_| !raises);
+            self.own = reached.map(Pending::Breakpoint);
         }
     }
 
