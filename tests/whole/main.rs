@@ -2,6 +2,7 @@
 
 mod contained;
 mod guard;
+mod hardware;
 mod judging;
 mod kvm;
 mod linux;

@@ -2,6 +2,7 @@
 //!
 //! Owned by the [ledger](crate::ledger); a judge only ever changes its own.
 
+mod placed;
 mod switches;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,10 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use oriel_machine::{Ranges, Wants};
 use oriel_protocol::{
     Access, Event, EventData, EventKind, EventSet, Filter, Gpa, Observation, Only, Refusal,
-    commands::vm::PageRule,
-    events::{Breakpoint, Page},
-    page,
+    commands::vm::PageRule, events::Page, page,
 };
+pub use placed::Placed;
 pub use switches::Switches;
 
 /// The most filters, breakpoints or pages that one judge arms.
@@ -27,7 +27,7 @@ pub struct Holdings {
     observations: Vec<Observation>,
     /// Added and removed by the judge, each for a vCPU, or for all of them.
     added: Vec<(Option<u32>, Filter)>,
-    breakpoints: BTreeMap<u64, Gpa>,
+    breakpoints: BTreeMap<u64, Placed>,
     pages: BTreeMap<u64, PageRule>,
     singlestep: BTreeSet<u32>,
     /// Of a KVMI tool; a policy has none, and hears all that it armed.
@@ -159,13 +159,13 @@ impl Holdings {
             .map_or(Access::ALL, |rule| rule.allowed)
     }
 
-    /// Places a breakpoint.
+    /// Places a breakpoint, or has a debug register watch.
     ///
     /// # Errors
     /// [`Refusal::Conflict`] if the tag names another one, [`Refusal::Limit`] over [`ARMED_MAX`].
-    pub fn set_breakpoint(&mut self, tag: u64, gpa: Gpa) -> Result<(), Refusal> {
+    pub fn set_breakpoint(&mut self, tag: u64, placed: Placed) -> Result<(), Refusal> {
         bounded(self.breakpoints.len())?;
-        if *self.breakpoints.entry(tag).or_insert(gpa) == gpa {
+        if *self.breakpoints.entry(tag).or_insert(placed) == placed {
             Ok(())
         } else {
             Err(Refusal::Conflict)
@@ -173,7 +173,7 @@ impl Holdings {
     }
 
     /// Removes a breakpoint, if there is one of this tag.
-    pub fn clear_breakpoint(&mut self, tag: u64) -> Option<Gpa> {
+    pub fn clear_breakpoint(&mut self, tag: u64) -> Option<Placed> {
         self.breakpoints.remove(&tag)
     }
 
@@ -200,12 +200,10 @@ impl Holdings {
     /// breakpoint or a trapped page is the business of those who armed it only.
     pub fn meets(&self, event: &Event) -> Option<Option<u64>> {
         match &event.data {
-            EventData::Breakpoint(Breakpoint {
-                managed: true, gpa, ..
-            }) => self
+            EventData::Breakpoint(hit) if hit.managed => self
                 .breakpoints
                 .iter()
-                .find(|(_, at)| *at == gpa)
+                .find(|(_, placed)| placed.is_met_by(hit))
                 .map(|(tag, _)| Some(*tag)),
             EventData::Page(Page { gpa, access, .. }) => {
                 let rule = self.pages.get(&page::frame(*gpa))?;
@@ -252,7 +250,9 @@ impl Holdings {
         if let Some(switches) = &self.switches {
             switches.add_to(&mut wants.events);
         }
-        wants.breakpoints.extend(self.breakpoints.values());
+        self.breakpoints
+            .values()
+            .for_each(|placed| placed.add_to(wants));
         wants.singlestep.extend(&self.singlestep);
     }
 }
@@ -307,6 +307,8 @@ fn add_filter(filter: &Filter, wants: &mut Wants) {
 
 #[cfg(test)]
 mod tests {
+    use oriel_protocol::{HardwarePoint, events::Breakpoint};
+
     use super::*;
 
     const PAGE: Gpa = 0x5000;
@@ -366,13 +368,15 @@ mod tests {
     #[test]
     fn a_managed_breakpoint_is_its_owners_only() {
         let (mut owner, other) = (Holdings::default(), Holdings::default());
-        assert_eq!(owner.set_breakpoint(3, 0x1234), Ok(()));
-        assert_eq!(owner.set_breakpoint(3, 0x9999), Err(Refusal::Conflict));
+        assert_eq!(owner.set_breakpoint(3, Placed::Int3(0x1234)), Ok(()));
+        let elsewhere = owner.set_breakpoint(3, Placed::Int3(0x9999));
+        assert_eq!(elsewhere, Err(Refusal::Conflict));
         let hit = crate::test_event(Breakpoint {
             gva: 0,
             gpa: 0x1234,
             length: 1,
             managed: true,
+            access: Access::EXECUTE,
         });
         assert_eq!(owner.meets(&hit), Some(Some(3)));
         assert_eq!(other.meets(&hit), None);
@@ -381,8 +385,64 @@ mod tests {
             gpa: 0x1234,
             length: 1,
             managed: false,
+            access: Access::EXECUTE,
         });
         assert_eq!(other.meets(&guests), Some(None));
+    }
+
+    #[test]
+    fn a_hardware_point_and_an_int3_at_one_address_are_met_together_each_under_its_own_tag() {
+        let (mut soft, mut hard) = (Holdings::default(), Holdings::default());
+        let point = HardwarePoint::execute(0x7000).unwrap();
+        assert_eq!(soft.set_breakpoint(1, Placed::Int3(0x1234)), Ok(()));
+        assert_eq!(hard.set_breakpoint(2, Placed::Hardware(point)), Ok(()));
+        let hit = |gva| {
+            crate::test_event(Breakpoint {
+                gva,
+                gpa: 0x1234,
+                length: 1,
+                managed: true,
+                access: Access::EXECUTE,
+            })
+        };
+        assert_eq!(soft.meets(&hit(0x7000)), Some(Some(1)));
+        assert_eq!(hard.meets(&hit(0x7000)), Some(Some(2)));
+        assert_eq!(soft.meets(&hit(0x8000)), Some(Some(1)), "mapped twice");
+        assert_eq!(hard.meets(&hit(0x8000)), None);
+        let both = union(&[soft, hard]);
+        assert_eq!(
+            (both.breakpoints, both.hardware),
+            (vec![0x1234], vec![point])
+        );
+    }
+
+    #[test]
+    fn a_watched_access_goes_to_those_who_watch_for_it() {
+        let watching = |access| {
+            let mut holdings = Holdings::default();
+            let point = HardwarePoint::new(0x7000, 4, access).unwrap();
+            assert_eq!(holdings.set_breakpoint(5, Placed::Hardware(point)), Ok(()));
+            holdings
+        };
+        let (writes, both) = (watching(Access::WRITE), watching(HardwarePoint::READ_WRITE));
+        let hit = |gva, length, access| {
+            crate::test_event(Breakpoint {
+                gva,
+                gpa: 0x1000,
+                length,
+                managed: true,
+                access,
+            })
+        };
+        let write = hit(0x7000, 4, Access::WRITE);
+        let either = hit(0x7000, 4, HardwarePoint::READ_WRITE);
+        assert_eq!(writes.meets(&write), Some(Some(5)));
+        assert_eq!(both.meets(&write), Some(Some(5)));
+        assert_eq!(writes.meets(&either), None, "it may have been a read");
+        assert_eq!(both.meets(&either), Some(Some(5)));
+        assert_eq!(both.meets(&hit(0x7000, 2, Access::WRITE)), None);
+        assert_eq!(both.meets(&hit(0x7004, 4, Access::WRITE)), None);
+        assert_eq!(both.meets(&hit(0x7000, 4, Access::EXECUTE)), None);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod memory;
 pub mod mock;
 pub mod outlet;
 pub mod paging;
+mod points;
 mod sync;
 pub mod wants;
 

@@ -211,6 +211,14 @@ pub enum ArmError {
         /// Why not, and what to do instead.
         reason: String,
     },
+    /// There is no room for it.
+    #[error("there is no room for {what}: {taken}")]
+    Full {
+        /// What was wanted.
+        what: String,
+        /// What takes the room, and what to do.
+        taken: String,
+    },
     /// The host would not.
     #[error("arming {what} failed")]
     Host {
@@ -225,6 +233,7 @@ impl From<&ArmError> for Refusal {
     fn from(error: &ArmError) -> Self {
         match error {
             ArmError::Unsupported { .. } => Self::Unsupported,
+            ArmError::Full { .. } => Self::Limit,
             ArmError::Host { .. } => Self::Unavailable,
         }
     }

@@ -18,7 +18,9 @@
 //!
 //! What a breakpoint means: a *managed* one is not in memory but on a list, so that reads never see
 //! it and writes go to the byte under it; `continue` runs the instruction that stands there. An
-//! INT3 that is in memory, the guest's own or a tool's, is unmanaged: `continue` delivers #BP.
+//! INT3 that is in memory, the guest's own or a tool's, is unmanaged: `continue` delivers #BP. A
+//! hardware point is met before the instruction at its address, or behind an access by a linear
+//! address, which stands then.
 //!
 //! What it leaves out: there is no code, only steps, so an instruction needs no bytes at its
 //! address; privilege is not checked except in page tables; nothing takes time.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
-use oriel_protocol::{Access, EventKind, EventSet, Gpa};
+use oriel_protocol::{Access, EventKind, EventSet, Gpa, HardwarePoint};
 
 /// Everything that is to be reported, and nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +25,9 @@ pub struct Wants {
     pub mmio_writes: Ranges<u64>,
     /// Managed breakpoints.
     pub breakpoints: Vec<Gpa>,
+    /// What the debug registers of every vCPU watch: at most [`HardwarePoint::MOST`] different
+    /// ones.
+    pub hardware: Vec<HardwarePoint>,
     /// For a page frame: what goes through without an event.
     pub pages: BTreeMap<u64, Access>,
     /// vCPUs that are stepped.

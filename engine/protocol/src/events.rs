@@ -43,16 +43,20 @@ events! {
         new: u64,
     } = "xsetbv" [3 3 3 11] Vcpu can CONTINUE RETRY CRASH REPLACE DENY SKIP INJECT;
 
-    /// A breakpoint instruction was reached.
+    /// A breakpoint was reached: an INT3, or a hardware point before its instruction or behind an
+    /// access.
     Breakpoint {
-        /// Its guest-virtual address.
+        /// Its guest-virtual address; of a watchpoint, the watched one.
         gva: Gva,
         /// Its guest-physical address; all ones if unknown.
         gpa: Gpa,
-        /// Length of the instruction in bytes.
+        /// Length of the breakpoint instruction in bytes; of a watchpoint, how many are watched.
         length: u8,
         /// Whether it was placed through Oriel.
         managed: bool,
+        /// What met it: `execute`; behind an access, `write`, or `read` and `write` where it is one
+        /// of the two.
+        access: Access,
     } = "breakpoint" [4 4 4 5] Vcpu can CONTINUE RETRY CRASH DENY SKIP INJECT;
 
     /// A hypercall.

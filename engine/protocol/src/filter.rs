@@ -337,12 +337,14 @@ mod tests {
             gpa: 0,
             length: 1,
             managed: true,
+            access: Access::EXECUTE,
         });
         let guests_own = event(Breakpoint {
             gva: 0,
             gpa: 0,
             length: 1,
             managed: false,
+            access: Access::EXECUTE,
         });
         assert!(mine.accepts(&managed, Some(9)));
         assert!(!mine.accepts(&managed, Some(10)));

@@ -17,6 +17,7 @@
 //! | [`grant`] | who may do what: masks over both tables, and the rights of policies |
 //! | [`refusal`] | the one way to say no |
 //! | [`capability`] | what a machine can do |
+//! | [`point`] | what debug registers watch |
 //! | [`kvmi`] | the tables as bytes, and the session of a tool |
 //! | [`x86`] | registers and exceptions |
 //!
@@ -35,6 +36,7 @@ pub mod grant;
 pub mod identity;
 pub mod kvmi;
 pub mod page;
+pub mod point;
 pub mod refusal;
 mod set;
 pub mod verdict;
@@ -49,5 +51,6 @@ pub use filter::{Filter, Observation, Only, Rings, Scope};
 pub use grant::{CommandSet, EventSet, Grant, Right};
 pub use identity::{Arch, Identity};
 pub use page::{Access, Gpa, Gva};
+pub use point::HardwarePoint;
 pub use refusal::Refusal;
 pub use verdict::{Decision, Value, Verdict, VerdictKind, VerdictSet};

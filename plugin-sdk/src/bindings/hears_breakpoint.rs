@@ -15,6 +15,8 @@ pub mod exports {
         pub mod introspection {
             /// A breakpoint was reached: this policy's own (`managed`), or an INT3 of the guest.
             /// `continue` steps over a managed one and raises #BP for any other; `retry`: it is handled.
+            /// Of a watchpoint, `gva` is the watched address and `length` how many bytes are watched; the
+            /// access has been made (`at.retired`), and can take `continue`, `crash` and `inject`.
             #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
             pub mod judge_breakpoint {
                 #[used]

@@ -2318,6 +2318,7 @@ pub mod oriel {
 
             use super::super::super::_rt;
             pub type Refusal = super::super::super::oriel::introspection::types::Refusal;
+            pub type Access = super::super::super::oriel::introspection::types::Access;
             /// Where a breakpoint is.
             #[derive(Clone, Copy)]
             pub enum Place {
@@ -2480,7 +2481,8 @@ pub mod oriel {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// `tag` is the policy's own name for it, and one of this policy only.
+            /// `tag` is the policy's own name for it, and one of this policy only. Where a `gva` leads to
+            /// what is no RAM, it is placed as by `set-hardware-breakpoint`.
             #[allow(async_fn_in_trait)]
             pub fn set_breakpoint(vcpu: u32, at: Place, tag: u64) -> Result<(), Refusal> {
                 unsafe {
@@ -2532,6 +2534,109 @@ pub mod oriel {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// Has a debug register of every vCPU stop it before the instruction at a linear address runs,
+            /// whatever is mapped there, now or later. A VM has four for breakpoints and watchpoints of
+            /// all judges together, the same one counted once: a fifth is `limit`. While one is in use the
+            /// guest's own debug registers have no effect.
+            #[allow(async_fn_in_trait)]
+            pub fn set_hardware_breakpoint(gva: u64, tag: u64) -> Result<(), Refusal> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "oriel:introspection/intercept@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "set-hardware-breakpoint"]
+                        fn wit_import1(_: i64, _: i64, _: *mut u8);
+                    }
+
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: i64, _: i64, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(_rt::as_i64(&gva), _rt::as_i64(&tag), ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result4 = match l2 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l3 = i32::from(*ptr0.add(1).cast::<u8>());
+
+                                super::super::super::oriel::introspection::types::Refusal::_lift(
+                                    l3 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result4
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The same behind each access to some of `length` bytes at a linear address: 1, 2, 4 or 8, at
+            /// a multiple of their number. `on` is `write`, or `read` and `write`; anything else is
+            /// `invalid`. Where watchpoints do not fire, it is `unsupported`, and `capabilities` says so.
+            /// The event is `retired`.
+            #[allow(async_fn_in_trait)]
+            pub fn set_watchpoint(
+                gva: u64,
+                length: u8,
+                on: Access,
+                tag: u64,
+            ) -> Result<(), Refusal> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let flags0 = on;
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "oriel:introspection/intercept@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "set-watchpoint"]
+                        fn wit_import2(_: i64, _: i32, _: i32, _: i64, _: *mut u8);
+                    }
+
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: i64, _: i32, _: i32, _: i64, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(
+                        _rt::as_i64(&gva),
+                        _rt::as_i32(&length),
+                        (flags0.bits() >> 0) as i32,
+                        _rt::as_i64(&tag),
+                        ptr1,
+                    );
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result5 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(*ptr1.add(1).cast::<u8>());
+
+                                super::super::super::oriel::introspection::types::Refusal::_lift(
+                                    l4 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result5
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Of all three sorts.
             #[allow(async_fn_in_trait)]
             pub fn clear_breakpoint(tag: u64) -> Result<(), Refusal> {
                 unsafe {
@@ -2573,7 +2678,7 @@ pub mod oriel {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// The tags of this policy's breakpoints.
+            /// The tags of this policy's breakpoints and watchpoints.
             #[allow(async_fn_in_trait)]
             pub fn breakpoints() -> Result<_rt::Vec<u64>, Refusal> {
                 unsafe {
@@ -3933,8 +4038,8 @@ mod _rt {
 #[unsafe(link_section = "component-type:wit-bindgen:0.60.0:oriel:introspection@0.1.0:rights:encoded world")]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 4197] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe8\x1f\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 4303] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd2\x20\x01A\x02\x01\
 A$\x01B\x1a\x01m\x12\x02cr\x03msr\x06xsetbv\x0abreakpoint\x09hypercall\x04page\x04\
 trap\x0adescriptor\x0bcreate-vcpu\x05pause\x0asinglestep\x05cpuid\x06unhook\x08m\
 sr-read\x03pio\x04mmio\x05reset\x08shutdown\x04\0\x0aevent-kind\x03\0\0\x01n\x09\
@@ -3997,41 +4102,44 @@ virtual\x01\x05\x03\0&oriel:introspection/memory-write@0.1.0\x05\x0a\x02\x03\0\0
 \x06access\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07refusal\x03\0\0\x02\x03\x02\x01\
 \x0b\x04\0\x06access\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x03gpaw\0\x04\x04\0\
 \x03get\x01\x05\x01j\0\x01\x01\x01@\x03\x03gpaw\x07allowed\x03\x03tagw\0\x06\x04\
-\0\x03set\x01\x07\x03\0%oriel:introspection/page-access@0.1.0\x05\x0c\x01B\x13\x02\
-\x03\x02\x01\x01\x04\0\x07refusal\x03\0\0\x01q\x02\x03gva\x01w\0\x03gpa\x01w\0\x04\
-\0\x05place\x03\0\x02\x01j\0\x01\x01\x01@\x03\x04vcpuy\x02cr}\x02on\x7f\0\x04\x04\
-\0\x02cr\x01\x05\x01@\x03\x04vcpuy\x03msry\x02on\x7f\0\x04\x04\0\x03msr\x01\x06\x01\
-@\x02\x04vcpuy\x02on\x7f\0\x04\x04\0\x0asinglestep\x01\x07\x01@\x03\x04vcpuy\x02\
-at\x03\x03tagw\0\x04\x04\0\x0eset-breakpoint\x01\x08\x01@\x01\x03tagw\0\x04\x04\0\
-\x10clear-breakpoint\x01\x09\x01pw\x01j\x01\x0a\x01\x01\x01@\0\0\x0b\x04\0\x0bbr\
-eakpoints\x01\x0c\x03\0#oriel:introspection/intercept@0.1.0\x05\x0d\x02\x03\0\0\x09\
-exception\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07refusal\x03\0\0\x02\x03\x02\x01\x0e\
-\x04\0\x09exception\x03\0\x02\x01j\0\x01\x01\x01@\x02\x04vcpuy\x09exception\x03\0\
-\x04\x04\0\x05raise\x01\x05\x03\0\x20oriel:introspection/inject@0.1.0\x05\x0f\x01\
-B\x08\x02\x03\x02\x01\x01\x04\0\x07refusal\x03\0\0\x01j\0\x01\x01\x01@\x01\x04vc\
-puy\0\x02\x04\0\x05pause\x01\x03\x01@\0\0\x02\x04\0\x0cpause-others\x01\x04\x04\0\
-\x06resume\x01\x04\x03\0!oriel:introspection/control@0.1.0\x05\x10\x01B\x09\x02\x03\
-\x02\x01\x01\x04\0\x07refusal\x03\0\0\x01m\x05\x04info\x03low\x06medium\x04high\x08\
-critical\x04\0\x08severity\x03\0\x02\x01o\x02ss\x01p\x04\x01j\0\x01\x01\x01@\x03\
-\x08severity\x03\x07messages\x06fields\x05\0\x06\x04\0\x05raise\x01\x07\x03\0\x1f\
-oriel:introspection/alert@0.1.0\x05\x11\x01B\x04\x01m\x05\x05trace\x05debug\x04i\
-nfo\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\
-\0\x04\0\x05write\x01\x02\x03\0\x1doriel:introspection/log@0.1.0\x05\x12\x01B\x06\
-\x01@\x02\x04names\x05deltaw\x01\0\x04\0\x03add\x01\0\x01@\x02\x04names\x05value\
-x\x01\0\x04\0\x03set\x01\x01\x01@\x02\x04names\x05valuew\x01\0\x04\0\x06record\x01\
-\x02\x03\0!oriel:introspection/metrics@0.1.0\x05\x13\x01B\x1e\x02\x03\x02\x01\x01\
-\x04\0\x07refusal\x03\0\0\x01p}\x01k\x02\x01j\x01\x03\x01\x01\x01@\x01\x03keys\0\
-\x04\x04\0\x03get\x01\x05\x01j\0\x01\x01\x01@\x02\x03keys\x05value\x02\0\x06\x04\
-\0\x03set\x01\x07\x01j\x01\x7f\x01\x01\x01@\x01\x03keys\0\x08\x04\0\x06remove\x01\
-\x09\x01ps\x01j\x01\x0a\x01\x01\x01@\x01\x06prefixs\0\x0b\x04\0\x04keys\x01\x0c\x01\
-@\x03\x03keys\x08expected\x03\x03new\x02\0\x04\x04\0\x10compare-and-swap\x01\x0d\
-\x01kw\x01j\x01\x0e\x01\x01\x01@\x01\x03keys\0\x0f\x04\0\x0aget-number\x01\x10\x01\
-@\x02\x03keys\x05valuew\0\x06\x04\0\x0aset-number\x01\x11\x01j\x01w\x01\x01\x01@\
-\x02\x03keys\x05deltaw\0\x12\x04\0\x03add\x01\x13\x01@\x03\x03keys\x08expected\x0e\
-\x03neww\0\x0f\x04\0\x17compare-and-swap-number\x01\x14\x03\0\x1foriel:introspec\
-tion/store@0.1.0\x05\x14\x04\0\x20oriel:introspection/rights@0.1.0\x04\0\x0b\x0c\
-\x01\0\x06rights\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-componen\
-t\x070.254.2\x10wit-bindgen-rust\x060.60.0";
+\0\x03set\x01\x07\x03\0%oriel:introspection/page-access@0.1.0\x05\x0c\x01B\x19\x02\
+\x03\x02\x01\x01\x04\0\x07refusal\x03\0\0\x02\x03\x02\x01\x0b\x04\0\x06access\x03\
+\0\x02\x01q\x02\x03gva\x01w\0\x03gpa\x01w\0\x04\0\x05place\x03\0\x04\x01j\0\x01\x01\
+\x01@\x03\x04vcpuy\x02cr}\x02on\x7f\0\x06\x04\0\x02cr\x01\x07\x01@\x03\x04vcpuy\x03\
+msry\x02on\x7f\0\x06\x04\0\x03msr\x01\x08\x01@\x02\x04vcpuy\x02on\x7f\0\x06\x04\0\
+\x0asinglestep\x01\x09\x01@\x03\x04vcpuy\x02at\x05\x03tagw\0\x06\x04\0\x0eset-br\
+eakpoint\x01\x0a\x01@\x02\x03gvaw\x03tagw\0\x06\x04\0\x17set-hardware-breakpoint\
+\x01\x0b\x01@\x04\x03gvaw\x06length}\x02on\x03\x03tagw\0\x06\x04\0\x0eset-watchp\
+oint\x01\x0c\x01@\x01\x03tagw\0\x06\x04\0\x10clear-breakpoint\x01\x0d\x01pw\x01j\
+\x01\x0e\x01\x01\x01@\0\0\x0f\x04\0\x0bbreakpoints\x01\x10\x03\0#oriel:introspec\
+tion/intercept@0.1.0\x05\x0d\x02\x03\0\0\x09exception\x01B\x07\x02\x03\x02\x01\x01\
+\x04\0\x07refusal\x03\0\0\x02\x03\x02\x01\x0e\x04\0\x09exception\x03\0\x02\x01j\0\
+\x01\x01\x01@\x02\x04vcpuy\x09exception\x03\0\x04\x04\0\x05raise\x01\x05\x03\0\x20\
+oriel:introspection/inject@0.1.0\x05\x0f\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07r\
+efusal\x03\0\0\x01j\0\x01\x01\x01@\x01\x04vcpuy\0\x02\x04\0\x05pause\x01\x03\x01\
+@\0\0\x02\x04\0\x0cpause-others\x01\x04\x04\0\x06resume\x01\x04\x03\0!oriel:intr\
+ospection/control@0.1.0\x05\x10\x01B\x09\x02\x03\x02\x01\x01\x04\0\x07refusal\x03\
+\0\0\x01m\x05\x04info\x03low\x06medium\x04high\x08critical\x04\0\x08severity\x03\
+\0\x02\x01o\x02ss\x01p\x04\x01j\0\x01\x01\x01@\x03\x08severity\x03\x07messages\x06\
+fields\x05\0\x06\x04\0\x05raise\x01\x07\x03\0\x1foriel:introspection/alert@0.1.0\
+\x05\x11\x01B\x04\x01m\x05\x05trace\x05debug\x04info\x04warn\x05error\x04\0\x05l\
+evel\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\
+\x1doriel:introspection/log@0.1.0\x05\x12\x01B\x06\x01@\x02\x04names\x05deltaw\x01\
+\0\x04\0\x03add\x01\0\x01@\x02\x04names\x05valuex\x01\0\x04\0\x03set\x01\x01\x01\
+@\x02\x04names\x05valuew\x01\0\x04\0\x06record\x01\x02\x03\0!oriel:introspection\
+/metrics@0.1.0\x05\x13\x01B\x1e\x02\x03\x02\x01\x01\x04\0\x07refusal\x03\0\0\x01\
+p}\x01k\x02\x01j\x01\x03\x01\x01\x01@\x01\x03keys\0\x04\x04\0\x03get\x01\x05\x01\
+j\0\x01\x01\x01@\x02\x03keys\x05value\x02\0\x06\x04\0\x03set\x01\x07\x01j\x01\x7f\
+\x01\x01\x01@\x01\x03keys\0\x08\x04\0\x06remove\x01\x09\x01ps\x01j\x01\x0a\x01\x01\
+\x01@\x01\x06prefixs\0\x0b\x04\0\x04keys\x01\x0c\x01@\x03\x03keys\x08expected\x03\
+\x03new\x02\0\x04\x04\0\x10compare-and-swap\x01\x0d\x01kw\x01j\x01\x0e\x01\x01\x01\
+@\x01\x03keys\0\x0f\x04\0\x0aget-number\x01\x10\x01@\x02\x03keys\x05valuew\0\x06\
+\x04\0\x0aset-number\x01\x11\x01j\x01w\x01\x01\x01@\x02\x03keys\x05deltaw\0\x12\x04\
+\0\x03add\x01\x13\x01@\x03\x03keys\x08expected\x0e\x03neww\0\x0f\x04\0\x17compar\
+e-and-swap-number\x01\x14\x03\0\x1foriel:introspection/store@0.1.0\x05\x14\x04\0\
+\x20oriel:introspection/rights@0.1.0\x04\0\x0b\x0c\x01\0\x06rights\x03\0\0\0G\x09\
+producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.254.2\x10wit-bindgen-rus\
+t\x060.60.0";
 
 #[inline(never)]
 #[doc(hidden)]

@@ -10,17 +10,18 @@ use crate::{Event, EventKind, Judge, Moment, Scope, verdict};
 pub use wit::Filter;
 
 /// The answer to a breakpoint: `Continue` steps over a managed one and raises #BP for any other,
-/// `Retry` says that it is handled.
+/// `Retry` says that it is handled. Behind an access that was watched for (`at.retired`), only
+/// `Continue`, `Crash` and `Inject` are possible.
 pub type Verdict = verdict::Instruction;
 
 /// A breakpoint was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hit {
-    /// Its guest-virtual address.
+    /// Its guest-virtual address; of a watchpoint, the watched one.
     pub gva: u64,
-    /// Its guest-physical address.
+    /// Its guest-physical address; all ones if unknown.
     pub gpa: u64,
-    /// How long its instruction is.
+    /// How long its instruction is; of a watchpoint, how many bytes are watched.
     pub length: u8,
     /// It is this policy's own; otherwise an INT3 of the guest.
     pub managed: bool,

@@ -1,7 +1,7 @@
 //! Arming events while the guest runs.
 
 use crate::bindings::rights::oriel::introspection::intercept as wit;
-use crate::{Engine, Refusal};
+use crate::{Access, Engine, Refusal};
 
 /// Where a breakpoint is.
 pub use wit::Place as BreakpointPlace;
@@ -10,7 +10,8 @@ pub use wit::Place as BreakpointPlace;
 ///
 /// # Errors
 /// All functions: denied; `not-found`, if there is no such vCPU, register, address or tag;
-/// `unsupported`, if the machine cannot raise such an event.
+/// `unsupported`, if the machine cannot raise such an event; `limit`, if there is no room for one
+/// more.
 pub trait Intercept {
     /// Changes of a control register.
     fn intercept_cr(&mut self, vcpu: u32, cr: u8, on: bool) -> Result<(), Refusal>;
@@ -20,9 +21,17 @@ pub trait Intercept {
     fn single_step(&mut self, vcpu: u32, on: bool) -> Result<(), Refusal>;
     /// A place in the guest's code. The tag is the policy's own name for it, and only one has it.
     fn set_breakpoint(&mut self, vcpu: u32, at: BreakpointPlace, tag: u64) -> Result<(), Refusal>;
-    /// That place no longer.
+    /// A linear address whose instruction the debug registers of every vCPU stop at, whatever is
+    /// mapped there, now or later. A VM has four for all policies together, watchpoints included.
+    fn set_hardware_breakpoint(&mut self, gva: u64, tag: u64) -> Result<(), Refusal>;
+    /// So many bytes at a linear address (1, 2, 4 or 8, at a multiple of their number): each write
+    /// to some of them, or each read and write, is an event behind the access. `invalid`, if `on` or
+    /// the rest is what no processor watches for.
+    fn set_watchpoint(&mut self, gva: u64, length: u8, on: Access, tag: u64)
+    -> Result<(), Refusal>;
+    /// That place no longer, of whichever sort.
     fn clear_breakpoint(&mut self, tag: u64) -> Result<(), Refusal>;
-    /// The tags of this policy's breakpoints.
+    /// The tags of this policy's breakpoints and watchpoints.
     fn breakpoints(&mut self) -> Result<Vec<u64>, Refusal>;
 }
 
@@ -41,6 +50,20 @@ impl Intercept for Engine {
 
     fn set_breakpoint(&mut self, vcpu: u32, at: BreakpointPlace, tag: u64) -> Result<(), Refusal> {
         wit::set_breakpoint(vcpu, at, tag)
+    }
+
+    fn set_hardware_breakpoint(&mut self, gva: u64, tag: u64) -> Result<(), Refusal> {
+        wit::set_hardware_breakpoint(gva, tag)
+    }
+
+    fn set_watchpoint(
+        &mut self,
+        gva: u64,
+        length: u8,
+        on: Access,
+        tag: u64,
+    ) -> Result<(), Refusal> {
+        wit::set_watchpoint(gva, length, on, tag)
     }
 
     fn clear_breakpoint(&mut self, tag: u64) -> Result<(), Refusal> {

@@ -21,6 +21,10 @@ pub enum Command {
     SingleStep,
     /// [`Intercept::set_breakpoint`](crate::Intercept::set_breakpoint)
     SetBreakpoint,
+    /// [`Intercept::set_hardware_breakpoint`](crate::Intercept::set_hardware_breakpoint)
+    SetHardwareBreakpoint,
+    /// [`Intercept::set_watchpoint`](crate::Intercept::set_watchpoint)
+    SetWatchpoint,
     /// [`Intercept::clear_breakpoint`](crate::Intercept::clear_breakpoint)
     ClearBreakpoint,
     /// [`Intercept::breakpoints`](crate::Intercept::breakpoints)

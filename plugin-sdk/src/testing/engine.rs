@@ -75,6 +75,9 @@ pub struct Armed {
     pub steps: BTreeSet<u32>,
     /// Breakpoints by their tags, each with its vCPU.
     pub breakpoints: BTreeMap<u64, (u32, BreakpointPlace)>,
+    /// Hardware breakpoints (`Access::EXECUTE`, one byte) and watchpoints by their tags: address,
+    /// length in bytes, and what is watched for.
+    pub points: BTreeMap<u64, (u64, u8, Access)>,
     /// By the number of the page: what is let through, and the tag.
     pub pages: BTreeMap<u64, (Access, u64)>,
 }

@@ -3,7 +3,7 @@
 use iced_x86::code_asm::*;
 
 use crate::{
-    Guest,
+    Guest, MMIO_GPA,
     program::{Program, guest},
 };
 
@@ -13,6 +13,13 @@ pub const OWN_INT3S: u32 = 3;
 /// How often each vCPU of `calls` calls.
 pub const CALLS: u32 = 100;
 
+/// How often `hole` calls at [`MMIO_GPA`].
+pub const HOLE_CALLS: u32 = 2;
+
+/// How often `debug-registers` calls in each of its two rounds.
+pub const WATCHED_CALLS: u32 = 3;
+
+const DB: u32 = 1;
 const BP: u32 = 3;
 
 /// R15 counts #BP; R14 counts those that pushed the address behind the INT3, which is in R13.
@@ -81,6 +88,71 @@ pub(crate) fn calls(vcpus: u32) -> Guest {
         program.asm.jne(wait)?;
         program.asm.mov(rax, qword_ptr(counter))?;
         program.report(rax)?;
+        program.end(0)
+    })
+}
+
+/// Has its own debug register stop at `function`, calls it in two rounds with `between` in the
+/// middle, and counts its #DBs in R15. The handler switches the register off, as it does not rely
+/// on RF.
+pub(crate) fn debug_registers(vcpus: u32) -> Guest {
+    /// DR7: L0, and the bit that is fixed.
+    const ON: u64 = 0x401;
+    const OFF: u64 = 0x400;
+    guest("debug-registers", vcpus, |program| {
+        program.only_first(1)?;
+        let (mut handler, mut function) = (program.asm.create_label(), program.asm.create_label());
+        let mut start = program.asm.create_label();
+        program.asm.xor(r15, r15)?;
+        program.asm.mov(r13, ON)?;
+        program.asm.mov(r14, OFF)?;
+        program.asm.jmp(start)?;
+        program.asm.set_label(&mut handler)?;
+        program.asm.inc(r15)?;
+        program.asm.mov(dr7, r14)?;
+        program.asm.iretq()?;
+        program.asm.set_label(&mut function)?;
+        program.mark("function", function);
+        program.asm.nop()?;
+        program.asm.ret()?;
+        program.asm.set_label(&mut start)?;
+        program.load_handlers(&[(DB, handler)])?;
+        program.asm.lea(rax, ptr(function))?;
+        program.asm.mov(dr0, rax)?;
+        call_watched(program, function)?;
+        program.here("between")?;
+        program.asm.nop()?;
+        call_watched(program, function)?;
+        program.asm.mov(rax, dr0)?;
+        program.report(rax)?;
+        program.end(0)
+    })
+}
+
+/// Calls the function with the debug register on each time, and reports the #DBs so far.
+fn call_watched(program: &mut Program, function: CodeLabel) -> Result<(), iced_x86::IcedError> {
+    let mut again = program.asm.create_label();
+    program.asm.mov(r8d, WATCHED_CALLS)?;
+    program.asm.set_label(&mut again)?;
+    program.asm.mov(dr7, r13)?;
+    program.asm.call(function)?;
+    program.asm.dec(r8d)?;
+    program.asm.jnz(again)?;
+    program.report(r15)
+}
+
+/// Calls code where no RAM is, which only its introspector can have return.
+pub(crate) fn hole(vcpus: u32) -> Guest {
+    guest("hole", vcpus, |program| {
+        program.only_first(1)?;
+        program.asm.xor(r15, r15)?;
+        program.report(r15)?;
+        program.asm.mov(rbx, MMIO_GPA)?;
+        for _ in 0..HOLE_CALLS {
+            program.asm.call(rbx)?;
+            program.asm.inc(r15)?;
+        }
+        program.report(r15)?;
         program.end(0)
     })
 }

@@ -22,7 +22,7 @@ mod program;
 mod tests;
 mod tour;
 
-pub use breakpoints::{CALLS, OWN_INT3S};
+pub use breakpoints::{CALLS, HOLE_CALLS, OWN_INT3S, WATCHED_CALLS};
 pub use ends::SPIN_COUNTERS;
 pub use interrupts::{CONSOLE_END, PROCESSOR_HERE, TICKS};
 pub use io::{MMIO_GPA, MMIO_VALUE, PIO_PORT, PIO_TEXT, PIO_VALUE};
@@ -105,6 +105,14 @@ pub const NAMES: &[(&str, &str)] = &[
         "every vCPU calls the same function many times; reports how often the function ran",
     ),
     (
+        "debug-registers",
+        "has its own debug register stop at a function, which it calls in two rounds; reports the #DBs it took after each, and DR0",
+    ),
+    (
+        "hole",
+        "reports 0, then calls code where no RAM is; reports how often it came back",
+    ),
+    (
         "pages",
         "loads from, stores to, adds to and calls one page, where the host has put RETs; reports what it saw, and the #GP it took",
     ),
@@ -170,6 +178,8 @@ pub fn by_name(name: &str, vcpus: u32) -> Option<Guest> {
         "mmio" => io::mmio(vcpus),
         "int3" => breakpoints::own(vcpus),
         "calls" => breakpoints::calls(vcpus),
+        "debug-registers" => breakpoints::debug_registers(vcpus),
+        "hole" => breakpoints::hole(vcpus),
         "pages" => pages::kernel(vcpus),
         "copies" => pages::copies(vcpus),
         "user-pages" => pages::user(vcpus),

@@ -1,19 +1,22 @@
 //! Commands that arm events. Each changes only what the asking judge holds.
 
 use oriel_protocol::{
-    Access, EventKind, Filter, Handle, Only, Refusal, Request,
+    Access, EventKind, Filter, Handle, HardwarePoint, Only, Refusal, Request,
     commands::{
         vcpu::{
             ControlCr, ControlEvents, ControlMsr, ControlSinglestep, InjectException, Place,
             SetBreakpoint,
         },
-        vm::{ClearBreakpoint, ControlVmEvents, GetPageAccess, ListBreakpoints, SetPageAccess},
+        vm::{
+            ClearBreakpoint, ControlVmEvents, GetPageAccess, ListBreakpoints, SetHardwarePoint,
+            SetPageAccess,
+        },
     },
     events::EventClass,
 };
 
 use super::Desk;
-use crate::holdings::Switches;
+use crate::holdings::{Placed, Switches};
 
 impl Desk {
     /// Switches a filter of this judge, on this vCPU.
@@ -133,15 +136,40 @@ impl Desk {
 impl Handle<SetBreakpoint> for Desk {
     fn handle(&mut self, request: SetBreakpoint) -> Result<(), Refusal> {
         self.admit_arming(SetBreakpoint::ID, EventKind::Breakpoint)?;
-        let gpa = match request.place {
+        let placed = self.placed(request.place)?;
+        self.shared.ledger.change(self.caller, |holdings| {
+            holdings.set_breakpoint(request.tag, placed)
+        })
+    }
+}
+
+impl Desk {
+    /// How a breakpoint is placed there. Where a guest-virtual address leads to what is no RAM
+    /// (ROM, a device, a hole), no INT3 can be, and a debug register watches for it.
+    fn placed(&mut self, place: Place) -> Result<Placed, Refusal> {
+        let gpa = match place {
             Place::Gpa(gpa) => gpa,
             Place::Gva(gva) => self.translate(None, gva)?,
         };
-        if !self.shared.machine.memory().covers(gpa, 1) {
-            return Err(Refusal::NotFound);
+        if self.shared.machine.memory().covers(gpa, 1) {
+            return Ok(Placed::Int3(gpa));
         }
+        match place {
+            Place::Gva(gva) => HardwarePoint::execute(gva)
+                .map(Placed::Hardware)
+                .ok_or(Refusal::Invalid),
+            Place::Gpa(_) => Err(Refusal::NotFound),
+        }
+    }
+}
+
+impl Handle<SetHardwarePoint> for Desk {
+    fn handle(&mut self, request: SetHardwarePoint) -> Result<(), Refusal> {
+        self.admit_arming(SetHardwarePoint::ID, EventKind::Breakpoint)?;
+        let point = HardwarePoint::new(request.gva, request.length, request.access);
+        let placed = Placed::Hardware(point.ok_or(Refusal::Invalid)?);
         self.shared.ledger.change(self.caller, |holdings| {
-            holdings.set_breakpoint(request.tag, gpa)
+            holdings.set_breakpoint(request.tag, placed)
         })
     }
 }

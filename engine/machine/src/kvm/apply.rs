@@ -2,7 +2,7 @@
 
 use oriel_protocol::{Value, Verdict};
 
-use super::pending::{Access, Int3, Pending, Plan, Reach, Touch, can_raise};
+use super::pending::{Access, Break, Pending, Plan, Reach, Touch, can_raise};
 use crate::End;
 
 /// What this verdict means for what awaits it.
@@ -19,13 +19,14 @@ pub fn plan(pending: Pending, verdict: Verdict) -> Plan {
         (verdict, Pending::Access(access)) => device(access, verdict),
         (verdict, Pending::Breakpoint(int3)) => breakpoint(int3, verdict),
         (verdict, Pending::Page(touch)) => page(touch, verdict),
-        (Verdict::Inject(exception), Pending::Step) => Plan::RaiseHere(exception),
-        (Verdict::Continue, Pending::Step | Pending::Trap(_)) => Plan::Enter,
+        (Verdict::Inject(exception), Pending::Step | Pending::Watched(_)) => {
+            Plan::RaiseHere(exception)
+        }
+        (Verdict::Continue, Pending::Step | Pending::Watched(_) | Pending::Trap(_)) => Plan::Enter,
         (Verdict::Continue, Pending::Reset) => Plan::Reset,
         (Verdict::Continue, Pending::Shutdown { end, .. }) => Plan::End(end),
-        (_, Pending::Step | Pending::Trap(_) | Pending::Reset | Pending::Shutdown { .. }) => {
-            Plan::Impossible(kind)
-        }
+        (_, Pending::Step | Pending::Watched(_) | Pending::Trap(_)) => Plan::Impossible(kind),
+        (_, Pending::Reset | Pending::Shutdown { .. }) => Plan::Impossible(kind),
     }
 }
 
@@ -78,7 +79,7 @@ fn device(access: Access, verdict: Verdict) -> Plan {
     }
 }
 
-fn breakpoint(int3: Int3, verdict: Verdict) -> Plan {
+fn breakpoint(int3: Break, verdict: Verdict) -> Plan {
     let kind = verdict.kind();
     match verdict {
         Verdict::Continue if int3.managed => Plan::GoOver(int3),

@@ -7,7 +7,7 @@ use std::sync::{
 
 use kvm_bindings::{KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER, kvm_enable_cap};
 use kvm_ioctls::{Kvm, VmFd};
-use oriel_protocol::{EventKind, Gpa, page::PAGE_SIZE};
+use oriel_protocol::{EventKind, Gpa, HardwarePoint, page::PAGE_SIZE};
 
 use super::{
     capabilities,
@@ -17,7 +17,7 @@ use super::{
     seats::Seats,
     traps::{Shield, Traps},
 };
-use crate::{ArmError, GuestMemory as _, Wants};
+use crate::{ArmError, GuestMemory as _, Wants, points};
 
 /// What a VM's vCPUs report. Shared by them all.
 pub struct Arming {
@@ -39,10 +39,12 @@ pub(super) struct Armed {
     filter: MsrFilter,
     /// The managed breakpoints, lowest first, each once.
     breakpoints: Vec<Gpa>,
+    /// The hardware points, each once.
+    pub(super) hardware: Vec<HardwarePoint>,
 }
 
 impl Armed {
-    fn new(wants: &Wants, known: &[u32]) -> Result<Self, ArmError> {
+    fn new(wants: &Wants, known: &[u32], before: &Self) -> Result<Self, ArmError> {
         let mut breakpoints = wants.breakpoints.clone();
         breakpoints.sort_unstable();
         breakpoints.dedup();
@@ -50,12 +52,18 @@ impl Armed {
             wants: wants.clone(),
             filter: MsrFilter::new(wants, |msr| may_filter(msr, known))?,
             breakpoints,
+            hardware: points::fit(&wants.hardware, &before.hardware)?,
         })
     }
 
     /// Whether this vCPU is stepped.
     pub(super) fn steps(&self, vcpu: u32) -> bool {
         self.wants.kind(EventKind::Singlestep) && self.wants.singlestep.contains(&vcpu)
+    }
+
+    /// Whether a managed breakpoint is wanted here.
+    pub(super) fn has_breakpoint(&self, gpa: Gpa) -> bool {
+        self.breakpoints.binary_search(&gpa).is_ok()
     }
 
     /// Whether INT3s come to us.
@@ -69,6 +77,7 @@ impl Armed {
         self.breaks() != other.breaks()
             || self.wants.kind(kind) != other.wants.kind(kind)
             || self.wants.singlestep != other.wants.singlestep
+            || self.hardware != other.hardware
     }
 }
 
@@ -137,8 +146,9 @@ impl Arming {
             return Ok(());
         }
         check_kinds(wants, self.habits)?;
+        check_hardware(wants, self.habits)?;
         self.check_vcpus(wants)?;
-        let armed = Armed::new(wants, &self.known)?;
+        let armed = Armed::new(wants, &self.known, &current)?;
         self.check_memory(&armed)?;
         let before = current.clone();
         self.keep_breakpoints(&armed);
@@ -328,6 +338,25 @@ fn check_kinds(wants: &Wants, habits: Habits) -> Result<(), ArmError> {
             .map_err(|reason| unsupported(format!("`{}`", kind.name()), reason))?;
     }
     Ok(())
+}
+
+/// Every hardware point has to be one that fires.
+fn check_hardware(wants: &Wants, habits: Habits) -> Result<(), ArmError> {
+    let fires = |point: &&HardwarePoint| match point.executes() {
+        true => habits.code_points,
+        false => habits.data_points,
+    };
+    match wants.hardware.iter().find(|point| !fires(point)) {
+        None => Ok(()),
+        Some(point) if point.executes() => Err(unsupported(
+            points::words(point),
+            "tried out, this KVM does not stop at one",
+        )),
+        Some(point) => Err(unsupported(
+            points::words(point),
+            "tried out, this KVM does not stop behind a watched access; trap the page instead (`page`)",
+        )),
+    }
 }
 
 #[cfg(test)]

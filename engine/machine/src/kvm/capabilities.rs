@@ -1,5 +1,7 @@
 //! What the kvm machine can do, and why not where it cannot.
 
+use std::borrow::Cow;
+
 use oriel_protocol::{Capabilities, EventKind, Support, VerdictSet};
 
 use super::{
@@ -19,7 +21,7 @@ pub(super) struct Mechanism {
     how: &'static str,
     verdicts: VerdictSet,
     /// What is missing; empty where nothing is.
-    limits: &'static str,
+    limits: Cow<'static, str>,
 }
 
 const fn by(how: &'static str, verdicts: VerdictSet) -> Mechanism {
@@ -30,7 +32,7 @@ const fn within(how: &'static str, verdicts: VerdictSet, limits: &'static str) -
     Mechanism {
         how,
         verdicts,
-        limits,
+        limits: Cow::Borrowed(limits),
     }
 }
 
@@ -38,7 +40,7 @@ const fn within(how: &'static str, verdicts: VerdictSet, limits: &'static str) -
 ///
 /// # Errors
 /// Why they do not.
-pub(super) const fn mechanism(kind: EventKind, habits: Habits) -> Result<Mechanism, &'static str> {
+pub(super) fn mechanism(kind: EventKind, habits: Habits) -> Result<Mechanism, &'static str> {
     let device = VerdictSet::CONTINUE
         .union(VerdictSet::REPLACE)
         .union(VerdictSet::SKIP)
@@ -84,20 +86,40 @@ pub(super) const fn mechanism(kind: EventKind, habits: Habits) -> Result<Mechani
     })
 }
 
-const fn breakpoints(habits: Habits) -> Result<Mechanism, &'static str> {
-    const HOW: &str = "INT3, over which reads show the original byte";
-    const NOT_USER: &str = "this KVM keeps INT3s of 64-bit user code to the guest";
+fn breakpoints(habits: Habits) -> Result<Mechanism, &'static str> {
+    const INT3: &str = "INT3, over which reads show the original byte";
+    const BOTH: &str = "INT3, over which reads show the original byte; four debug registers by KVM_SET_GUEST_DEBUG, which hide the guest's own while one is in use (#DBs by its DR7 then come only from code that KVM emulates)";
     if !habits.breaks {
         return Err("this KVM does not bring out an INT3");
     }
     if !habits.steps {
         return Err("this KVM cannot step over an INT3");
     }
-    Ok(if habits.breaks_user && habits.steps_user {
-        by(HOW, BREAKPOINT_VERDICTS)
-    } else {
-        within(HOW, BREAKPOINT_VERDICTS, NOT_USER)
+    let points = habits.code_points || habits.data_points;
+    Ok(Mechanism {
+        how: if points { BOTH } else { INT3 },
+        verdicts: BREAKPOINT_VERDICTS,
+        limits: Cow::Owned(breakpoint_limits(habits).join("; ")),
     })
+}
+
+/// What of breakpoints is not to be had here.
+fn breakpoint_limits(habits: Habits) -> Vec<&'static str> {
+    let mut limits = Vec::new();
+    if !habits.breaks_user || !habits.steps_user {
+        limits.push("this KVM keeps INT3s of 64-bit user code to the guest");
+    }
+    match (habits.code_points, habits.code_points_user) {
+        (true, true) => {}
+        (true, false) => limits.push("its hardware breakpoints do not fire in 64-bit user code"),
+        (false, _) => limits.push("its hardware breakpoints do not fire"),
+    }
+    match (habits.data_points, habits.data_points_user) {
+        (true, true) => {}
+        (true, false) => limits.push("its watchpoints do not fire in 64-bit user code"),
+        (false, _) => limits.push("its watchpoints do not fire: trap the page instead"),
+    }
+    limits
 }
 
 const fn pages(habits: Habits) -> Mechanism {
@@ -142,11 +164,7 @@ const fn steps(habits: Habits) -> Result<Mechanism, &'static str> {
 /// The table for a host of these habits.
 pub(super) fn capabilities(habits: Habits) -> Capabilities {
     let row = |table: Capabilities, kind| match mechanism(kind, habits) {
-        Ok(Mechanism {
-            how,
-            verdicts,
-            limits: "",
-        }) => table.event(kind, how, verdicts),
+        Ok(known) if known.limits.is_empty() => table.event(kind, known.how, known.verdicts),
         Ok(known) => table.event_within(kind, known.how, known.verdicts, known.limits),
         Err(reason) => table.no_event(kind, reason),
     };
@@ -215,6 +233,33 @@ mod tests {
             ..LACKING
         };
         assert_eq!(step(none).support, Support::No);
+    }
+
+    #[test]
+    fn what_fires_of_the_debug_registers_is_said() {
+        let row = |habits| capabilities(habits).get("breakpoint").unwrap().clone();
+        let all = row(Habits::VMX_AND_SVM);
+        assert_eq!((all.support, &*all.reason), (Support::Yes, ""));
+        assert!(all.mechanism.contains("hide the guest's own"));
+        let emulating = Habits {
+            code_points_user: false,
+            data_points: false,
+            ..LACKING
+        };
+        let some = row(emulating);
+        assert_eq!(some.support, Support::Partly);
+        for said in [
+            "INT3s of 64-bit user code",
+            "hardware breakpoints do not fire in 64-bit user code",
+            "watchpoints do not fire",
+        ] {
+            assert!(some.reason.contains(said), "{}", some.reason);
+        }
+        let none = row(Habits {
+            code_points: false,
+            ..emulating
+        });
+        assert!(!none.mechanism.contains("debug registers"));
     }
 
     #[test]

@@ -7,16 +7,16 @@
 //! ```
 
 use oriel_protocol::{
-    Event, EventData, EventKind,
+    Access as Watch, Event, EventData, EventKind,
     events::{
         Breakpoint, Mmio, Msr, MsrRead, Page, Pio, Reset, Shutdown, ShutdownCause, Singlestep, Trap,
     },
 };
 
 use super::{
-    exit::{MsrExit, PortExit, RawExit},
+    exit::{DebugExit, MsrExit, PortExit, RawExit},
     habits::Habits,
-    pending::{Access, Int3, Pending, Place},
+    pending::{Access, Break, Pending, Place, Watched},
 };
 use crate::{End, Ranges, Wants};
 
@@ -31,8 +31,8 @@ pub enum Subject {
     Int3,
     /// The instruction could not be run: it may be at a trapped page.
     Blocked,
-    /// A stepped instruction is over.
-    Stepped,
+    /// #DB: a stepped instruction is over, or a hardware point was met.
+    Debugged(DebugExit),
     /// None of Oriel's business.
     NotOurs,
 }
@@ -69,8 +69,8 @@ pub fn subject(exit: &RawExit, wants: &Wants, habits: Habits) -> Subject {
         RawExit::Msr(_) | RawExit::Shutdown | RawExit::Halt | RawExit::Interrupted => {
             Subject::NotOurs
         }
-        RawExit::Debug(debug) if debug.is_step() => Subject::Stepped,
         RawExit::Debug(debug) if debug.is_int3() => Subject::Int3,
+        RawExit::Debug(debug) if debug.is_debug() => Subject::Debugged(*debug),
         RawExit::Internal(error) if error.is_int3() => Subject::Int3,
         RawExit::Internal(error) if error.is_emulation() => Subject::Blocked,
         RawExit::Fault => Subject::Blocked,
@@ -174,8 +174,17 @@ fn data(pending: &Pending) -> EventData {
         Pending::Breakpoint(int3) => Breakpoint {
             gva: int3.gva,
             gpa: int3.gpa,
-            length: Int3::LENGTH,
+            length: Break::LENGTH,
             managed: int3.managed,
+            access: Watch::EXECUTE,
+        }
+        .into(),
+        Pending::Watched(Watched { point, gpa }) => Breakpoint {
+            gva: point.gva(),
+            gpa,
+            length: point.length(),
+            managed: true,
+            access: point.access(),
         }
         .into(),
         Pending::Page(touch) => Page {

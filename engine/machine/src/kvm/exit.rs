@@ -85,15 +85,22 @@ pub struct DebugExit {
 }
 
 impl DebugExit {
+    /// DR6.BS.
+    pub const SINGLE_STEP: u64 = 1 << 14;
+
     /// Whether it is an INT3's.
     pub const fn is_int3(&self) -> bool {
         self.exception == 3
     }
 
+    /// Whether it is #DB.
+    pub const fn is_debug(&self) -> bool {
+        self.exception == 1
+    }
+
     /// Whether a stepped instruction has ended (DR6.BS; SDM vol. 3, section 18.2.3).
     pub const fn is_step(&self) -> bool {
-        const SINGLE_STEP: u64 = 1 << 14;
-        self.exception == 1 && self.dr6 & SINGLE_STEP != 0
+        self.is_debug() && self.dr6 & Self::SINGLE_STEP != 0
     }
 }
 

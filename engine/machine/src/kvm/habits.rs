@@ -22,6 +22,14 @@ pub struct Habits {
     /// A store of kernel code to a protected page comes out as `KVM_EXIT_MMIO`, behind its
     /// instruction. VMX and SVM give EFAULT, at it; KVM's emulator does not.
     pub stores_retire: bool,
+    /// `KVM_GUESTDBG_USE_HW_BP` stops 64-bit kernel code at an address in a debug register.
+    pub code_points: bool,
+    /// It stops 64-bit user code too.
+    pub code_points_user: bool,
+    /// It stops 64-bit kernel code behind an access that a debug register watches for.
+    pub data_points: bool,
+    /// It stops 64-bit user code too.
+    pub data_points_user: bool,
     /// `KVM_GUESTDBG_BLOCKIRQ` keeps interrupts away meanwhile.
     pub holds_interrupts: bool,
 }
@@ -37,6 +45,10 @@ impl Habits {
         breaks_user: true,
         bp_adds_length: true,
         stores_retire: false,
+        code_points: true,
+        code_points_user: true,
+        data_points: true,
+        data_points_user: true,
         holds_interrupts: true,
     };
 }

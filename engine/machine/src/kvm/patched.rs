@@ -101,11 +101,14 @@ impl PatchedRam {
         }
     }
 
-    /// Takes the INT3 away for an instruction, while the other vCPUs are held.
-    pub(super) fn lift(&self, gpa: Gpa) {
-        if let Some(original) = self.write().get(&gpa) {
-            self.swap(gpa, INT3, *original);
+    /// Takes the INT3 away for an instruction, while the other vCPUs are held; whether there is one.
+    pub(super) fn lift(&self, gpa: Gpa) -> bool {
+        let saved = self.write();
+        let original = saved.get(&gpa).filter(|_| self.byte(gpa) == INT3);
+        if let Some(original) = original {
+            self.put(gpa, *original);
         }
+        original.is_some()
     }
 
     /// Puts it back, over whatever the instruction has written there.
@@ -284,12 +287,13 @@ mod tests {
         let (patched, ram) = memory();
         ram.write_at(0x10, &[7]).unwrap();
         patched.set(&[0x10]).unwrap();
-        patched.lift(0x10);
+        assert!(patched.lift(0x10));
+        assert!(!patched.lift(0x10), "it is away already");
         assert_eq!(bytes(&ram, 0x10), [7]);
         ram.write_at(0x10, &[8]).unwrap();
         patched.lower(0x10);
         assert_eq!((bytes(&ram, 0x10), bytes(&patched, 0x10)), ([INT3], [8]));
-        patched.lift(0x10);
+        assert!(patched.lift(0x10));
         patched.set(&[]).unwrap();
         patched.lower(0x10);
         assert_eq!(bytes(&ram, 0x10), [8], "disarmed meanwhile, it stays away");

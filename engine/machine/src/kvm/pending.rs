@@ -1,7 +1,8 @@
 //! What awaits a verdict, and what becomes of it.
 
 use oriel_protocol::{
-    Access as PageAccess, Gpa, Gva, VerdictKind, VerdictSet, events::ShutdownCause, x86::Exception,
+    Access as PageAccess, Gpa, Gva, HardwarePoint, VerdictKind, VerdictSet, events::ShutdownCause,
+    x86::Exception,
 };
 
 use crate::End;
@@ -27,8 +28,10 @@ pub enum Pending {
     },
     /// An access to a port, or to memory that is not RAM.
     Access(Access),
-    /// An INT3 was met.
-    Breakpoint(Int3),
+    /// A breakpoint was met.
+    Breakpoint(Break),
+    /// A watched access has been made.
+    Watched(Watched),
     /// An access that is forbidden at a page.
     Page(Touch),
     /// A stepped instruction has run.
@@ -46,9 +49,9 @@ pub enum Pending {
     },
 }
 
-/// An INT3 that a vCPU has met, and not run.
+/// An INT3, or an instruction at a hardware point, that a vCPU has met and not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Int3 {
+pub struct Break {
     /// The instruction pointer, at it.
     pub ip: u64,
     /// Its linear address.
@@ -59,9 +62,18 @@ pub struct Int3 {
     pub managed: bool,
 }
 
-impl Int3 {
-    /// Bytes of the instruction.
+impl Break {
+    /// Bytes of an INT3; a hardware point that is met by execution has as many.
     pub const LENGTH: u8 = 1;
+}
+
+/// An access that a hardware point watches for; it has been made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// The point, by the register that says most of the access.
+    pub point: HardwarePoint,
+    /// Its guest-physical address; all ones if the tables do not lead there.
+    pub gpa: Gpa,
 }
 
 /// An access to a trapped page.
@@ -186,7 +198,7 @@ pub const MSR_VERDICTS: VerdictSet = VerdictSet::CONTINUE
     .union(VerdictSet::SKIP)
     .union(VerdictSet::INJECT);
 
-/// The verdicts that an INT3 can take: it has not run.
+/// The verdicts that a breakpoint can take: its instruction has not run.
 pub const BREAKPOINT_VERDICTS: VerdictSet = VerdictSet::CONTINUE
     .union(VerdictSet::RETRY)
     .union(VerdictSet::CRASH)
@@ -194,7 +206,7 @@ pub const BREAKPOINT_VERDICTS: VerdictSet = VerdictSet::CONTINUE
     .union(VerdictSet::SKIP)
     .union(VerdictSet::INJECT);
 
-/// The verdicts that a step can take: it is done.
+/// The verdicts that a step or a watched access can take: it is done.
 pub const STEP_VERDICTS: VerdictSet = VerdictSet::CONTINUE
     .union(VerdictSet::CRASH)
     .union(VerdictSet::INJECT);
@@ -213,7 +225,7 @@ impl Pending {
             Self::Access(access) => access.allowed(),
             Self::Breakpoint(_) => BREAKPOINT_VERDICTS,
             Self::Page(touch) => touch.allowed(),
-            Self::Step => STEP_VERDICTS,
+            Self::Step | Self::Watched(_) => STEP_VERDICTS,
             Self::Trap(_) => TRAP_VERDICTS,
             Self::Reset | Self::Shutdown { .. } => END_VERDICTS,
         }
@@ -224,7 +236,7 @@ impl Pending {
         match self {
             Self::Access(access) => access.retired,
             Self::Page(touch) => matches!(touch.reach, Reach::Store),
-            Self::Step => true,
+            Self::Step | Self::Watched(_) => true,
             Self::MsrWrite { .. } | Self::MsrRead { .. } | Self::Breakpoint(_) => false,
             Self::Trap(_) | Self::Reset | Self::Shutdown { .. } => false,
         }
@@ -259,12 +271,12 @@ pub enum Plan {
     Again,
     /// The instruction faults with this exception.
     Raise(Exception),
-    /// Run the instruction under a managed breakpoint.
-    GoOver(Int3),
+    /// Run the instruction at a managed breakpoint.
+    GoOver(Break),
     /// The guest takes the #BP of its own INT3.
-    RaiseInt3(Int3),
+    RaiseInt3(Break),
     /// Go on behind the instruction at a breakpoint.
-    PassOver(Int3),
+    PassOver(Break),
     /// Let the instruction through a trapped page, once.
     GoThrough(Touch),
     /// The same, with these bytes in the place of what it loads.

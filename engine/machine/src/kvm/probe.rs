@@ -4,11 +4,13 @@ use std::{io, sync::OnceLock};
 
 use kvm_bindings::{
     KVM_CAP_SET_GUEST_DEBUG2, KVM_GUESTDBG_BLOCKIRQ, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_SINGLESTEP,
-    KVM_GUESTDBG_USE_SW_BP, kvm_guest_debug,
+    KVM_GUESTDBG_USE_HW_BP, KVM_GUESTDBG_USE_SW_BP, kvm_guest_debug, kvm_guest_debug_arch,
 };
 use kvm_ioctls::Kvm;
+use oriel_protocol::{Access, HardwarePoint};
 
 use super::{
+    debug_registers::DebugRegisters,
     error::KvmError,
     exit::RawExit,
     habits::Habits,
@@ -63,22 +65,34 @@ pub fn habits(kvm: &Kvm) -> Result<Habits, KvmError> {
 }
 
 fn find_out(kvm: &Kvm) -> Result<Habits, KvmError> {
-    let try_out = |code, level, debug| {
+    let try_out = |code, level, debug: &kvm_guest_debug| {
         Trial::new(kvm, code).and_then(|trial| trial.first_exit(level, debug).map_err(failed))
     };
-    let step = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
-    let breaks = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
-    let output = try_out(&OUT, Level::Kernel, 0)?;
-    let misc_enable = try_out(&MISC_ENABLE, Level::Kernel, 0)?;
+    let (step, breaks) = (told(KVM_GUESTDBG_SINGLESTEP), told(KVM_GUESTDBG_USE_SW_BP));
+    // The second NOP, before it runs; the store, with the vCPU at the HLT behind it.
+    let code_point = |level| {
+        let exit = try_out(&NOPS, level, &watching(FIRST_IMAGE + 1, 1, Access::EXECUTE))?;
+        Ok::<_, KvmError>(has_met(exit, FIRST_IMAGE + 1))
+    };
+    let data_point = |level| {
+        let exit = try_out(&STORE, level, &watching(STORED, 4, Access::WRITE))?;
+        Ok::<_, KvmError>(has_met(exit, FIRST_IMAGE + 7))
+    };
+    let output = try_out(&OUT, Level::Kernel, &told(0))?;
+    let misc_enable = try_out(&MISC_ENABLE, Level::Kernel, &told(0))?;
     Ok(Habits {
         output_retires: matches!(output, Some((RawExit::Port(_), ip)) if ip != FIRST_IMAGE),
         guarded_misc_enable: misc_enable.is_some_and(|(exit, _)| exit != RawExit::Halt),
-        steps: has_stepped(try_out(&NOPS, Level::Kernel, step)?),
-        steps_user: has_stepped(try_out(&NOPS, Level::User, step)?),
-        breaks: is_int3(try_out(&INT3, Level::Kernel, breaks)?),
-        breaks_user: is_int3(try_out(&INT3, Level::User, breaks)?),
+        steps: has_stepped(try_out(&NOPS, Level::Kernel, &step)?),
+        steps_user: has_stepped(try_out(&NOPS, Level::User, &step)?),
+        breaks: is_int3(try_out(&INT3, Level::Kernel, &breaks)?),
+        breaks_user: is_int3(try_out(&INT3, Level::User, &breaks)?),
         bp_adds_length: Trial::new(kvm, &INT3)?.bp_adds_length().map_err(failed)?,
         stores_retire: Trial::new(kvm, &STORE)?.store_retires().map_err(failed)?,
+        code_points: code_point(Level::Kernel)?,
+        code_points_user: code_point(Level::User)?,
+        data_points: data_point(Level::Kernel)?,
+        data_points_user: data_point(Level::User)?,
         holds_interrupts: debug_flags(kvm) & KVM_GUESTDBG_BLOCKIRQ != 0,
     })
 }
@@ -87,6 +101,30 @@ fn find_out(kvm: &Kvm) -> Result<Habits, KvmError> {
 fn debug_flags(kvm: &Kvm) -> u32 {
     let flags = kvm.check_extension_raw(u64::from(KVM_CAP_SET_GUEST_DEBUG2));
     u32::try_from(flags).unwrap_or(0)
+}
+
+/// These flags; none if there are none.
+fn told(flags: u32) -> kvm_guest_debug {
+    let enabled = if flags == 0 { 0 } else { KVM_GUESTDBG_ENABLE };
+    kvm_guest_debug {
+        control: flags | enabled,
+        ..Default::default()
+    }
+}
+
+/// This point in DR0.
+fn watching(at: u64, length: u8, access: Access) -> kvm_guest_debug {
+    kvm_guest_debug {
+        arch: kvm_guest_debug_arch {
+            debugreg: DebugRegisters::of(HardwarePoint::new(at, length, access)).values(),
+        },
+        ..told(KVM_GUESTDBG_USE_HW_BP)
+    }
+}
+
+/// Whether the point in DR0 has brought the vCPU out, which stands here then.
+fn has_met(exit: Option<(RawExit, u64)>, at: u64) -> bool {
+    matches!(exit, Some((RawExit::Debug(debug), ip)) if debug.is_debug() && debug.dr6 & 1 != 0 && ip == at)
 }
 
 /// Whether exactly one NOP has run.
@@ -151,17 +189,17 @@ impl Trial {
         Ok(Self { vcpu, page, ram })
     }
 
-    /// The first exit at this level, with these flags of `KVM_SET_GUEST_DEBUG`, and where the
+    /// The first exit at this level, with this told by `KVM_SET_GUEST_DEBUG`, and where the
     /// instruction pointer is then. None if KVM does not take the flags, or cannot run the code.
-    fn first_exit(mut self, level: Level, control: u32) -> io::Result<Option<(RawExit, u64)>> {
+    fn first_exit(
+        mut self,
+        level: Level,
+        debug: &kvm_guest_debug,
+    ) -> io::Result<Option<(RawExit, u64)>> {
         if level == Level::User {
             self.drop_to_user()?;
         }
-        let debug = kvm_guest_debug {
-            control,
-            ..Default::default()
-        };
-        if control != 0 && self.vcpu.fd.set_guest_debug(&debug).is_err() {
+        if debug.control != 0 && self.vcpu.fd.set_guest_debug(debug).is_err() {
             return Ok(None);
         }
         self.run()
@@ -170,10 +208,7 @@ impl Trial {
     /// Meets the INT3, has #BP raised there, and looks what its handler, the HLT, is shown.
     fn bp_adds_length(mut self) -> io::Result<bool> {
         self.set_handler(FIRST_IMAGE + 1)?;
-        let debug = kvm_guest_debug {
-            control: KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP,
-            ..Default::default()
-        };
+        let debug = told(KVM_GUESTDBG_USE_SW_BP);
         if self.vcpu.fd.set_guest_debug(&debug).is_err() || !is_int3(self.run()?) {
             return Ok(true);
         }

@@ -43,6 +43,7 @@ mod debug;
 mod inject;
 mod over;
 mod page;
+mod point;
 
 use over::Over;
 
@@ -192,7 +193,7 @@ impl Tap {
         (self.untold, self.own) = (false, None);
         (self.over, self.passed, self.faulted) = (None, None, false);
         (self.judged, self.goes_on) = (None, None);
-        self.debug.stepped = false;
+        self.debug.forget();
         Ok(())
     }
 
@@ -216,7 +217,7 @@ impl Tap {
             return Ok(false);
         }
         self.settle_over();
-        self.tell_step();
+        self.tell_debugged();
         if self.own.is_none() {
             if let Some(exception) = self.staged.take() {
                 self.raise_staged(vcpu, exception)?;
@@ -300,10 +301,7 @@ impl Tap {
             Subject::Blocked if stale => Ok(Seen::Handled),
             Subject::Blocked => self.blocked(vcpu, bus, exit),
             Subject::Int3 => self.int3(vcpu, bus),
-            Subject::Stepped => {
-                self.debug.stepped = true;
-                Ok(Seen::Handled)
-            }
+            Subject::Debugged(debug) => self.debugged(vcpu, debug),
             Subject::NotOurs => {
                 // KVM does not step over a halt: it is done, and that is all there is to it.
                 self.debug.stepped = exit == RawExit::Halt && self.debug.steps();
@@ -399,7 +397,8 @@ impl Tap {
                     ..access
                 })
             }
-            Pending::Breakpoint(_) | Pending::Page(_) | Pending::Step | Pending::Trap(_) => pending,
+            Pending::Breakpoint(_) | Pending::Watched(_) | Pending::Page(_) => pending,
+            Pending::Step | Pending::Trap(_) => pending,
             Pending::Reset | Pending::Shutdown { .. } => pending,
         }
     }

@@ -7,6 +7,7 @@ mod devices;
 mod embedder;
 mod ends;
 mod faults;
+mod hardware;
 mod injection;
 mod interrupts;
 mod kicks;

@@ -5,25 +5,33 @@
 //! goes to it, and stepping over runs it.
 
 use oriel_protocol::{
-    Access, EventData, EventKind, Gpa,
+    Access, EventData, EventKind, Gpa, Gva, HardwarePoint,
     events::{Breakpoint, Page},
     page::frame,
 };
 
-use crate::{ArmError, Wants};
+use crate::{ArmError, Wants, points};
 
 /// The union of what all judges want.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Armed {
     wants: Wants,
+    /// What debug registers watch, each once.
+    hardware: Vec<HardwarePoint>,
     /// Fetching an instruction can be an event, so each one's address must be known.
     watches_code: bool,
 }
 
 impl Armed {
     /// # Errors
-    /// [`ArmError::Unsupported`] names what this machine does not have.
-    pub(super) fn new(wants: &Wants, vcpus: u32, ram_end: Gpa) -> Result<Self, ArmError> {
+    /// [`ArmError::Unsupported`] names what this machine does not have, [`ArmError::Full`] what it
+    /// has not enough of.
+    pub(super) fn new(
+        wants: &Wants,
+        vcpus: u32,
+        ram_end: Gpa,
+        before: &Self,
+    ) -> Result<Self, ArmError> {
         let mut wants = wants.clone();
         wants.breakpoints.sort_unstable();
         if let Some(gpa) = wants.breakpoints.iter().find(|gpa| **gpa >= ram_end) {
@@ -42,8 +50,11 @@ impl Armed {
             .pages
             .values()
             .any(|allowed| !allowed.contains(Access::EXECUTE));
+        let hardware = points::fit(&wants.hardware, &before.hardware)?;
+        let stops = !wants.breakpoints.is_empty() || hardware.iter().any(|point| point.executes());
         Ok(Self {
-            watches_code: !wants.breakpoints.is_empty() || fetches,
+            watches_code: stops || fetches,
+            hardware,
             wants,
         })
     }
@@ -74,6 +85,7 @@ impl Armed {
             EventData::Pio(it) => wants.pio_reads.contains(u64::from(it.port)),
             EventData::Mmio(it) if it.write => wants.mmio_writes.contains(it.gpa),
             EventData::Mmio(it) => wants.mmio_reads.contains(it.gpa),
+            EventData::Breakpoint(it) if it.access != Access::EXECUTE => true,
             EventData::Breakpoint(it) => !it.managed || self.breaks(it),
             EventData::Page(it) => self.forbids(it),
             EventData::Xsetbv(_) | EventData::Hypercall(_) | EventData::Descriptor(_) => true,
@@ -85,7 +97,33 @@ impl Armed {
     }
 
     fn breaks(&self, at: &Breakpoint) -> bool {
+        let point = HardwarePoint::execute(at.gva);
         self.wants.breakpoints.binary_search(&at.gpa).is_ok()
+            || self.hardware.iter().any(|armed| Some(*armed) == point)
+    }
+
+    /// The points that an access to so many bytes meets. Of two that watch the same bytes, the one
+    /// that says more of the access stands for both.
+    pub(super) fn watched(&self, access: Access, gva: Gva, size: u8) -> Vec<HardwarePoint> {
+        let mut met: Vec<HardwarePoint> = Vec::new();
+        let watching = self.hardware.iter().filter(|point| !point.executes());
+        for point in watching.filter(|point| point.is_met_by(access, gva, size.into())) {
+            let same = |other: &&mut HardwarePoint| {
+                (other.gva(), other.length()) == (point.gva(), point.length())
+            };
+            match met.iter_mut().find(same) {
+                Some(other) if point.access() == Access::WRITE => *other = *point,
+                Some(_) => {}
+                None => met.push(*point),
+            }
+        }
+        met
+    }
+
+    /// Whether any debug register is in use.
+    #[inline]
+    pub(super) const fn has_points(&self) -> bool {
+        !self.hardware.is_empty()
     }
 
     fn forbids(&self, touch: &Page) -> bool {

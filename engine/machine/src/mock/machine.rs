@@ -45,8 +45,10 @@ impl Machine for MockMachine {
     }
 
     fn arm(&self, wants: &Wants) -> Result<(), ArmError> {
-        let armed = Armed::new(wants, self.world.vcpus(), self.ram.end())?;
-        self.world.arm(armed);
+        let vcpus = self.world.vcpus();
+        let before = self.world.armed();
+        self.world
+            .arm(Armed::new(wants, vcpus, self.ram.end(), &before)?);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ mod barriers;
 mod breakpoints;
 mod builtins;
 mod cases;
+mod hardware;
 mod holds;
 mod injection;
 mod kicks;

@@ -11,7 +11,7 @@
 //!
 //! Each arrow is one look at the [bell](super::bell). Fetch and Reach are there only while an
 //! instruction can be stopped before it runs: by a page that may not be executed, by a managed
-//! breakpoint. An event is raised on the way out of a place, with the place already set to the
+//! breakpoint or a hardware point. An event is raised on the way out of a place, with the place already set to the
 //! one that follows if it continues; a verdict changes that. A pending exception goes first.
 //!
 //! Everything here belongs to one thread.
@@ -23,7 +23,7 @@ mod state;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
-use oriel_protocol::{EventData, Verdict, VerdictSet};
+use oriel_protocol::{EventData, HardwarePoint, Verdict, VerdictSet};
 
 use super::{
     armed::Armed,
@@ -50,6 +50,8 @@ pub(super) struct MockVcpu {
     length: u8,
     /// The event that waits for its verdict.
     open: Option<Open>,
+    /// Watched accesses of the instruction that has run, not told yet; the last one comes first.
+    watched: Vec<HardwarePoint>,
     armed: Arc<Armed>,
     /// How often it has waited for each name.
     waits: BTreeMap<String, u64>,
@@ -67,7 +69,7 @@ enum Phase {
     Next,
     /// To be fetched from its page.
     Fetch,
-    /// Fetched; a managed breakpoint may be on it.
+    /// Fetched; a managed breakpoint or a hardware point may be on it.
     Reach,
     /// To be run.
     Run,
@@ -83,6 +85,8 @@ enum Stage {
     Fetch,
     Reach,
     Run,
+    /// Run; a debug register watched for its access.
+    Watched,
     Retired,
     /// A pending exception was delivered.
     Delivery,
@@ -113,6 +117,7 @@ impl MockVcpu {
             at: 0,
             length: 0,
             open: None,
+            watched: Vec::new(),
             armed: Arc::default(),
             waits: BTreeMap::new(),
             idle_until: None,

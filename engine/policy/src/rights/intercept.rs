@@ -1,11 +1,14 @@
 //! Arms events while the guest runs.
 
-use oriel_protocol::commands::{vcpu, vm};
+use oriel_protocol::{
+    self as table,
+    commands::{vcpu, vm},
+};
 
 use crate::{
     bindings::oriel::introspection::{
         intercept::{Host, Place},
-        types::Refusal,
+        types::{Access, Refusal},
     },
     state::State,
 };
@@ -29,6 +32,35 @@ impl Host for State {
     fn set_breakpoint(&mut self, vcpu: u32, at: Place, tag: u64) -> Result<(), Refusal> {
         let place = at.into();
         Ok(self.vcpu(vcpu, vcpu::SetBreakpoint { place, tag })?)
+    }
+
+    fn set_hardware_breakpoint(&mut self, gva: u64, tag: u64) -> Result<(), Refusal> {
+        Ok(self.vm(vm::SetHardwarePoint {
+            gva,
+            length: 1,
+            access: table::Access::EXECUTE,
+            tag,
+        })?)
+    }
+
+    fn set_watchpoint(
+        &mut self,
+        gva: u64,
+        length: u8,
+        on: Access,
+        tag: u64,
+    ) -> Result<(), Refusal> {
+        let access = table::Access::from(on);
+        // That is what the other function is for.
+        if access.contains(table::Access::EXECUTE) {
+            return Err(Refusal::Invalid);
+        }
+        Ok(self.vm(vm::SetHardwarePoint {
+            gva,
+            length,
+            access,
+            tag,
+        })?)
     }
 
     fn clear_breakpoint(&mut self, tag: u64) -> Result<(), Refusal> {

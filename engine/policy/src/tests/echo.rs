@@ -79,6 +79,7 @@ pub(super) fn events() -> Vec<(Event, Vec<u64>)> {
         gpa: 0x20,
         length: 1,
         managed: true,
+        access: Access::EXECUTE,
     };
     let trap = Trap {
         vector: 14,

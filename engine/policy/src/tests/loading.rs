@@ -183,6 +183,28 @@ fn a_function_that_this_host_lacks_is_refused_by_name() {
 }
 
 #[test]
+fn a_policy_from_before_an_imported_interface_grew_loads() {
+    let older = Guest::judging(["breakpoint"])
+        .edited(
+            "use types.{refusal, access};\n\n    /// Where a breakpoint is.",
+            "use types.{refusal};\n\n    /// Where a breakpoint is.",
+        )
+        .edited(
+            "set-hardware-breakpoint: func(gva: u64, tag: u64) -> result<_, refusal>;",
+            "",
+        )
+        .edited(
+            "set-watchpoint: func(gva: u64, length: u8, on: access, tag: u64) -> result<_, refusal>;",
+            "",
+        );
+    let known = older.functions("intercept");
+    assert_eq!(known.len(), 6, "{known:?}");
+    let importing = |guest: Guest, function: &String| guest.importing("intercept", function);
+    let older = known.iter().fold(older, importing);
+    assert!(prepare(&older, all()).is_ok());
+}
+
+#[test]
 fn exports_are_what_it_hears_and_imports_are_what_it_may_do() {
     let guest = Guest::judging(["msr", "page"])
         .exporting("notice-unhook")

@@ -145,6 +145,16 @@ const FUNCTIONS: &[(&str, &str, &str)] = &[
     ),
     (
         "intercept",
+        "set-hardware-breakpoint",
+        "SetHardwarePoint(SetHardwarePoint { gva: 0, length: 1, access: {\"execute\"}, tag: 0 })",
+    ),
+    (
+        "intercept",
+        "set-watchpoint",
+        "SetHardwarePoint(SetHardwarePoint { gva: 0, length: 0, access: {}, tag: 0 })",
+    ),
+    (
+        "intercept",
         "clear-breakpoint",
         "ClearBreakpoint(ClearBreakpoint { tag: 0 })",
     ),

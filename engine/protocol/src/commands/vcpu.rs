@@ -204,7 +204,8 @@ commands! {
         bytes: Vec<u8>,
     } -> () = "write-virtual" [_ _ _ _] MemoryWrite;
 
-    /// Places a breakpoint of this judge.
+    /// Places a breakpoint of this judge: an INT3, or where a guest-virtual address leads to no
+    /// RAM, a hardware point.
     SetBreakpoint {
         /// Where.
         place: Place,

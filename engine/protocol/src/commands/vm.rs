@@ -1,7 +1,7 @@
 //! Commands for the VM as a whole.
 
 use crate::{
-    Access, Capabilities, EventKind, Gpa, Identity, Refusal,
+    Access, Capabilities, EventKind, Gpa, Gva, Identity, Refusal,
     commands::{CommandId, Vm},
     table::{commands, number, right},
 };
@@ -177,13 +177,25 @@ commands! {
         length: u64,
     } -> bool = "covers-memory" [_ _ _ _] MemoryWords;
 
-    /// Removes one of this judge's breakpoints.
+    /// Has a debug register of every vCPU watch an address for this judge.
+    SetHardwarePoint {
+        /// The linear address.
+        gva: Gva,
+        /// Bytes: 1 for `execute`, else 1, 2, 4 or 8.
+        length: u8,
+        /// What for: `execute`, `write`, or `read` and `write`.
+        access: Access,
+        /// The judge's own name for it, as of any breakpoint.
+        tag: u64,
+    } -> () = "set-hardware-point" [_ _ _ _] Intercept;
+
+    /// Removes one of this judge's breakpoints or hardware points.
     ClearBreakpoint {
         /// The judge's own name for it.
         tag: u64,
     } -> () = "clear-breakpoint" [_ _ _ _] Intercept;
 
-    /// The tags of this judge's breakpoints, in order.
+    /// The tags of this judge's breakpoints and hardware points, in order.
     ListBreakpoints {} -> Vec<u64> = "list-breakpoints" [_ _ _ _] Intercept;
 
     /// Holds every vCPU but the one whose event is being judged.

@@ -45,7 +45,7 @@ impl Rules<'_> {
             VmCall::ControlCleanup(_) | VmCall::GetIdentity(_) | VmCall::GetCapabilities(_) => {
                 Ok(())
             }
-            VmCall::ReadScattered(_) => Ok(()),
+            VmCall::ReadScattered(_) | VmCall::SetHardwarePoint(_) => Ok(()),
             VmCall::ReadWord(_) | VmCall::CoversMemory(_) | VmCall::ClearBreakpoint(_) => Ok(()),
             VmCall::ListBreakpoints(_) | VmCall::PauseOthers(_) | VmCall::Resume(_) => Ok(()),
         }

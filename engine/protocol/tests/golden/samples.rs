@@ -416,10 +416,12 @@ pub(crate) fn event(kind: EventKind, dialect: Dialect) -> Option<(EventData, Eve
                 gpa: 0x100_1234,
                 length: 1,
                 managed: true,
+                access: Access::EXECUTE,
             };
             let received = Breakpoint {
                 gva: registers.rip,
                 managed: false,
+                access: Access::EXECUTE,
                 ..sent
             };
             (sent.into(), received.into())

@@ -1,5 +1,7 @@
 //! What a policy arms and does to vCPUs: page rights, breakpoints, exceptions, pauses.
 
+use std::collections::BTreeSet;
+
 use super::{Command, MockEngine};
 use crate::{Access, BreakpointPlace, Control, Exception, Inject, Intercept, PageAccess, Refusal};
 
@@ -66,23 +68,44 @@ impl Intercept for MockEngine {
     fn set_breakpoint(&mut self, vcpu: u32, at: BreakpointPlace, tag: u64) -> Result<(), Refusal> {
         self.admit(Command::SetBreakpoint)?;
         self.vcpu(vcpu)?;
-        let breakpoints = &mut self.armed.breakpoints;
-        if breakpoints.contains_key(&tag) {
+        self.unused(tag)?;
+        self.armed.breakpoints.insert(tag, (vcpu, at));
+        Ok(())
+    }
+
+    fn set_hardware_breakpoint(&mut self, gva: u64, tag: u64) -> Result<(), Refusal> {
+        self.admit(Command::SetHardwareBreakpoint)?;
+        self.set_point(tag, (gva, 1, Access::EXECUTE))
+    }
+
+    fn set_watchpoint(
+        &mut self,
+        gva: u64,
+        length: u8,
+        on: Access,
+        tag: u64,
+    ) -> Result<(), Refusal> {
+        self.admit(Command::SetWatchpoint)?;
+        let watches = on == Access::WRITE || on == Access::READ | Access::WRITE;
+        let fits = matches!(length, 1 | 2 | 4 | 8) && gva.is_multiple_of(length.into());
+        if !watches || !fits {
             return Err(Refusal::Invalid);
         }
-        breakpoints.insert(tag, (vcpu, at));
-        Ok(())
+        self.set_point(tag, (gva, length, on))
     }
 
     fn clear_breakpoint(&mut self, tag: u64) -> Result<(), Refusal> {
         self.admit(Command::ClearBreakpoint)?;
-        let removed = self.armed.breakpoints.remove(&tag);
-        removed.map(drop).ok_or(Refusal::NotFound)
+        let breakpoint = self.armed.breakpoints.remove(&tag).map(drop);
+        let point = self.armed.points.remove(&tag).map(drop);
+        breakpoint.or(point).ok_or(Refusal::NotFound)
     }
 
     fn breakpoints(&mut self) -> Result<Vec<u64>, Refusal> {
         self.admit(Command::Breakpoints)?;
-        Ok(self.armed.breakpoints.keys().copied().collect())
+        let (breakpoints, points) = (&self.armed.breakpoints, &self.armed.points);
+        let tags: BTreeSet<u64> = breakpoints.keys().chain(points.keys()).copied().collect();
+        Ok(tags.into_iter().collect())
     }
 }
 
@@ -121,6 +144,28 @@ impl Control for MockEngine {
 }
 
 impl MockEngine {
+    /// A tag names one breakpoint only.
+    fn unused(&self, tag: u64) -> Result<(), Refusal> {
+        let known =
+            self.armed.breakpoints.contains_key(&tag) || self.armed.points.contains_key(&tag);
+        if known { Err(Refusal::Invalid) } else { Ok(()) }
+    }
+
+    /// Takes a debug register, of which there are four; the same point takes one only.
+    fn set_point(&mut self, tag: u64, point: (u64, u8, Access)) -> Result<(), Refusal> {
+        const REGISTERS: usize = 4;
+        self.unused(tag)?;
+        let points = &mut self.armed.points;
+        let mut taken: Vec<_> = points.values().chain([&point]).collect();
+        taken.sort_unstable_by_key(|(gva, length, on)| (*gva, *length, on.bits()));
+        taken.dedup();
+        if taken.len() > REGISTERS {
+            return Err(Refusal::Limit);
+        }
+        points.insert(tag, point);
+        Ok(())
+    }
+
     /// The number of the page of an address, if it is RAM.
     fn page(&self, gpa: u64) -> Result<u64, Refusal> {
         self.memory.peek(gpa, 1)?;
@@ -151,6 +196,33 @@ mod tests {
         assert_eq!(engine.breakpoints()?, [7]);
         engine.clear_breakpoint(7)?;
         assert_eq!(engine.clear_breakpoint(7), Err(Refusal::NotFound));
+        Ok(())
+    }
+
+    #[test]
+    fn a_fifth_debug_register_is_a_limit_and_a_point_that_none_can_watch_is_invalid()
+    -> Result<(), Refusal> {
+        let mut engine = MockEngine::default();
+        let both = Access::READ | Access::WRITE;
+        engine.set_watchpoint(0x1008, 8, both, 1)?;
+        engine.set_watchpoint(0x1008, 8, both, 2)?;
+        for gva in 1..4 {
+            engine.set_hardware_breakpoint(gva, 10 + gva)?;
+        }
+        let fifth = engine.set_hardware_breakpoint(9, 20);
+        assert_eq!(fifth, Err(Refusal::Limit));
+        assert_eq!(engine.breakpoints()?, [1, 2, 11, 12, 13]);
+        engine.clear_breakpoint(11)?;
+        engine.set_hardware_breakpoint(9, 20)?;
+        for (gva, length, on) in [
+            (0x1004, 8, both),
+            (0, 3, both),
+            (0, 1, Access::READ),
+            (0, 1, Access::EXECUTE),
+        ] {
+            let refused = engine.set_watchpoint(gva, length, on, 30);
+            assert_eq!(refused, Err(Refusal::Invalid), "{gva} {length} {on:?}");
+        }
         Ok(())
     }
 

@@ -35,6 +35,7 @@ pub fn some_event(kind: usize) -> EventData {
             gpa: 0x3800,
             length: 1,
             managed: false,
+            access: Access::EXECUTE,
         }
         .into(),
         EventKind::Hypercall => Hypercall {

@@ -71,6 +71,7 @@ fn a_breakpoint_goes_to_the_guest_or_was_handled() {
         gpa: 1,
         length: 1,
         managed: false,
+        access: Access::EXECUTE,
     });
     assert_eq!(
         answered(&hit, Action::Continue, Body::None),

@@ -139,7 +139,7 @@ fn a_cpuid_leaf_is_no_value_of_an_msr() {
     assert_eq!(plan(WRITE, leaf), Plan::Impossible(VerdictKind::Replace));
 }
 
-const INT3: Int3 = Int3 {
+const INT3: Break = Break {
     ip: 0x1000,
     gva: 0x1000,
     gpa: 0x1000,
@@ -160,7 +160,7 @@ fn touch(reach: Reach, access: PageAccess, value: Option<u64>) -> Touch {
 
 #[test]
 fn an_int3_takes_each_verdict_by_whose_it_is() {
-    let own = Int3 {
+    let own = Break {
         managed: false,
         ..INT3
     };

@@ -1,8 +1,9 @@
-//! INT3s that a vCPU has met, and how it goes on behind managed ones.
+//! Breakpoints that a vCPU has met, and how it goes on behind managed ones.
 //!
 //! A managed breakpoint is stepped over: its byte is taken away, the vCPU runs one instruction,
 //! the byte comes back. Meanwhile no other vCPU may be in the guest, or it could run past
-//! (`docs/decisions/0005-stepping-over-breakpoints.md`).
+//! (`docs/decisions/0005-stepping-over-breakpoints.md`). With a hardware point at the same address
+//! both are one breakpoint, met once.
 
 use kvm_ioctls::VcpuFd;
 use oriel_protocol::{EventKind, Gpa, Verdict, x86::Exception};
@@ -15,12 +16,12 @@ use crate::{
         bus::Bus,
         code::Code,
         patched::Byte,
-        pending::{Int3, Pending},
+        pending::{Break, Pending},
     },
 };
 
 /// The address of what has none.
-const UNKNOWN: Gpa = Gpa::MAX;
+pub(super) const UNKNOWN: Gpa = Gpa::MAX;
 
 impl Tap {
     /// An INT3 was met. Whose it is, memory says.
@@ -39,27 +40,15 @@ impl Tap {
         Ok(Seen::Handled)
     }
 
-    fn look(&self) -> Option<Int3> {
-        let ip = self.page.rip();
-        let mut int3 = Int3 {
-            ip,
-            gva: ip,
-            gpa: UNKNOWN,
+    fn look(&self) -> Option<Break> {
+        let mut int3 = Break {
             managed: false,
+            ..self.here(self.page.rip())
         };
-        let Some(memory) = self.arming.memory() else {
+        let gpa = int3.gpa;
+        let Some(memory) = self.arming.memory().filter(|_| gpa != UNKNOWN) else {
             return Some(int3);
         };
-        let sregs = self.page.sregs();
-        let code = Code {
-            memory: &**memory,
-            sregs: &sregs,
-        };
-        int3.gva = code.linear(ip);
-        let Ok(gpa) = code.translate(int3.gva) else {
-            return Some(int3);
-        };
-        int3.gpa = gpa;
         // Gone over, a managed one shows the byte beneath, which was an INT3 too.
         let beneath = self
             .passed
@@ -74,32 +63,35 @@ impl Tap {
     }
 
     /// Goes over a managed breakpoint, unless the vCPU was moved away from it.
-    pub(super) fn go_over(&mut self, int3: Int3) {
+    pub(super) fn go_over(&mut self, int3: Break) {
         if self.page.rip() == int3.ip {
+            self.refresh();
+            // Another vCPU that goes over it may have the byte away just now.
+            let breakpoint = Some(int3.gpa).filter(|gpa| self.armed.has_breakpoint(*gpa));
             let mut over = self.over_here(int3.ip);
-            over.breakpoint = Some(int3.gpa);
+            (over.breakpoint, over.point) = (breakpoint, Some(int3.gva));
             self.over = Some(over);
         }
     }
 
     /// The guest takes #BP, as from its own INT3. KVM pushes the address behind it, or leaves
     /// that to us.
-    pub(super) fn raise_int3(&mut self, vcpu: &VcpuFd, int3: Int3) -> Result<(), MachineError> {
+    pub(super) fn raise_int3(&mut self, vcpu: &VcpuFd, int3: Break) -> Result<(), MachineError> {
         if self.page.rip() == int3.ip && !self.habits.bp_adds_length {
-            self.set_ip(int3.ip.wrapping_add(Int3::LENGTH.into()));
+            self.set_ip(int3.ip.wrapping_add(Break::LENGTH.into()));
         }
         self.raise_exception(vcpu, Exception::BP)
     }
 
     /// Goes on behind the instruction at which a breakpoint stands, unless the vCPU was moved.
-    pub(super) fn pass_over(&mut self, int3: Int3) {
+    pub(super) fn pass_over(&mut self, int3: Break) {
         if self.page.rip() != int3.ip {
             return;
         }
         let length = if int3.managed {
             self.instruction_length(int3.ip)
         } else {
-            Int3::LENGTH.into()
+            Break::LENGTH.into()
         };
         self.set_ip(int3.ip.wrapping_add(length));
     }

@@ -1,13 +1,15 @@
-//! What is lifted for one instruction: a managed breakpoint, traps at pages, bytes in memory.
+//! What is lifted for one instruction: a managed breakpoint, traps at pages, bytes in memory, a
+//! hardware point.
 //!
-//! From the entry to the return of `KVM_RUN` it is lifted, and the other vCPUs are out of the guest
+//! From the entry to the return of `KVM_RUN` it is lifted. Where that is in memory, which all vCPUs
+//! see, the others are out of the guest meanwhile
 //! (`docs/decisions/0005-stepping-over-breakpoints.md`). A return for another reason than the end
 //! of the instruction puts everything back.
 
 use iced_x86::Mnemonic;
 use kvm_bindings::{KVM_MP_STATE_HALTED, kvm_mp_state};
 use kvm_ioctls::VcpuFd;
-use oriel_protocol::{Access, Gpa};
+use oriel_protocol::{Access, Gpa, Gva};
 
 use super::Tap;
 use crate::{GuestMemory as _, MachineError};
@@ -19,6 +21,8 @@ pub(super) struct Over {
     pub(super) ip: u64,
     /// A managed breakpoint on it.
     pub(super) breakpoint: Option<Gpa>,
+    /// Its linear address, where no hardware point is to be met.
+    pub(super) point: Option<Gva>,
     /// Trapped pages that it touches.
     pub(super) frames: Vec<u64>,
     /// What of it was judged, a kind of access and a page each.
@@ -35,11 +39,17 @@ impl Over {
         Self {
             ip,
             breakpoint: None,
+            point: None,
             frames: Vec::new(),
             judged: Vec::new(),
             blind: false,
             planted: None,
         }
+    }
+
+    /// Whether something is lifted that other vCPUs see.
+    const fn is_shared(&self) -> bool {
+        self.breakpoint.is_some() || !self.frames.is_empty() || self.planted.is_some()
     }
 
     /// A verdict lets these kinds of access to a frame through.
@@ -59,7 +69,7 @@ impl Tap {
     /// Whether the other vCPUs have to be out of the guest from [`before_run`](Self::before_run)
     /// to [`after_run`](Self::after_run): a trap is lifted for one instruction.
     pub fn needs_hold(&self) -> bool {
-        self.over.is_some() && self.can_step()
+        self.over.as_ref().is_some_and(Over::is_shared) && self.can_step()
     }
 
     /// Whether this KVM stops the vCPU after an instruction, where it stands.
@@ -118,13 +128,15 @@ impl Tap {
 
     /// Lifts what is to be lifted.
     pub(super) fn lift(&mut self) -> Result<(), MachineError> {
+        if let Some(over) = &mut self.over {
+            let memory = self.arming.memory();
+            let lies = |gpa: &Gpa| memory.is_some_and(|memory| memory.lift(*gpa));
+            over.breakpoint = over.breakpoint.filter(lies);
+        }
         let Some(over) = &self.over else {
             return Ok(());
         };
         self.lifted = true;
-        if let (Some(gpa), Some(memory)) = (over.breakpoint, self.arming.memory()) {
-            memory.lift(gpa);
-        }
         if let Some(traps) = self.arming.traps().filter(|_| !over.frames.is_empty()) {
             let lifted = traps.lift(&over.frames);
             if !self.can_step() {

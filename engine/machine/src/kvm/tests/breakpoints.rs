@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use iced_x86::{Decoder, DecoderOptions, Mnemonic};
 use oriel_guests::{CALLS, Guest, KERNEL_ENTRY, OWN_INT3S, PIO_TEXT, SPIN_COUNTERS};
 use oriel_protocol::{
-    Event, EventData, EventKind, Verdict,
+    Access, Event, EventData, EventKind, Verdict,
     events::Breakpoint,
     x86::{Exception, msr},
 };
@@ -57,6 +57,7 @@ fn own(at: u64) -> Breakpoint {
         gpa: at,
         length: 1,
         managed: false,
+        access: Access::EXECUTE,
     }
 }
 

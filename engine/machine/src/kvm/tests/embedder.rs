@@ -1,20 +1,26 @@
 //! A VMM of its own, which owns `KVM_RUN` and its devices, and has Oriel's taps in its loop.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU32, Ordering::SeqCst},
+};
 
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
-use oriel_guests::{ATTACKER_ENTRY, KERNEL_ENTRY};
-use oriel_protocol::{Event, Verdict, x86::msr};
+use oriel_guests::{ATTACKER_ENTRY, CALLS, Guest, KERNEL_ENTRY};
+use oriel_protocol::{Event, EventKind, HardwarePoint, Verdict, x86::msr};
 
 use super::theatre::{has_kvm, writes_of};
-use crate::kvm::{
-    Arming, Bus, Effect, Image, KickSignal, Seen, Tap, Then,
-    exit::RawExit,
-    loader::{self},
-    pending::Place,
-    probe,
-    ram::Ram,
-    sys::vm::MappedVm,
+use crate::{
+    Wants,
+    kvm::{
+        Arming, Bus, Effect, Image, KickSignal, Seen, Tap, Then,
+        exit::RawExit,
+        loader::{self},
+        pending::Place,
+        probe,
+        ram::Ram,
+        sys::vm::MappedVm,
+    },
 };
 
 /// The embedder's devices: only reports.
@@ -59,20 +65,16 @@ fn run(mut tap: Tap, mut fd: VcpuFd, ports: &Ports, judge: impl Fn(&Event) -> Ve
     }
 }
 
-fn tap(kvm: &Kvm, vm: &VmFd, fd: &VcpuFd) -> Tap {
+fn tap(kvm: &Kvm, vm: &VmFd, fd: &VcpuFd, wants: &Wants) -> Tap {
     let arming = Arc::new(Arming::new(kvm, vm, probe::habits(kvm).unwrap()).unwrap());
     let signal = KickSignal::install(KickSignal::default_number()).unwrap();
     let tap = Tap::new(vm, fd, 0, arming.clone(), signal).unwrap();
-    arming.arm(vm, &writes_of(msr::LSTAR)).unwrap();
+    arming.arm(vm, wants).unwrap();
     tap
 }
 
-#[test]
-fn an_embedder_keeps_its_loop() {
-    if !has_kvm() {
-        return;
-    }
-    let guest = oriel_guests::by_name("msr-attack", 1).unwrap();
+/// Runs a guest in a VM of the embedder's making; what it reported.
+fn embed(guest: Guest, wants: &Wants, judge: impl Fn(&Event) -> Verdict) -> Vec<u32> {
     let image = Image {
         bytes: guest.image,
         load: guest.load,
@@ -84,15 +86,49 @@ fn an_embedder_keeps_its_loop() {
     image.load(&ram.alias).unwrap();
     let vcpu = vm.create_vcpu(0).unwrap();
     loader::prepare(&kvm, &vcpu.fd, &image, 0, 1).unwrap();
-
     let ports = Ports::default();
-    let tap = tap(&kvm, vm.fd(), &vcpu.fd);
+    let tap = tap(&kvm, vm.fd(), &vcpu.fd, wants);
+    assert_eq!(run(tap, vcpu.fd, &ports, judge), 0xf4);
+    ports.0.into_inner().unwrap()
+}
+
+#[test]
+fn an_embedder_keeps_its_loop() {
+    if !has_kvm() {
+        return;
+    }
     let denies_the_attack = |event: &Event| match event.data.proposed() {
         Some(oriel_protocol::Value::Word(ATTACKER_ENTRY)) => Verdict::Deny,
         _ => Verdict::Continue,
     };
-    assert_eq!(run(tap, vcpu.fd, &ports, denies_the_attack), 0xf4);
+    let guest = oriel_guests::by_name("msr-attack", 1).unwrap();
+    let reported = embed(guest, &writes_of(msr::LSTAR), denies_the_attack);
     let (low, high) = (KERNEL_ENTRY & 0xffff_ffff, KERNEL_ENTRY >> 32);
     let expected = [low, high, 1, 0].map(|half| u32::try_from(half).unwrap());
-    assert_eq!(*ports.0.lock().unwrap(), expected);
+    assert_eq!(reported, expected);
+}
+
+#[test]
+fn an_embedders_debug_exits_are_hits_of_its_hardware_points() {
+    if !has_kvm() {
+        return;
+    }
+    if !probe::habits(&Kvm::new().unwrap()).unwrap().code_points {
+        eprintln!("SKIPPED: this KVM does not stop at hardware breakpoints");
+        return;
+    }
+    let guest = oriel_guests::by_name("calls", 1).unwrap();
+    let function = guest.mark("function").unwrap();
+    let wants = Wants {
+        events: [EventKind::Breakpoint].into_iter().collect(),
+        hardware: HardwarePoint::execute(function).into_iter().collect(),
+        ..Wants::default()
+    };
+    let hits = AtomicU32::new(0);
+    let reported = embed(guest, &wants, |event| {
+        assert_eq!((event.kind(), event.ip), (EventKind::Breakpoint, function));
+        hits.fetch_add(1, SeqCst);
+        Verdict::Continue
+    });
+    assert_eq!((reported, hits.into_inner()), (vec![CALLS, 0], CALLS));
 }

@@ -34,6 +34,7 @@ impl Play for Reach {
             gpa,
             length: 1,
             managed: false,
+            access: Access::EXECUTE,
         };
         Ok((guest.load(gpa, 1) == u64::from(INT3)).then_some(unmanaged.into()))
     }

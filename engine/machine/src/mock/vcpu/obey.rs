@@ -38,16 +38,33 @@ impl MockVcpu {
         match open.stage {
             Stage::Run => self.carry_out(&open.data, given),
             Stage::Fetch | Stage::Reach if self.moved() => self.finish(),
-            Stage::Fetch | Stage::Reach | Stage::Retired | Stage::Delivery => {}
+            Stage::Fetch | Stage::Reach | Stage::Watched => {}
+            Stage::Retired | Stage::Delivery => {}
         }
     }
 
     /// The effect of what is played.
     pub(super) fn carry_out(&mut self, data: &EventData, given: &Given) {
         match self.guest.carry_out(data, given) {
-            Ok(None) => self.retire(),
+            Ok(None) => {
+                self.note_watched(data);
+                self.retire();
+            }
             Ok(Some(end)) => self.world.end(end),
             Err(exception) => self.fault(exception),
+        }
+    }
+
+    /// Notes the debug registers that an access has met. One by its physical address alone meets
+    /// none.
+    #[inline]
+    fn note_watched(&mut self, data: &EventData) {
+        if let EventData::Page(it) = data
+            && let Some(gva) = it.gva
+            && self.armed.has_points()
+        {
+            self.watched = self.armed.watched(it.access, gva, it.size);
+            self.watched.reverse();
         }
     }
 
@@ -72,7 +89,7 @@ impl MockVcpu {
 
     fn inject_instead(&mut self, exception: Exception, stage: Stage) {
         self.guest.cpu.pending = Some(exception);
-        if stage != Stage::Retired {
+        if !matches!(stage, Stage::Watched | Stage::Retired) {
             self.phase = Phase::Abandoned;
         }
     }

@@ -1,7 +1,7 @@
 //! Playing: from one place to the next, until there is something to tell.
 
 use oriel_protocol::{
-    Access, Event, EventData, VerdictSet,
+    Access, Event, EventData, EventKind, Gpa, HardwarePoint, VerdictSet,
     events::{Breakpoint, Page, Singlestep, Trap},
     x86::Exception,
 };
@@ -16,6 +16,9 @@ use crate::{
         step::{Action, Stand},
     },
 };
+
+/// Where an address leads that leads nowhere.
+const NOWHERE: Gpa = Gpa::MAX;
 
 impl MockVcpu {
     /// Plays until something is to be told, or somebody wants the thread, or it is over.
@@ -110,11 +113,8 @@ impl MockVcpu {
     /// An instruction whose address leads nowhere is played all the same: the script is not code.
     fn fetch(&mut self) -> Option<Event> {
         let gva = self.guest.cpu.general.rip;
-        let Ok(gpa) = self.guest.translate(gva, Access::EXECUTE) else {
-            self.phase = Phase::Run;
-            return None;
-        };
         self.phase = Phase::Reach;
+        let gpa = self.guest.translate(gva, Access::EXECUTE).ok()?;
         let fetch = Page {
             gva: Some(gva),
             gpa,
@@ -129,12 +129,13 @@ impl MockVcpu {
     fn reach(&mut self) -> Option<Event> {
         self.phase = Phase::Run;
         let gva = self.guest.cpu.general.rip;
-        let gpa = self.guest.translate(gva, Access::EXECUTE).ok()?;
+        let gpa = self.guest.translate(gva, Access::EXECUTE);
         let reached = Breakpoint {
             gva,
-            gpa,
+            gpa: gpa.unwrap_or(NOWHERE),
             length: 1,
             managed: true,
+            access: Access::EXECUTE,
         };
         self.tell(reached.into(), Stage::Reach)
     }
@@ -163,14 +164,30 @@ impl MockVcpu {
         event
     }
 
-    /// The instruction is over; where the vCPU is stepped, that is told.
+    /// The instruction is over. What it has met on its way is told; then, where the vCPU is stepped,
+    /// that it is over.
     fn retired(&mut self) -> Option<Event> {
+        if let Some(point) = self.watched.pop() {
+            return self.tell_watched(point);
+        }
         self.finish();
         if !self.armed.steps(self.index) {
             return None;
         }
         let failed = self.now == Instruction::Singlestep(Plain { failed: true });
         self.tell(Singlestep { failed }.into(), Stage::Retired)
+    }
+
+    fn tell_watched(&mut self, point: HardwarePoint) -> Option<Event> {
+        let gpa = self.guest.translate(point.gva(), Access::NONE);
+        let met = Breakpoint {
+            gva: point.gva(),
+            gpa: gpa.unwrap_or(NOWHERE),
+            length: point.length(),
+            managed: true,
+            access: point.access(),
+        };
+        self.tell(met.into(), Stage::Watched)
     }
 
     /// The guest's handler gets an injected exception.
@@ -202,7 +219,7 @@ impl MockVcpu {
             cr3: cpu.special.cr3,
             cpl: cpu.special.cpl(),
             allowed,
-            retired: stage == Stage::Retired,
+            retired: matches!(stage, Stage::Watched | Stage::Retired),
         })
     }
 }
@@ -216,6 +233,11 @@ fn allowed(data: &EventData) -> VerdictSet {
         let loads = it.access.contains(Access::READ);
         let all = without_unless(all, VerdictSet::REPLACE, stores);
         return without_unless(all, VerdictSet::EMULATE, loads);
+    }
+    if let EventData::Breakpoint(it) = data
+        && it.access != Access::EXECUTE
+    {
+        return EventKind::Singlestep.verdicts();
     }
     if let EventData::Pio(it) = data {
         return without_unless(all, VerdictSet::REPLACE, it.count == 1);

@@ -33,6 +33,7 @@ impl Specific for Breakpoint {
             gpa: from.u64(),
             length: from.u8(),
             managed: false,
+            access: Access::EXECUTE,
         })
     }
 }
