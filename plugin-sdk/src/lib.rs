@@ -80,6 +80,9 @@ pub mod verdict;
 #[doc(hidden)]
 pub use wit_bindgen::rt;
 
+/// How a state is written down, for its derive macros.
+pub use bincode;
+
 pub use config::{Config, ConfigError, FromSetting, Setting};
 pub use engine::Engine;
 pub use hex::{Hex, hex};

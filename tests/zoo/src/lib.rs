@@ -126,10 +126,7 @@ impl Tick for Zoo {
 impl State for Zoo {
     fn save(&mut self, host: &mut impl Host) -> Result<Saved, Failure> {
         self.obey(Stage::Save, 0, host)?;
-        Ok(Saved {
-            schema: SCHEMA,
-            data: self.seen.to_le_bytes().to_vec(),
-        })
+        Saved::encode(SCHEMA, &self.seen)
     }
 
     fn restore(
@@ -139,11 +136,7 @@ impl State for Zoo {
         host: &mut impl Host,
     ) -> Result<(), Failure> {
         self.obey(Stage::Restore, 0, host)?;
-        let bytes = saved.data.as_slice().try_into();
-        self.seen = match (saved.schema, bytes) {
-            (SCHEMA, Ok(bytes)) => u64::from_le_bytes(bytes),
-            (schema, _) => return Err(format!("nothing of schema {schema} is known").into()),
-        };
+        self.seen = saved.decode(SCHEMA)?;
         let line = format!("{} events were seen up to revision {revision}", self.seen);
         host.log(Level::Info, &line);
         Ok(())
