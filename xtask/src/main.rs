@@ -78,7 +78,7 @@ enum Command {
     },
     /// Fetch and unpack Linux guests for the kvm machine into the cache.
     Guests {
-        /// And boot them, as far as the KVM here gets: some minutes.
+        /// And boot them under a judge, as far as its tests go: less than a minute.
         #[arg(long)]
         test: bool,
     },
