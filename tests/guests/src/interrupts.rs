@@ -40,20 +40,7 @@ const SEND_START: u32 = 0xc_4600 | 0x08;
 
 pub(crate) fn ticks(vcpus: u32) -> Guest {
     let guest = guest("ticks", vcpus, |program| {
-        program.asm.xor(r15, r15)?;
-        let tick = program.interrupt_handler(|program| program.asm.inc(r15))?;
-        program.take_interrupts(TIMER_VECTOR, tick, TIMER_LINE)?;
-        // Channel 0, both bytes, rate generator: some 100 Hz.
-        for (port, value) in [(0x43, 0x34), (0x40, 0x9c), (0x40, 0x2e)] {
-            program.output(port, value)?;
-        }
-        let mut wait = program.asm.create_label();
-        program.asm.set_label(&mut wait)?;
-        program.asm.sti()?;
-        program.asm.hlt()?;
-        program.asm.cli()?;
-        program.asm.cmp(r15, i32::try_from(TICKS).expect("a few"))?;
-        program.asm.jb(wait)?;
+        program.wait_for_ticks()?;
         program.report(r15)?;
         program.end(0)
     });
@@ -100,23 +87,7 @@ fn echo(program: &mut Program) -> Assembled {
 
 pub(crate) fn processors(vcpus: u32) -> Guest {
     let guest = guest("processors", vcpus, |program| {
-        let code = program.data(REAL_MODE);
-        program.asm.mov(r8, rsi)?;
-        program.asm.lea(rsi, ptr(code))?;
-        program.asm.mov(rdi, TRAMPOLINE)?;
-        program.asm.mov(ecx, count(REAL_MODE.len()))?;
-        program.asm.rep().movsb()?;
-        program.asm.mov(rbx, LOCAL_APIC)?;
-        program.asm.mov(dword_ptr(rbx + COMMAND), SEND_INIT)?;
-        program.asm.mov(dword_ptr(rbx + COMMAND), SEND_START)?;
-        program.asm.dec(r8)?;
-        program.asm.mov(rbx, ARRIVED)?;
-        let mut wait = program.asm.create_label();
-        program.asm.set_label(&mut wait)?;
-        program.asm.pause()?;
-        program.asm.movzx(rax, word_ptr(rbx))?;
-        program.asm.cmp(rax, r8)?;
-        program.asm.jb(wait)?;
+        program.send_for_others(rsi)?;
         program.end(0)
     });
     with_interrupts(guest)
@@ -130,8 +101,49 @@ fn with_interrupts(guest: Guest) -> Guest {
 }
 
 impl Program {
+    /// Waits for [`TICKS`] ticks of the 8254, by interrupt; R15 counts them.
+    pub(crate) fn wait_for_ticks(&mut self) -> Assembled {
+        self.asm.xor(r15, r15)?;
+        let tick = self.interrupt_handler(|program| program.asm.inc(r15))?;
+        self.take_interrupts(TIMER_VECTOR, tick, TIMER_LINE)?;
+        // Channel 0, both bytes, rate generator: some 100 Hz.
+        for (port, value) in [(0x43, 0x34), (0x40, 0x9c), (0x40, 0x2e)] {
+            self.output(port, value)?;
+        }
+        let mut wait = self.asm.create_label();
+        self.asm.set_label(&mut wait)?;
+        self.asm.sti()?;
+        self.asm.hlt()?;
+        self.asm.cli()?;
+        self.asm.cmp(r15, i32::try_from(TICKS).expect("a few"))?;
+        self.asm.jb(wait)
+    }
+
+    /// Sends for the other vCPUs, of so many in all, and waits until they have reported and halted.
+    /// Uses RSI, RDI and R8 as well.
+    pub(crate) fn send_for_others(&mut self, vcpus: AsmRegister64) -> Assembled {
+        let code = self.data(REAL_MODE);
+        self.asm.lea(r8, qword_ptr(vcpus - 1))?;
+        self.asm.lea(rsi, ptr(code))?;
+        self.asm.mov(rdi, TRAMPOLINE)?;
+        self.asm.mov(ecx, count(REAL_MODE.len()))?;
+        self.asm.rep().movsb()?;
+        self.asm.mov(rbx, ARRIVED)?;
+        self.asm.mov(word_ptr(rbx), 0)?;
+        self.asm.mov(rbx, LOCAL_APIC)?;
+        self.asm.mov(dword_ptr(rbx + COMMAND), SEND_INIT)?;
+        self.asm.mov(dword_ptr(rbx + COMMAND), SEND_START)?;
+        self.asm.mov(rbx, ARRIVED)?;
+        let mut wait = self.asm.create_label();
+        self.asm.set_label(&mut wait)?;
+        self.asm.pause()?;
+        self.asm.movzx(rax, word_ptr(rbx))?;
+        self.asm.cmp(rax, r8)?;
+        self.asm.jb(wait)
+    }
+
     /// Writes a byte to a port.
-    fn output(&mut self, port: u32, value: u32) -> Assembled {
+    pub(crate) fn output(&mut self, port: u32, value: u32) -> Assembled {
         self.asm.mov(edx, port)?;
         self.asm.mov(eax, value)?;
         self.asm.out(dx, al)

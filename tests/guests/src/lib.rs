@@ -15,6 +15,7 @@ pub mod conformance;
 mod ends;
 mod interrupts;
 mod io;
+pub mod kernels;
 mod msr;
 mod pages;
 mod program;

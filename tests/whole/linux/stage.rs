@@ -21,7 +21,7 @@ use oriel_tests::{host, native};
 
 /// What is waited for. Nothing but failure is decided by how long it takes: where KVM emulates kernel
 /// code the banner takes some 35 s, and more beside other tests.
-const LIMIT: Duration = Duration::from_secs(360);
+const LIMIT: Duration = Duration::from_secs(900);
 
 /// Something that happened on the way.
 #[derive(Debug)]
@@ -91,9 +91,9 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Starts a kernel that is broken into at these places, tagged by their order, under a judge that
-    /// hears of breakpoints and pages.
-    pub(super) fn start<F>(kernel: Kernel, places: &[Place], judge: F) -> Self
+    /// Starts a kernel that is broken into at these places, by their tags, under a judge that hears of
+    /// breakpoints, pages, and writes to MSRs.
+    pub(super) fn start<F>(kernel: Kernel, places: &[(u64, Place)], judge: F) -> Self
     where
         F: Fn(&Case<'_>, &mut Desk, &Signs) -> Verdict + Clone + Send + Sync + 'static,
     {
@@ -106,7 +106,7 @@ impl Stage {
             .build()
             .expect("a VM");
         let machine = parts.machine.clone();
-        let kinds = [EventKind::Breakpoint, EventKind::Page];
+        let kinds = [EventKind::Breakpoint, EventKind::Page, EventKind::Msr];
         let judge: Candidate = native("watcher", &kinds, move |case, desk| {
             judge(case, desk, &tell)
         });
@@ -162,10 +162,9 @@ impl Stage {
 }
 
 /// Has the judge place its breakpoints while the vCPU is held before its first instruction.
-fn break_at(vm: &VmHandle, places: &[Place]) {
-    for (tag, place) in (0..).zip(places) {
-        let request = SetBreakpoint { tag, place: *place };
-        let placed = vm.run(0, 0, request, LIMIT);
+fn break_at(vm: &VmHandle, places: &[(u64, Place)]) {
+    for &(tag, place) in places {
+        let placed = vm.run(0, 0, SetBreakpoint { tag, place }, LIMIT);
         assert_eq!(placed, Ok(()), "a breakpoint at {place:x?}");
     }
 }

@@ -9,6 +9,7 @@ mod ends;
 mod faults;
 mod injection;
 mod interrupts;
+mod kernels;
 mod kicks;
 mod msr;
 mod pages;
