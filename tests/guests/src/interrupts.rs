@@ -1,6 +1,6 @@
 //! Guests that need interrupts: controllers, a timer, and vCPUs that wait to be sent for.
 
-use iced_x86::code_asm::*;
+use iced_x86::{IcedError, code_asm::*};
 
 use crate::{
     Guest, abi,
@@ -31,7 +31,7 @@ const REAL_MODE: [u8; 28] = [
     0x8e, 0xdb, 0xf0, 0xff, 0x06, 0x00, 0x90, 0xfa, 0xf4, 0xeb, 0xfc,
 ];
 
-const LOCAL_APIC: u64 = 0xfee0_0000;
+pub(crate) const LOCAL_APIC: u64 = 0xfee0_0000;
 /// The interrupt command register, whose writing sends.
 const COMMAND: u32 = 0x300;
 /// To all but oneself: INIT, then a start-up at the trampoline's page.
@@ -49,7 +49,10 @@ pub(crate) fn ticks(vcpus: u32) -> Guest {
 
 pub(crate) fn console(vcpus: u32) -> Guest {
     let guest = guest("console", vcpus, |program| {
-        let echo = program.interrupt_handler(echo)?;
+        let echo = program.interrupt_handler(|program| {
+            echo(program)?;
+            program.output(0x20, 0x20)
+        })?;
         program.take_interrupts(SERIAL_VECTOR, echo, SERIAL_LINE)?;
         // OUT2 lets the line's interrupt through; then one for each byte that comes.
         program.output(u32::from(abi::COM1_PORT) + 4, 0x0b)?;
@@ -93,7 +96,8 @@ pub(crate) fn processors(vcpus: u32) -> Guest {
     with_interrupts(guest)
 }
 
-fn with_interrupts(guest: Guest) -> Guest {
+/// The guest with interrupt controllers and a timer.
+pub(crate) fn with_interrupts(guest: Guest) -> Guest {
     Guest {
         interrupts: true,
         ..guest
@@ -103,13 +107,22 @@ fn with_interrupts(guest: Guest) -> Guest {
 impl Program {
     /// Waits for [`TICKS`] ticks of the 8254, by interrupt; R15 counts them.
     pub(crate) fn wait_for_ticks(&mut self) -> Assembled {
-        self.asm.xor(r15, r15)?;
-        let tick = self.interrupt_handler(|program| program.asm.inc(r15))?;
+        let tick = self.tick_handler(|program| program.output(0x20, 0x20))?;
         self.take_interrupts(TIMER_VECTOR, tick, TIMER_LINE)?;
-        // Channel 0, both bytes, rate generator: some 100 Hz.
+        self.start_timer()?;
+        self.wait_for_some_ticks()
+    }
+
+    /// Has the 8254 tick: channel 0, both bytes, rate generator, some 100 Hz.
+    pub(crate) fn start_timer(&mut self) -> Assembled {
         for (port, value) in [(0x43, 0x34), (0x40, 0x9c), (0x40, 0x2e)] {
             self.output(port, value)?;
         }
+        Ok(())
+    }
+
+    /// Halts until there have been [`TICKS`] interrupts of a tick handler.
+    pub(crate) fn wait_for_some_ticks(&mut self) -> Assembled {
         let mut wait = self.asm.create_label();
         self.asm.set_label(&mut wait)?;
         self.asm.sti()?;
@@ -149,18 +162,33 @@ impl Program {
         self.asm.out(dx, al)
     }
 
-    /// A handler that acknowledges its interrupt; the code jumps over it.
+    /// A handler that counts in R15, from 0, and acknowledges its interrupt so. It returns with
+    /// interrupts off: a second one that waits already would be counted for nobody.
+    pub(crate) fn tick_handler(
+        &mut self,
+        acknowledge: impl FnOnce(&mut Self) -> Assembled,
+    ) -> Result<CodeLabel, IcedError> {
+        const SAVED_FLAGS: u32 = 4 * 8;
+        const INTERRUPTS: i32 = 1 << 9;
+        self.asm.xor(r15, r15)?;
+        self.interrupt_handler(|program| {
+            program.asm.inc(r15)?;
+            program.asm.and(dword_ptr(rsp + SAVED_FLAGS), !INTERRUPTS)?;
+            acknowledge(program)
+        })
+    }
+
+    /// A handler around this; the code jumps over it.
     fn interrupt_handler(
         &mut self,
         body: impl FnOnce(&mut Self) -> Assembled,
-    ) -> Result<CodeLabel, iced_x86::IcedError> {
+    ) -> Result<CodeLabel, IcedError> {
         let (mut handler, mut over) = (self.asm.create_label(), self.asm.create_label());
         self.asm.jmp(over)?;
         self.asm.set_label(&mut handler)?;
         self.asm.push(rax)?;
         self.asm.push(rdx)?;
         body(self)?;
-        self.output(0x20, 0x20)?;
         self.asm.pop(rdx)?;
         self.asm.pop(rax)?;
         self.asm.iretq()?;

@@ -17,8 +17,10 @@ use crate::{
 pub enum Ending {
     /// By the port, with 0.
     Finished,
-    /// By a reset.
+    /// By a reset, through the keyboard controller.
     Reset,
+    /// By a reset, through the reset control register.
+    ResetControl,
     /// By an exception without an interrupt table.
     TripleFault,
 }
@@ -46,6 +48,9 @@ pub const START_INFO_MAGIC: u64 = 0x336e_c578;
 /// The magic number in a zero page: `HdrS`.
 pub const ZERO_PAGE_MAGIC: u64 = 0x5372_6448;
 
+/// The reset control register, and the bit that resets.
+const RESET_CONTROL: u16 = 0xcf9;
+const RESET_CPU: u32 = 1 << 2;
 /// Where the MP table's pointer is.
 const MP_POINTER: u32 = 0xf_0000;
 const MP_MAGIC: u32 = u32::from_le_bytes(*b"_MP_");
@@ -135,6 +140,10 @@ impl Program {
             Ending::Finished => self.end(0),
             Ending::Reset => {
                 self.output(abi::RESET_PORT.into(), abi::RESET_COMMAND.into())?;
+                self.stop()
+            }
+            Ending::ResetControl => {
+                self.output(RESET_CONTROL.into(), RESET_CPU)?;
                 self.stop()
             }
             Ending::TripleFault => {

@@ -10,6 +10,7 @@
 //! ```
 
 pub mod abi;
+mod apics;
 mod breakpoints;
 pub mod conformance;
 mod ends;
@@ -137,6 +138,10 @@ pub const NAMES: &[(&str, &str)] = &[
         "waits for five ticks of the timer, and reports them",
     ),
     (
+        "apics",
+        "the same by the IOAPIC, then of the local APIC's timer",
+    ),
+    (
         "console",
         "sends back what is typed, by interrupt; ends with 0 on a q",
     ),
@@ -181,6 +186,7 @@ pub fn by_name(name: &str, vcpus: u32) -> Option<Guest> {
         "triple-fault" => ends::triple_fault(vcpus),
         "unemulatable" => ends::unemulatable(vcpus),
         "ticks" => interrupts::ticks(vcpus),
+        "apics" => apics::apics(vcpus),
         "console" => interrupts::console(vcpus),
         "processors" => interrupts::processors(vcpus),
         _ => return None,

@@ -200,10 +200,14 @@ fn a_kernel_that_resets_is_told_everything_again() {
     if !has_kvm() {
         return;
     }
-    for way in WAYS {
+    let resets = [Ending::Reset, Ending::ResetControl];
+    for (way, ending) in WAYS
+        .into_iter()
+        .flat_map(|way| resets.map(|ending| (way, ending)))
+    {
         let resets = AtomicU32::new(0);
         let wants = all_of(&[EventKind::Reset]);
-        let play = play((way, Ending::Reset), &USUAL, &wants, |_, _| {
+        let play = play((way, ending), &USUAL, &wants, |_, _| {
             match resets.fetch_add(1, SeqCst) {
                 0..2 => Verdict::Continue,
                 _ => Verdict::Crash,
