@@ -19,8 +19,8 @@ use oriel_protocol::{
 };
 use oriel_tests::{host, native};
 
-/// What is waited for. Nothing but failure is decided by how long it takes: where KVM emulates kernel
-/// code the banner takes some 35 s, and more beside other tests.
+/// How long a kernel may take. Nothing but failure is decided by it: where KVM emulates kernel code a
+/// vmlinux says its banner after 15 s and a bzImage after 90 s, and later beside other tests.
 const LIMIT: Duration = Duration::from_secs(900);
 
 /// Something that happened on the way.
