@@ -135,7 +135,7 @@ impl Program {
         self.report(r13)?;
         self.wait_for_ticks()?;
         self.report(r15)?;
-        self.send_for_others(r13)?;
+        self.send_if_there_are_any()?;
         match ending {
             Ending::Finished => self.end(0),
             Ending::Reset => {
@@ -153,6 +153,16 @@ impl Program {
                 self.asm.ud2()
             }
         }
+    }
+
+    /// Nobody is waited for where no processor was found, which the report has told.
+    fn send_if_there_are_any(&mut self) -> Assembled {
+        let mut nobody = self.asm.create_label();
+        self.asm.test(r13, r13)?;
+        self.asm.jz(nobody)?;
+        self.send_for_others(r13)?;
+        self.asm.set_label(&mut nobody)?;
+        self.asm.nop()
     }
 
     /// How often it has run, and the magic number at this distance behind R12.
