@@ -4,6 +4,7 @@
 mod image;
 mod initramfs;
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,9 @@ use crate::{apt, child};
 /// Debian's name for the newest kernel for VMs, and for a shell without libraries.
 const KERNEL: &str = "linux-image-cloud-amd64";
 const SHELL: &str = "busybox-static";
+
+/// Names the folder of the guests, for the tests.
+pub(crate) const FOLDER: &str = "ORIEL_GUESTS";
 
 /// Changes whenever what is made from the same packages does.
 const RECIPE: u32 = 1;
@@ -61,10 +65,23 @@ pub(crate) fn test() -> Result<u8> {
     let guests = Guests::set_up()?;
     let mut cargo = child::cargo();
     cargo
-        .args(["test", "-p", "oriel-tests", "--test", "whole", "linux::"])
+        // With all packages, as `cargo xtask test` does: with one alone some dependencies would be
+        // built with other features.
+        .args(["test", "--workspace", "--test", "whole", "linux::"])
         .args(["--", "--nocapture"])
-        .env("ORIEL_GUESTS", guests.folder());
+        .env(FOLDER, guests.folder());
     child::status(&mut cargo)
+}
+
+/// The guests for a run of all tests, where a KVM could run them; without them those tests leave
+/// themselves out, and say so.
+pub(crate) fn for_tests() -> Option<PathBuf> {
+    if env::var_os(FOLDER).is_some() || !Path::new("/dev/kvm").exists() {
+        return None;
+    }
+    let made = Guests::set_up();
+    let told = |error| eprintln!("guests: SKIPPED, no Linux runs in the tests: {error:#}");
+    made.map_err(told).ok().map(|guests| guests.0)
 }
 
 /// The version of a package; asks the mirrors if apt has never heard of it.

@@ -78,7 +78,7 @@ enum Command {
     },
     /// Fetch and unpack Linux guests for the kvm machine into the cache.
     Guests {
-        /// And boot them, as far as the KVM here gets: some minutes.
+        /// And boot them under a judge: a minute and a half, where KVM emulates kernel code.
         #[arg(long)]
         test: bool,
     },

@@ -6,12 +6,12 @@ use std::ffi::OsString;
 use anyhow::Result;
 
 use crate::workspace::Workspace;
-use crate::{child, plugins, setup};
+use crate::{child, guests, plugins, setup};
 
 /// The manifest of the model, which is a workspace of its own.
 pub(crate) const MODEL: &str = "tests/model/Cargo.toml";
 
-/// Runs all tests, with the plugins at hand in `ORIEL_PLUGINS`; the answer is the exit status. With
+/// Runs all tests, with the plugins at hand in `ORIEL_PLUGINS` and Linux guests in `ORIEL_GUESTS`; the answer is the exit status. With
 /// arguments it leaves the model out: they choose among Cargo's tests.
 pub(crate) fn run(args: &[OsString]) -> Result<u8> {
     setup::run()?;
@@ -24,7 +24,8 @@ pub(crate) fn run(args: &[OsString]) -> Result<u8> {
     cargo
         .args(["test", "--workspace"])
         .args(args)
-        .env("ORIEL_PLUGINS", workspace.plugins());
+        .env("ORIEL_PLUGINS", workspace.plugins())
+        .envs(guests::for_tests().map(|folder| (guests::FOLDER, folder)));
     child::status(&mut cargo)
 }
 

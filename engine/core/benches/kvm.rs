@@ -1,13 +1,24 @@
 //! What introspection adds to an exit of a real guest, in one run:
 //! `cargo bench -p oriel-engine --bench kvm`. Skipped loudly without KVM.
 //!
-//! Two guests, in 16 bits: one writes LSTAR for ever, one a port that no device has. Each way runs
-//! them on a VM of its own, in turn with the others, and is compared by its quickest round, because
-//! machines are noisy. The bare loops make the same ioctls: an MSR exit takes `KVM_RUN` and
-//! `KVM_SET_MSRS`, a port exit `KVM_RUN`.
+//! Exits: two guests in 16 bits, one of which writes LSTAR for ever, the other a port that no device
+//! has. Cycles: a guest in 64 bits that stores to one page for ever, broken into at the store, or
+//! with the page trapped. Each way runs on a VM of its own, in turn with the others, and is compared by its
+//! quickest round, because machines are noisy.
+//!
+//! The bare loops make the same ioctls: an MSR exit takes `KVM_RUN` and `KVM_SET_MSRS`, a port exit
+//! `KVM_RUN`; a breakpoint two `KVM_RUN`, with `KVM_SET_GUEST_DEBUG` before each; a trapped store
+//! `KVM_RUN`, after which the VMM stores. Costs of setting and clearing have no bare twin but for
+//! pages, which are one `mprotect` each.
 
 #[path = "event_path/guest.rs"]
 mod component;
+#[path = "kvm/costs.rs"]
+mod costs;
+#[path = "kvm/cycles.rs"]
+mod cycles;
+#[path = "kvm/long_mode.rs"]
+mod long_mode;
 #[path = "kvm/vmm.rs"]
 mod vmm;
 
@@ -20,7 +31,7 @@ use oriel_policy::{Host, HostSettings, Limits, Store, Terms};
 use oriel_protocol::{
     Case, EventKind, EventSet, Filter, Grant, Verdict, commands::vcpu::GetGeneral,
 };
-use vmm::{MSRS, PORTS, Vmm};
+use vmm::{Count, MSRS, PORTS, Vmm};
 
 const ROUNDS: u32 = 8;
 const EXITS: u32 = 4_000;
@@ -31,22 +42,29 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let host = Arc::new(Host::new(HostSettings::default())?);
-    let wasm = policy(&host, &component::component()?)?;
+    println!("quickest of {ROUNDS} rounds");
+    exits(&host)?;
+    cycles::all(&host)?;
+    costs::all(&host)
+}
+
+fn exits(host: &Arc<Host>) -> Result<()> {
+    let wasm = policy(host, &component::component()?)?;
     let mut bare_port = Vmm::new(PORTS)?;
     let mut bare_msr = Vmm::new(MSRS)?.armed(&msr_writes())?;
-    let mut nobody = Vmm::new(PORTS)?.under(&host, None)?;
-    let mut native = Vmm::new(MSRS)?.under(&host, Some(judge(|_| {})))?;
-    let mut policy = Vmm::new(MSRS)?.under(&host, Some(wasm))?;
-    let mut reader = Vmm::new(MSRS)?.under(&host, Some(judge(read)))?;
+    let mut nobody = Vmm::new(PORTS)?.under(host, None)?;
+    let mut native = Vmm::new(MSRS)?.under(host, Some(judge(&[EventKind::Msr], |_, _| {})))?;
+    let mut policy = Vmm::new(MSRS)?.under(host, Some(wasm))?;
+    let mut reader = Vmm::new(MSRS)?.under(host, Some(judge(&[EventKind::Msr], read)))?;
     let mut best = [f64::MAX; 6];
     for _ in 0..ROUNDS {
         let mut take = |at: usize, us: f64| best[at] = best[at].min(us);
         take(0, time(EXITS, || bare_port.bare(EXITS))?);
-        take(1, time(EXITS, || nobody.judged(EXITS))?);
+        take(1, time(EXITS, || nobody.judged(EXITS, Count::Exits))?);
         take(2, time(EXITS, || bare_msr.bare(EXITS))?);
-        take(3, time(EXITS, || native.judged(EXITS))?);
-        take(4, time(EXITS, || policy.judged(EXITS))?);
-        take(5, time(EXITS, || reader.judged(EXITS))?);
+        take(3, time(EXITS, || native.judged(EXITS, Count::Exits))?);
+        take(4, time(EXITS, || policy.judged(EXITS, Count::Exits))?);
+        take(5, time(EXITS, || reader.judged(EXITS, Count::Exits))?);
     }
     let [port, nobody, msr, native, policy, reader] = best;
     row("a port, bare", port, None);
@@ -58,22 +76,17 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Microseconds of one exit.
-fn time(exits: u32, run: impl FnOnce() -> Result<()>) -> Result<f64> {
+/// Microseconds of one exit or cycle.
+fn time(count: u32, run: impl FnOnce() -> Result<()>) -> Result<f64> {
     let started = Instant::now();
     run()?;
-    Ok(started.elapsed().as_secs_f64() * 1e6 / f64::from(exits))
+    Ok(started.elapsed().as_secs_f64() * 1e6 / f64::from(count))
 }
 
+/// A line of the table, for what happens again and again.
 fn row(what: &str, us: f64, bare: Option<f64>) {
-    let exits = 1e6 / us;
-    match bare {
-        None => println!("{what:<40} {us:8.2} µs {exits:10.0} exits/s"),
-        Some(bare) => println!(
-            "{what:<40} {us:8.2} µs {exits:10.0} exits/s {:6.3} of bare",
-            bare / us
-        ),
-    }
+    let of_bare = bare.map_or_else(String::new, |bare| format!("{:6.3} of bare", bare / us));
+    println!("{what:<48} {us:10.2} µs {:10.0}/s {of_bare}", 1e6 / us);
 }
 
 fn msr_writes() -> Wants {
@@ -84,26 +97,31 @@ fn msr_writes() -> Wants {
     }
 }
 
-fn read(desk: &mut Desk) {
+fn read(_: &Case<'_>, desk: &mut Desk) {
     let vcpu = desk.index();
     let general = desk.on(vcpu, GetGeneral {});
     assert!(std::hint::black_box(general).is_ok());
 }
 
-fn judge(act: fn(&mut Desk)) -> Candidate {
+/// A native judge of these kinds, which does this at each event.
+fn judge(
+    kinds: &[EventKind],
+    act: impl Fn(&Case<'_>, &mut Desk) + Clone + Send + Sync + 'static,
+) -> Candidate {
     Candidate {
         name: Arc::from("native"),
         grant: Grant::all(),
         judges: EventSet::all(),
-        filters: vec![Filter::any(EventKind::Msr)],
+        filters: kinds.iter().map(|&kind| Filter::any(kind)).collect(),
         observations: vec![],
         store: Arc::new(Store::default()),
         tick: None,
         tool: None,
         hosted: None,
         make: Box::new(move |_, _| -> Box<dyn Judge> {
-            Box::new(Native(move |_: &Case<'_>, desk: &mut Desk| {
-                act(desk);
+            let act = act.clone();
+            Box::new(Native(move |case: &Case<'_>, desk: &mut Desk| {
+                act(case, desk);
                 Verdict::Continue
             }))
         }),

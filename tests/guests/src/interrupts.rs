@@ -1,6 +1,6 @@
 //! Guests that need interrupts: controllers, a timer, and vCPUs that wait to be sent for.
 
-use iced_x86::code_asm::*;
+use iced_x86::{IcedError, code_asm::*};
 
 use crate::{
     Guest, abi,
@@ -31,7 +31,7 @@ const REAL_MODE: [u8; 28] = [
     0x8e, 0xdb, 0xf0, 0xff, 0x06, 0x00, 0x90, 0xfa, 0xf4, 0xeb, 0xfc,
 ];
 
-const LOCAL_APIC: u64 = 0xfee0_0000;
+pub(crate) const LOCAL_APIC: u64 = 0xfee0_0000;
 /// The interrupt command register, whose writing sends.
 const COMMAND: u32 = 0x300;
 /// To all but oneself: INIT, then a start-up at the trampoline's page.
@@ -40,20 +40,7 @@ const SEND_START: u32 = 0xc_4600 | 0x08;
 
 pub(crate) fn ticks(vcpus: u32) -> Guest {
     let guest = guest("ticks", vcpus, |program| {
-        program.asm.xor(r15, r15)?;
-        let tick = program.interrupt_handler(|program| program.asm.inc(r15))?;
-        program.take_interrupts(TIMER_VECTOR, tick, TIMER_LINE)?;
-        // Channel 0, both bytes, rate generator: some 100 Hz.
-        for (port, value) in [(0x43, 0x34), (0x40, 0x9c), (0x40, 0x2e)] {
-            program.output(port, value)?;
-        }
-        let mut wait = program.asm.create_label();
-        program.asm.set_label(&mut wait)?;
-        program.asm.sti()?;
-        program.asm.hlt()?;
-        program.asm.cli()?;
-        program.asm.cmp(r15, i32::try_from(TICKS).expect("a few"))?;
-        program.asm.jb(wait)?;
+        program.wait_for_ticks()?;
         program.report(r15)?;
         program.end(0)
     });
@@ -62,7 +49,10 @@ pub(crate) fn ticks(vcpus: u32) -> Guest {
 
 pub(crate) fn console(vcpus: u32) -> Guest {
     let guest = guest("console", vcpus, |program| {
-        let echo = program.interrupt_handler(echo)?;
+        let echo = program.interrupt_handler(|program| {
+            echo(program)?;
+            program.output(0x20, 0x20)
+        })?;
         program.take_interrupts(SERIAL_VECTOR, echo, SERIAL_LINE)?;
         // OUT2 lets the line's interrupt through; then one for each byte that comes.
         program.output(u32::from(abi::COM1_PORT) + 4, 0x0b)?;
@@ -100,29 +90,14 @@ fn echo(program: &mut Program) -> Assembled {
 
 pub(crate) fn processors(vcpus: u32) -> Guest {
     let guest = guest("processors", vcpus, |program| {
-        let code = program.data(REAL_MODE);
-        program.asm.mov(r8, rsi)?;
-        program.asm.lea(rsi, ptr(code))?;
-        program.asm.mov(rdi, TRAMPOLINE)?;
-        program.asm.mov(ecx, count(REAL_MODE.len()))?;
-        program.asm.rep().movsb()?;
-        program.asm.mov(rbx, LOCAL_APIC)?;
-        program.asm.mov(dword_ptr(rbx + COMMAND), SEND_INIT)?;
-        program.asm.mov(dword_ptr(rbx + COMMAND), SEND_START)?;
-        program.asm.dec(r8)?;
-        program.asm.mov(rbx, ARRIVED)?;
-        let mut wait = program.asm.create_label();
-        program.asm.set_label(&mut wait)?;
-        program.asm.pause()?;
-        program.asm.movzx(rax, word_ptr(rbx))?;
-        program.asm.cmp(rax, r8)?;
-        program.asm.jb(wait)?;
+        program.send_for_others(rsi)?;
         program.end(0)
     });
     with_interrupts(guest)
 }
 
-fn with_interrupts(guest: Guest) -> Guest {
+/// The guest with interrupt controllers and a timer.
+pub(crate) fn with_interrupts(guest: Guest) -> Guest {
     Guest {
         interrupts: true,
         ..guest
@@ -130,25 +105,90 @@ fn with_interrupts(guest: Guest) -> Guest {
 }
 
 impl Program {
+    /// Waits for [`TICKS`] ticks of the 8254, by interrupt; R15 counts them.
+    pub(crate) fn wait_for_ticks(&mut self) -> Assembled {
+        let tick = self.tick_handler(|program| program.output(0x20, 0x20))?;
+        self.take_interrupts(TIMER_VECTOR, tick, TIMER_LINE)?;
+        self.start_timer()?;
+        self.wait_for_some_ticks()
+    }
+
+    /// Has the 8254 tick: channel 0, both bytes, rate generator, some 100 Hz.
+    pub(crate) fn start_timer(&mut self) -> Assembled {
+        for (port, value) in [(0x43, 0x34), (0x40, 0x9c), (0x40, 0x2e)] {
+            self.output(port, value)?;
+        }
+        Ok(())
+    }
+
+    /// Halts until there have been [`TICKS`] interrupts of a tick handler.
+    pub(crate) fn wait_for_some_ticks(&mut self) -> Assembled {
+        let mut wait = self.asm.create_label();
+        self.asm.set_label(&mut wait)?;
+        self.asm.sti()?;
+        self.asm.hlt()?;
+        self.asm.cli()?;
+        self.asm.cmp(r15, i32::try_from(TICKS).expect("a few"))?;
+        self.asm.jb(wait)
+    }
+
+    /// Sends for the other vCPUs, of so many in all, and waits until they have reported and halted.
+    /// Uses RSI, RDI and R8 as well.
+    pub(crate) fn send_for_others(&mut self, vcpus: AsmRegister64) -> Assembled {
+        let code = self.data(REAL_MODE);
+        self.asm.lea(r8, qword_ptr(vcpus - 1))?;
+        self.asm.lea(rsi, ptr(code))?;
+        self.asm.mov(rdi, TRAMPOLINE)?;
+        self.asm.mov(ecx, count(REAL_MODE.len()))?;
+        self.asm.rep().movsb()?;
+        self.asm.mov(rbx, ARRIVED)?;
+        self.asm.mov(word_ptr(rbx), 0)?;
+        self.asm.mov(rbx, LOCAL_APIC)?;
+        self.asm.mov(dword_ptr(rbx + COMMAND), SEND_INIT)?;
+        self.asm.mov(dword_ptr(rbx + COMMAND), SEND_START)?;
+        self.asm.mov(rbx, ARRIVED)?;
+        let mut wait = self.asm.create_label();
+        self.asm.set_label(&mut wait)?;
+        self.asm.pause()?;
+        self.asm.movzx(rax, word_ptr(rbx))?;
+        self.asm.cmp(rax, r8)?;
+        self.asm.jb(wait)
+    }
+
     /// Writes a byte to a port.
-    fn output(&mut self, port: u32, value: u32) -> Assembled {
+    pub(crate) fn output(&mut self, port: u32, value: u32) -> Assembled {
         self.asm.mov(edx, port)?;
         self.asm.mov(eax, value)?;
         self.asm.out(dx, al)
     }
 
-    /// A handler that acknowledges its interrupt; the code jumps over it.
+    /// A handler that counts in R15, from 0, and acknowledges its interrupt so. It returns with
+    /// interrupts off: a second one that waits already would be counted for nobody.
+    pub(crate) fn tick_handler(
+        &mut self,
+        acknowledge: impl FnOnce(&mut Self) -> Assembled,
+    ) -> Result<CodeLabel, IcedError> {
+        const SAVED_FLAGS: u32 = 4 * 8;
+        const INTERRUPTS: i32 = 1 << 9;
+        self.asm.xor(r15, r15)?;
+        self.interrupt_handler(|program| {
+            program.asm.inc(r15)?;
+            program.asm.and(dword_ptr(rsp + SAVED_FLAGS), !INTERRUPTS)?;
+            acknowledge(program)
+        })
+    }
+
+    /// A handler around this; the code jumps over it.
     fn interrupt_handler(
         &mut self,
         body: impl FnOnce(&mut Self) -> Assembled,
-    ) -> Result<CodeLabel, iced_x86::IcedError> {
+    ) -> Result<CodeLabel, IcedError> {
         let (mut handler, mut over) = (self.asm.create_label(), self.asm.create_label());
         self.asm.jmp(over)?;
         self.asm.set_label(&mut handler)?;
         self.asm.push(rax)?;
         self.asm.push(rdx)?;
         body(self)?;
-        self.output(0x20, 0x20)?;
         self.asm.pop(rdx)?;
         self.asm.pop(rax)?;
         self.asm.iretq()?;

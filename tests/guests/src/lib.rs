@@ -10,11 +10,13 @@
 //! ```
 
 pub mod abi;
+mod apics;
 mod breakpoints;
 pub mod conformance;
 mod ends;
 mod interrupts;
 mod io;
+pub mod kernels;
 mod msr;
 mod pages;
 mod program;
@@ -144,6 +146,10 @@ pub const NAMES: &[(&str, &str)] = &[
         "waits for five ticks of the timer, and reports them",
     ),
     (
+        "apics",
+        "the same by the IOAPIC, then of the local APIC's timer",
+    ),
+    (
         "console",
         "sends back what is typed, by interrupt; ends with 0 on a q",
     ),
@@ -190,6 +196,7 @@ pub fn by_name(name: &str, vcpus: u32) -> Option<Guest> {
         "triple-fault" => ends::triple_fault(vcpus),
         "unemulatable" => ends::unemulatable(vcpus),
         "ticks" => interrupts::ticks(vcpus),
+        "apics" => apics::apics(vcpus),
         "console" => interrupts::console(vcpus),
         "processors" => interrupts::processors(vcpus),
         _ => return None,

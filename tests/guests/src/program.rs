@@ -28,7 +28,7 @@ pub(crate) fn guest(
     vcpus: u32,
     write: impl FnOnce(&mut Program) -> Assembled,
 ) -> Guest {
-    Program::assemble(name, vcpus, write).expect("the tests assemble every guest")
+    Program::assemble(name, vcpus, abi::LOAD, write).expect("the tests assemble every guest")
 }
 
 /// How many there are, as an operand.
@@ -37,9 +37,11 @@ pub(crate) fn count(items: usize) -> u32 {
 }
 
 impl Program {
-    fn assemble(
+    /// Assembles a program for this address.
+    pub(crate) fn assemble(
         name: &'static str,
         vcpus: u32,
+        load: u64,
         write: impl FnOnce(&mut Self) -> Assembled,
     ) -> Result<Guest, IcedError> {
         let mut program = Self {
@@ -50,8 +52,8 @@ impl Program {
         write(&mut program)?;
         let end = program.place_data()?;
         let options = BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS;
-        let result = program.asm.assemble_options(abi::LOAD, options)?;
-        let code = result.label_ip(&end)? - abi::LOAD;
+        let result = program.asm.assemble_options(load, options)?;
+        let code = result.label_ip(&end)? - load;
         let marks = program.marks.iter().map(|(name, label)| {
             let address = result.label_ip(label)?;
             Ok((*name, address))
@@ -61,8 +63,8 @@ impl Program {
             name,
             image: result.inner.code_buffer,
             code: usize::try_from(code).expect("an offset into the image"),
-            load: abi::LOAD,
-            entry: abi::LOAD,
+            load,
+            entry: load,
             vcpus,
             interrupts: false,
         })

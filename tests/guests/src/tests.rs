@@ -59,3 +59,25 @@ fn conformance_rows_have_names_of_their_own() {
 fn a_storm_takes_its_number_of_writes() {
     assert_ne!(storm(1, 5).image, storm(1, 6).image);
 }
+
+#[test]
+fn kernels_are_what_loaders_look_for() {
+    use kernels::{Ending, bzimage, vmlinux};
+    for ending in [Ending::Finished, Ending::Reset, Ending::TripleFault] {
+        assert!(vmlinux(ending).starts_with(b"\x7fELF"));
+        assert_eq!(&bzimage(ending)[0x202..0x206], b"HdrS");
+    }
+    assert_ne!(vmlinux(Ending::Finished), vmlinux(Ending::Reset));
+}
+
+#[test]
+fn reports_of_a_kernel_are_one_boots_or_nothing() {
+    let reports = [1, 2, 2, 0, 10, 1, 16, 20, 1, 30, 40, 5, 6];
+    let told = kernels::Told::read(&reports).unwrap();
+    assert_eq!(told.ranges, [(0, 10, 1), (16, 20, 1)]);
+    assert_eq!((told.initrd, told.processors, told.ticks), ((30, 40), 5, 6));
+    for length in 0..reports.len() {
+        assert_eq!(kernels::Told::read(&reports[..length]), None, "{length}");
+    }
+    assert_eq!(kernels::Told::read(&[1, 2, u64::MAX]), None);
+}

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "a VMM tells KVM addresses of its memory")]
 
-use std::sync::Arc;
+use std::{io, os::fd::OwnedFd, sync::Arc};
 
 use anyhow::{Context, Result, bail, ensure};
 use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, Msrs, kvm_msr_entry, kvm_userspace_memory_region};
@@ -10,14 +10,18 @@ use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
 use oriel_engine::{Candidate, Engine, Station};
 use oriel_machine::{
     Parts, Wants,
-    kvm::{Bus, Effect, EmbeddedVcpu, Embedding, KickSignal, Ready, Seen, pending::Place},
+    kvm::{
+        Bus, Effect, EmbeddedVcpu, Embedding, KickSignal, Protection, Ready, Seen, Shield,
+        pending::Place,
+    },
 };
 use oriel_policy::Host;
 use oriel_protocol::{Identity, identity::Arch};
+use rustix::mm::MprotectFlags;
 use vm_memory::{Bytes as _, FileOffset, GuestAddress, GuestMemoryBackend as _, GuestMemoryMmap};
 
-const MEMORY: usize = 1 << 16;
-const ENTRY: u64 = 0x1000;
+const MEMORY: usize = 16 << 20;
+pub(crate) const ENTRY: u64 = 0x1000;
 
 /// `mov ecx, LSTAR; xor edx, edx; xor eax, eax; add eax, 0x1000; wrmsr; jmp` to the addition.
 pub(crate) const MSRS: &[u8] = &[
@@ -26,6 +30,16 @@ pub(crate) const MSRS: &[u8] = &[
 ];
 /// `out 0x80, al; jmp` to it.
 pub(crate) const PORTS: &[u8] = &[0xe6, 0x80, 0xeb, 0xfc];
+
+/// What is counted of a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Count {
+    /// Exits of the guest, whatever comes of them.
+    Exits,
+    /// Events that were judged.
+    Events,
+}
+
 /// Whoever looks after the vCPU.
 enum Care {
     /// Nobody.
@@ -40,10 +54,33 @@ enum Care {
 pub(crate) struct Vmm {
     // Dropped in this order.
     care: Care,
-    vcpu: VcpuFd,
+    pub(crate) vcpu: VcpuFd,
     vm: VmFd,
-    memory: GuestMemoryMmap<()>,
+    /// As KVM has it, and protects it.
+    memory: Arc<GuestMemoryMmap<()>>,
+    /// The same memory, never protected.
+    pub(crate) alias: GuestMemoryMmap<()>,
     kvm: Kvm,
+}
+
+/// Protects the mapping that KVM uses.
+pub(crate) struct Mapping(Arc<GuestMemoryMmap<()>>);
+
+impl Shield for Mapping {
+    fn protect(&self, gpa: u64, length: u64, protection: Protection) -> io::Result<()> {
+        let rights = match protection {
+            Protection::Open => MprotectFlags::READ | MprotectFlags::WRITE,
+            Protection::NoWrite => MprotectFlags::READ,
+            Protection::Closed => MprotectFlags::empty(),
+        };
+        let length = usize::try_from(length).map_err(io::Error::other)?;
+        let slice = self.0.get_slice(GuestAddress(gpa), length);
+        let slice = slice.map_err(io::Error::other)?;
+        let start = slice.ptr_guard_mut().as_ptr();
+        // SAFETY: the slice lies in the mapping that `self` keeps. Nothing here reads or writes by
+        // that mapping while it may be protected: this program goes by `alias`, KVM gets an error.
+        Ok(unsafe { rustix::mm::mprotect(start.cast(), length, rights) }?)
+    }
 }
 
 struct NoDevices;
@@ -62,7 +99,7 @@ impl Vmm {
     /// A VM that runs this code, without introspection.
     pub(crate) fn new(code: &[u8]) -> Result<Self> {
         let kvm = Kvm::new()?;
-        let memory = memory(code)?;
+        let (memory, alias) = memory(code)?;
         let vm = kvm.create_vm()?;
         let region = kvm_userspace_memory_region {
             memory_size: MEMORY as u64,
@@ -76,9 +113,15 @@ impl Vmm {
             care: Care::None,
             vcpu,
             vm,
-            memory,
+            memory: Arc::new(memory),
+            alias,
             kvm,
         })
+    }
+
+    /// What protects its memory.
+    pub(crate) fn shield(&self) -> Mapping {
+        Mapping(self.memory.clone())
     }
 
     fn attach(&self) -> Result<Parts> {
@@ -93,7 +136,7 @@ impl Vmm {
             vcpus: &[&self.vcpu],
             memory: &self.memory,
             signal: KickSignal::install(KickSignal::default_number())?,
-            shield: None,
+            shield: Some(Box::new(self.shield())),
         };
         Ok(embedding.attach()?)
     }
@@ -139,13 +182,13 @@ impl Vmm {
         Ok(())
     }
 
-    /// Runs for so many exits by the loop of `examples/embed.rs`.
-    pub(crate) fn judged(&mut self, exits: u32) -> Result<()> {
+    /// Runs for so many exits or events by the loop of `examples/embed.rs`.
+    pub(crate) fn judged(&mut self, most: u32, of: Count) -> Result<()> {
         let Care::Station(station) = &mut self.care else {
             bail!("there is no station");
         };
         let (mut verdict, mut done) = (None, 0);
-        while done < exits {
+        while done < most {
             if let Some(end) = station.board(verdict.as_ref()) {
                 bail!("{end}");
             }
@@ -158,9 +201,12 @@ impl Vmm {
             if next == Ready::Kicked {
                 continue;
             }
-            done += 1;
+            done += u32::from(of == Count::Exits);
             match tap.decode(&NoDevices)? {
-                Seen::Event(event) => verdict = Some(station.judge(&event)),
+                Seen::Event(event) => {
+                    done += u32::from(of == Count::Events);
+                    verdict = Some(station.judge(&event));
+                }
                 Seen::Handled => {}
                 Seen::NotOurs(exit) => {
                     let _ = tap.serve(&NoDevices, &exit);
@@ -171,17 +217,17 @@ impl Vmm {
     }
 }
 
-fn memory(code: &[u8]) -> Result<GuestMemoryMmap<()>> {
+/// Memory with this code in it, mapped twice.
+fn memory(code: &[u8]) -> Result<(GuestMemoryMmap<()>, GuestMemoryMmap<()>)> {
     let file = rustix::fs::memfd_create("guest", rustix::fs::MemfdFlags::CLOEXEC)?;
     rustix::fs::ftruncate(&file, MEMORY as u64)?;
-    let range = (
-        GuestAddress(0),
-        MEMORY,
-        Some(FileOffset::new(file.into(), 0)),
-    );
-    let memory = GuestMemoryMmap::from_ranges_with_files([range])?;
-    memory.write_slice(code, GuestAddress(ENTRY))?;
-    Ok(memory)
+    let map = |file: OwnedFd| {
+        let file = FileOffset::new(file.into(), 0);
+        GuestMemoryMmap::from_ranges_with_files([(GuestAddress(0), MEMORY, Some(file))])
+    };
+    let (memory, alias) = (map(file.try_clone()?)?, map(file)?);
+    alias.write_slice(code, GuestAddress(ENTRY))?;
+    Ok((memory, alias))
 }
 
 fn vcpu(kvm: &Kvm, vm: &VmFd) -> Result<VcpuFd> {

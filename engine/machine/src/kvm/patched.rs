@@ -56,11 +56,7 @@ impl PatchedRam {
         if let Some(gpa) = fresh.iter().find(|gpa| !self.ram.covers(**gpa, 1)) {
             return Err(*gpa);
         }
-        for gpa in gone {
-            if let Some(original) = saved.remove(&gpa) {
-                self.swap(gpa, INT3, original);
-            }
-        }
+        self.take_away(&mut saved, &gone);
         for gpa in fresh {
             saved.insert(gpa, self.byte(gpa));
             self.put(gpa, INT3);
@@ -68,18 +64,19 @@ impl PatchedRam {
         Ok(())
     }
 
-    /// Has those of its breakpoints that are among these.
+    /// Has those of its breakpoints that are among these, which are given as to [`set`](Self::set).
     pub(super) fn keep(&self, wanted: &[Gpa]) {
-        let both: Vec<Gpa> = {
-            let saved = self.read();
-            wanted
-                .iter()
-                .copied()
-                .filter(|gpa| saved.contains_key(gpa))
-                .collect()
-        };
-        // All of them are RAM already.
-        let _ = self.set(&both);
+        let mut saved = self.write();
+        let (gone, _) = difference(&saved, wanted);
+        self.take_away(&mut saved, &gone);
+    }
+
+    fn take_away(&self, saved: &mut BTreeMap<Gpa, u8>, gone: &[Gpa]) {
+        for gpa in gone {
+            if let Some(original) = saved.remove(gpa) {
+                self.swap(*gpa, INT3, original);
+            }
+        }
     }
 
     /// Places the breakpoints anew, after memory was filled behind their back.
@@ -147,13 +144,19 @@ impl PatchedRam {
     }
 }
 
-/// What is in the table and not wanted, and what is wanted and not in the table.
+/// What is in the table and not wanted, and what is wanted and not in the table. One walk along both:
+/// thousands are set one by one, and each time all of them are compared.
 fn difference(saved: &BTreeMap<Gpa, u8>, wanted: &[Gpa]) -> (Vec<Gpa>, Vec<Gpa>) {
-    let gone = saved
-        .keys()
-        .filter(|gpa| wanted.binary_search(gpa).is_err());
-    let fresh = wanted.iter().filter(|gpa| !saved.contains_key(gpa));
-    (gone.copied().collect(), fresh.copied().collect())
+    let (mut gone, mut fresh) = (Vec::new(), Vec::new());
+    let mut wanted = wanted.iter().copied().peekable();
+    for &placed in saved.keys() {
+        fresh.extend(std::iter::from_fn(|| wanted.next_if(|next| *next < placed)));
+        if wanted.next_if_eq(&placed).is_none() {
+            gone.push(placed);
+        }
+    }
+    fresh.extend(wanted);
+    (gone, fresh)
 }
 
 /// The breakpoints in so many bytes from an address on: offset and original of each.
@@ -247,6 +250,18 @@ mod tests {
         assert_eq!(bytes(&patched, 0x100), [1, 0x22, 0x33, 4]);
         assert_eq!(patched.set(&[]), Ok(()));
         assert_eq!(bytes(&ram, 0x100), [1, 0x22, 0x33, 4]);
+    }
+
+    #[test]
+    fn of_its_breakpoints_only_the_wanted_ones_are_kept_and_none_is_added() {
+        let (patched, ram) = memory();
+        patched.set(&[0x11, 0x13, 0x15]).unwrap();
+        patched.keep(&[0x10, 0x13, 0x14, 0x17]);
+        assert_eq!(bytes(&ram, 0x10), [0, 0, 0, INT3, 0, 0, 0, 0]);
+        patched.set(&[0x12, 0x13, 0x17]).unwrap();
+        assert_eq!(bytes(&ram, 0x10), [0, 0, INT3, INT3, 0, 0, 0, INT3]);
+        patched.keep(&[]);
+        assert_eq!(bytes(&ram, 0x10), [0; 8]);
     }
 
     #[test]

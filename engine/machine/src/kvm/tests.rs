@@ -10,6 +10,7 @@ mod faults;
 mod hardware;
 mod injection;
 mod interrupts;
+mod kernels;
 mod kicks;
 mod msr;
 mod pages;

@@ -23,6 +23,20 @@ fn the_timer_wakes_a_vcpu_that_halts() {
 }
 
 #[test]
+fn interrupts_come_by_the_apics_where_the_mp_table_says() {
+    if !has_kvm() {
+        return;
+    }
+    let play = play("apics", 2, &nothing(), continues);
+    assert_eq!(play.end(), &End::Finished(0));
+    assert_eq!(
+        play.values(),
+        [TICKS, TICKS],
+        "of the 8254, and of the local APIC's timer"
+    );
+}
+
+#[test]
 fn the_other_vcpus_wait_until_they_are_sent_for() {
     if !has_kvm() {
         return;
