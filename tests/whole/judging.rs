@@ -1,6 +1,6 @@
 //! Several judges on one VM: order, the strictest verdict, staged registers, the gate.
 
-use oriel_engine::Record;
+use oriel_engine::{Record, record};
 use oriel_machine::{
     End,
     mock::{self, Scenario, Step},
@@ -83,7 +83,11 @@ fn equally_strict_verdicts_conflict_and_the_first_stands() {
             None
         }
     });
-    assert_eq!(conflicts, Some(vec!["second".into()]));
+    let dispute = record::Dispute {
+        standing: "first".into(),
+        lost: "second".into(),
+    };
+    assert_eq!(conflicts, Some(vec![dispute]));
 }
 
 #[test]

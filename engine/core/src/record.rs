@@ -75,8 +75,17 @@ pub struct Judged {
     pub judges: Vec<Opinion>,
     /// What was done.
     pub verdict: Verdict,
-    /// Judges whose verdict was as strict as the standing one and lost to it.
-    pub conflicts: Vec<Arc<str>>,
+    /// Verdicts that were as strict as the one that stood then, and lost to it.
+    pub conflicts: Vec<Dispute>,
+}
+
+/// Two judges that are equally strict and want different things.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dispute {
+    /// Who was asked first: its verdict stood.
+    pub standing: Arc<str>,
+    /// Whose verdict came to nothing.
+    pub lost: Arc<str>,
 }
 
 /// One judge's verdict.

@@ -13,8 +13,8 @@ use crate::{
     desk::Desk,
     failure,
     judge::Ruling,
-    record::{Failed, Judged, Opinion, Record},
-    round::Round,
+    record::{Dispute, Failed, Judged, Opinion, Record},
+    round::{Conflict, Round},
     shared::Shared,
 };
 
@@ -36,7 +36,7 @@ pub(super) struct Hearing<'a> {
 #[derive(Default)]
 struct Notes {
     opinions: Vec<Opinion>,
-    conflicts: Vec<usize>,
+    conflicts: Vec<Conflict>,
     failures: Vec<Failed>,
 }
 
@@ -103,7 +103,7 @@ impl<'a> Hearing<'a> {
         self.note(seat, &ruling, started);
         let conflict = self.round.add(listener.judge(), ruling.into_verdict());
         if let (Some(conflict), Some(notes)) = (conflict, &mut self.notes) {
-            notes.conflicts.push(conflict.lost);
+            notes.conflicts.push(conflict);
         }
         desk
     }
@@ -143,16 +143,25 @@ impl<'a> Hearing<'a> {
                 .into_iter()
                 .for_each(|failed| sink.put(Record::Failure(failed)));
             if sink.wants_events() {
-                let names = conflicts.iter().filter_map(|&judge| seats.get(judge));
+                let conflicts = conflicts.iter().filter_map(|one| dispute(one, seats));
                 sink.put(Record::Event(Box::new(Judged {
                     moment: self.moment,
                     event: self.event.clone(),
                     judges: opinions,
                     verdict: ruling.verdict().clone(),
-                    conflicts: names.map(|seat| seat.name.clone()).collect(),
+                    conflicts: conflicts.collect(),
                 })));
             }
         }
         (ruling, self.lapsed)
     }
+}
+
+/// Both judges of a conflict, by their names.
+fn dispute(conflict: &Conflict, seats: &[Seat]) -> Option<Dispute> {
+    let name = |judge: usize| seats.get(judge).map(|seat| seat.name.clone());
+    Some(Dispute {
+        standing: name(conflict.standing)?,
+        lost: name(conflict.lost)?,
+    })
 }
