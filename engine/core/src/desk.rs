@@ -4,9 +4,10 @@
 //! to each judge in turn, and says each time who is asking.
 
 mod control;
+mod gate;
 mod identity;
 mod intercept;
-mod memory;
+pub(crate) mod memory;
 mod registers;
 mod services;
 mod staged;
@@ -16,13 +17,13 @@ use std::{any::Any, collections::VecDeque, sync::Arc};
 
 use oriel_machine::{End, Hold, Vcpu, paging::Walks};
 use oriel_protocol::{
-    CommandId, EventKind, Moment, Refusal, Request,
-    commands::{self, ServiceCall, ServiceReply, VcpuCall, VcpuReply, VmCall, VmReply},
+    Moment, Refusal, Request,
+    commands::{self, VcpuCall, VcpuReply},
 };
 
 use crate::{
+    audit,
     mail::{Mail, Pauser},
-    record::{Record, Refused},
     shared::{Caller, Shared},
     tool,
 };
@@ -53,6 +54,8 @@ pub struct Desk {
     tickets: u64,
     /// Page walks that judges have asked for.
     walks: Walks,
+    /// Reads of the judge's call, where there is an audit trail.
+    reads: Option<audit::Reads>,
 }
 
 impl Desk {
@@ -77,6 +80,7 @@ impl Desk {
             ending: None,
             tickets: 0,
             walks: Walks::default(),
+            reads: None,
         })
     }
 
@@ -108,6 +112,8 @@ impl Desk {
 
     /// Ends a judge's call, and with it what belongs to the call.
     pub(crate) fn close(&mut self) {
+        // What was read goes into the audit trail now.
+        self.reads = None;
         self.hold = None;
         let by = Pauser::Judge { vcpu: self.index() };
         for vcpu in std::mem::take(&mut self.paused) {
@@ -244,35 +250,6 @@ impl Desk {
         self.shared.callers.get(self.caller).ok_or(Refusal::Gone)
     }
 
-    /// The gate. Every command of every judge comes through here.
-    fn admit(&self, id: CommandId) -> Result<(), Refusal> {
-        self.answer_for(id, self.asking()?.grant.admit(id))
-    }
-
-    /// The gate, for a command that arms a kind of event: it must be granted, and be one that the
-    /// judge answers.
-    fn admit_arming(&self, id: CommandId, kind: EventKind) -> Result<(), Refusal> {
-        let caller = self.asking()?;
-        let may = caller.grant.events.contains(kind) && caller.judges.contains(kind);
-        self.answer_for(id, if may { Ok(()) } else { Err(Refusal::Denied) })
-    }
-
-    /// Tells of a no.
-    fn answer_for(&self, command: CommandId, answer: Result<(), Refusal>) -> Result<(), Refusal> {
-        answer.inspect_err(|&refusal| {
-            let Ok(caller) = self.asking() else { return };
-            let (judge, moment) = (caller.name.clone(), self.moment);
-            self.shared.tell(|| {
-                Record::Refusal(Refused {
-                    judge,
-                    moment,
-                    command,
-                    refusal,
-                })
-            });
-        })
-    }
-
     /// Runs a command for the VM.
     ///
     /// # Errors
@@ -315,30 +292,6 @@ impl Desk {
         let lent: Box<dyn Any> = lent;
         lent.downcast()
             .expect("a policy gives back the desk that it was lent")
-    }
-}
-
-impl oriel_policy::Desk for Desk {
-    fn vm(&mut self, call: VmCall) -> Result<VmReply, Refusal> {
-        self.admit(CommandId::Vm(call.id()))?;
-        call.run(self)
-    }
-
-    fn vcpu(&mut self, vcpu: u32, call: VcpuCall) -> Result<VcpuReply, Refusal> {
-        self.admit(CommandId::Vcpu(call.id()))?;
-        if vcpu >= self.shared.vcpus {
-            return Err(Refusal::NotFound);
-        }
-        if vcpu == self.index() {
-            call.run(self)
-        } else {
-            self.ask(vcpu, call)
-        }
-    }
-
-    fn service(&mut self, call: ServiceCall) -> Result<ServiceReply, Refusal> {
-        self.admit(CommandId::Service(call.id()))?;
-        call.run(self)
     }
 }
 

@@ -22,8 +22,10 @@
 //! | [`judge`] | what a judge is | knows Wasm |
 //! | [`policies`] | policies as judges | merges verdicts |
 //! | [`tool`] | KVMI tools as judges: a session over a socket | dials |
+//! | [`audit`] | the trail of every command, chained so that a change shows | decides what is granted |
 //! | [`record`], [`lines`] | what is told about all this | holds up a vCPU |
 
+pub mod audit;
 pub mod clock;
 pub mod desk;
 pub mod effect;
@@ -47,11 +49,13 @@ mod absent;
 mod failure;
 mod mail;
 mod policy_judge;
+mod resolve;
 mod sync;
 mod thread;
 mod time;
 mod turn;
 
+pub use audit::Audit;
 pub use clock::Clock;
 pub use desk::Desk;
 pub use engine::{Assembly, Candidate, Engine, Outcome, Running, StartError};

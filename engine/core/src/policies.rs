@@ -32,7 +32,10 @@ pub fn candidate(host: &Arc<Host>, policy: &Arc<Policy>, store: Arc<Store>) -> C
     };
     Candidate {
         name: Arc::from(policy.name()),
-        grant: grant(policy.rights(), heard(policy)),
+        grant: Grant {
+            bounds: policy.effective().bounds.clone(),
+            ..grant(policy.rights(), heard(policy))
+        },
         judges: policy.hears(),
         filters: filters(policy),
         observations: policy.observations().to_vec(),
@@ -73,5 +76,9 @@ pub fn grant(rights: &BTreeSet<Right>, events: EventSet) -> Grant {
         .iter()
         .map(|right| right.commands())
         .fold(CommandSet::NONE, CommandSet::union);
-    Grant { commands, events }
+    Grant {
+        commands,
+        events,
+        bounds: None,
+    }
 }

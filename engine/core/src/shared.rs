@@ -13,6 +13,7 @@ use oriel_policy::Store;
 use oriel_protocol::{EventSet, Grant, Refusal};
 
 use crate::{
+    audit::{Audit, Who},
     engine::Outcome,
     ledger::Ledger,
     mail::Mail,
@@ -33,6 +34,8 @@ pub struct Shared {
     pub(crate) vcpus: u32,
     pub(crate) callers: Vec<Caller>,
     pub(crate) sink: Option<Arc<dyn Sink>>,
+    /// Where every command is written down; none: nowhere.
+    pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) metrics: Metrics,
     pub(crate) settings: Settings,
     pub(crate) time: Time,
@@ -54,6 +57,13 @@ pub struct Caller {
     pub store: Arc<Store>,
     /// Where it is hooked, if it is a KVMI tool.
     pub tool: Option<Arc<Seat>>,
+}
+
+impl Caller {
+    /// Who it is in the audit trail.
+    pub(crate) fn who(&self) -> Who {
+        Who::judge(self.name.clone(), None)
+    }
 }
 
 /// Bounds on waiting.

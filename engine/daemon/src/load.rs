@@ -8,7 +8,7 @@ use oriel_machine::Machine;
 use oriel_policy::{Host, Inspection, Limits, Policy, Store, Terms};
 use oriel_protocol::{EventSet, Right};
 
-use crate::plan::{GrantPlan, PolicyPlan};
+use crate::{grants::GrantPlan, plan::PolicyPlan};
 
 /// Loads a policy and makes it a judge of this machine.
 pub(crate) fn judge(
@@ -43,13 +43,28 @@ fn prepare(host: &Arc<Host>, plan: &PolicyPlan, machine: &dyn Machine) -> anyhow
         .with_context(|| plan.file.display().to_string())?;
     let inspection = plugin.inspection();
     let terms = Terms {
-        name: plan.name.clone(),
-        rights: rights(plan.grant.as_ref()),
-        events: events(plan, inspection, machine)?,
+        events: reported(plan, inspection, machine)?,
         config: plan.config.clone(),
         limits: Limits::default(),
+        ..granted(plan, inspection)
     };
     Ok(host.prepare(&plugin, terms)?)
+}
+
+/// What the operator grants this policy, whatever the machine.
+pub(crate) fn granted(plan: &PolicyPlan, inspection: &Inspection) -> Terms {
+    let grant = plan.grant.as_ref();
+    let bounds = grant.map(|grant| &grant.bounds);
+    Terms {
+        name: plan.name.clone(),
+        rights: rights(grant),
+        events: events(grant, inspection),
+        bounds: bounds
+            .filter(|bounds| !bounds.is_open())
+            .cloned()
+            .map(Arc::new),
+        ..Terms::default()
+    }
 }
 
 fn rights(grant: Option<&GrantPlan>) -> BTreeSet<Right> {
@@ -60,15 +75,8 @@ fn rights(grant: Option<&GrantPlan>) -> BTreeSet<Right> {
         .collect()
 }
 
-/// The kinds of event that the policy may hear. What the operator names, the machine must be able
-/// to report; what a policy merely listens to by default may be missing, with a warning.
-fn events(
-    plan: &PolicyPlan,
-    inspection: &Inspection,
-    machine: &dyn Machine,
-) -> anyhow::Result<EventSet> {
-    let capabilities = machine.capabilities();
-    let named = plan.grant.as_ref().and_then(|grant| grant.events);
+/// The kinds of event that the policy may hear: those that are named, or all that it exports.
+fn events(grant: Option<&GrantPlan>, inspection: &Inspection) -> EventSet {
     // What it observes is known only once it has been asked, and may be anything.
     let observes = inspection
         .exports
@@ -79,7 +87,19 @@ fn events(
     } else {
         inspection.hears
     };
-    let mut events = named.unwrap_or(exported);
+    grant.and_then(|grant| grant.events).unwrap_or(exported)
+}
+
+/// Those of them that it will hear on this machine. What the operator names, the machine must be able
+/// to report; what a policy merely listens to by default may be missing, with a warning.
+fn reported(
+    plan: &PolicyPlan,
+    inspection: &Inspection,
+    machine: &dyn Machine,
+) -> anyhow::Result<EventSet> {
+    let capabilities = machine.capabilities();
+    let named = plan.grant.as_ref().and_then(|grant| grant.events);
+    let mut events = events(plan.grant.as_ref(), inspection);
     for kind in named
         .unwrap_or(inspection.hears)
         .iter()

@@ -15,6 +15,7 @@
 //! | [`case`] | an event as one judge sees it |
 //! | [`verdict`] | how a judge answers |
 //! | [`grant`] | who may do what: masks over both tables, and the rights of policies |
+//! | [`ranges`] | sets of numbers: MSRs, ports, addresses |
 //! | [`refusal`] | the one way to say no |
 //! | [`capability`] | what a machine can do |
 //! | [`kvmi`] | the tables as bytes, and the session of a tool |
@@ -35,6 +36,7 @@ pub mod grant;
 pub mod identity;
 pub mod kvmi;
 pub mod page;
+pub mod ranges;
 pub mod refusal;
 mod set;
 pub mod verdict;
@@ -46,8 +48,9 @@ pub use commands::{CommandId, Handle, Request, ServiceCall, VcpuCall, VmCall};
 pub use dialect::{Dialect, Numbers};
 pub use events::{Event, EventData, EventKind, Moment};
 pub use filter::{Filter, Observation, Only, Rings, Scope};
-pub use grant::{CommandSet, EventSet, Grant, Right};
+pub use grant::{Admission, Bounds, CommandSet, EventSet, Grant, Reach, Right, Span};
 pub use identity::{Arch, Identity};
 pub use page::{Access, Gpa, Gva};
+pub use ranges::{RangeError, Ranges};
 pub use refusal::Refusal;
 pub use verdict::{Decision, Value, Verdict, VerdictKind, VerdictSet};

@@ -32,12 +32,15 @@ impl Desk {
         Ok(special)
     }
 
-    /// The state that goes with an event to a tool; zero where an MSR cannot be read.
+    /// The state that goes with an event to a tool; zero where an MSR cannot be read, or is not
+    /// granted.
     pub(crate) fn snapshot(&mut self) -> Result<Snapshot, Refusal> {
         let mut msrs = [0; Snapshot::MSRS.len()];
         let read = self.vcpu.msrs(&Snapshot::MSRS);
-        for (value, read) in msrs.iter_mut().zip(read) {
-            *value = read.unwrap_or(0);
+        let grant = &self.asking()?.grant;
+        let granted = Snapshot::MSRS.map(|msr| grant.has_msr(msr));
+        for ((value, read), granted) in msrs.iter_mut().zip(read).zip(granted) {
+            *value = read.filter(|_| granted).unwrap_or(0);
         }
         Ok(Snapshot {
             general: self.general()?,
