@@ -246,6 +246,12 @@ impl Desk {
         }
     }
 
+    /// The name of a judge.
+    fn name_of(&self, judge: usize) -> Option<Arc<str>> {
+        let caller = self.shared.callers.get(judge)?;
+        Some(caller.name.clone())
+    }
+
     fn asking(&self) -> Result<&Caller, Refusal> {
         self.shared.callers.get(self.caller).ok_or(Refusal::Gone)
     }

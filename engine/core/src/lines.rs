@@ -110,6 +110,9 @@ fn refusal(refused: &Refused) -> Json {
     fields.insert("judge".to_owned(), json!(&*refused.judge));
     fields.insert("command".to_owned(), json!(refused.command));
     fields.insert("refusal".to_owned(), json!(refused.refusal));
+    if let Some(with) = &refused.with {
+        fields.insert("with".to_owned(), json!(&**with));
+    }
     Json::Object(fields)
 }
 

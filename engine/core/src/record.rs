@@ -114,7 +114,7 @@ pub struct Alert {
     pub fields: Vec<(String, String)>,
 }
 
-/// A command was refused.
+/// A command was refused: at the gate, or because another judge has done otherwise.
 #[derive(Clone, Debug)]
 pub struct Refused {
     /// Who asked.
@@ -125,6 +125,8 @@ pub struct Refused {
     pub command: CommandId,
     /// Why not.
     pub refusal: Refusal,
+    /// Of a conflict: the judge that has done otherwise before.
+    pub with: Option<Arc<str>>,
 }
 
 /// A judge failed.

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use oriel_engine::{Candidate, policies};
 use oriel_machine::Machine;
 use oriel_policy::{Host, Inspection, Limits, Policy, Store, Terms};
-use oriel_protocol::{EventSet, Right};
+use oriel_protocol::{EventKind, EventSet, Only, Ranges, Right};
 
 use crate::{grants::GrantPlan, plan::PolicyPlan};
 
@@ -20,7 +20,27 @@ pub(crate) fn judge(
         .with_context(|| format!("policy {:?} cannot be loaded", plan.name))?;
     let mut candidate = policies::candidate(host, &Arc::new(policy), Arc::new(Store::default()));
     leave_out_unreported(&mut candidate, machine);
+    warn_of_deaf_filters(&candidate);
     Ok(candidate)
+}
+
+/// A guard that believes to hear of an MSR and does not is worse than none.
+fn warn_of_deaf_filters(candidate: &Candidate) {
+    let bounds = candidate.grant.bounds.as_deref();
+    let Some(msrs) = bounds.and_then(|bounds| bounds.msrs.as_ref()) else {
+        return;
+    };
+    let of_msrs = [EventKind::Msr, EventKind::MsrRead];
+    let kinds = candidate.filters.iter();
+    for filter in kinds.filter(|filter| of_msrs.contains(&filter.kind)) {
+        if let Only::Numbers { first, last } = filter.only
+            && !msrs.covers(first, last.saturating_sub(first).saturating_add(1))
+        {
+            let wanted = Ranges::from_iter([first..=last]);
+            let wanted: Vec<_> = wanted.words().collect();
+            tracing::warn!(policy = %candidate.name, msrs = wanted.join(", "), "it asks for MSRs that it is not granted, and does not hear of them");
+        }
+    }
 }
 
 /// A policy that only observes goes without what the machine cannot report, with a warning.

@@ -96,6 +96,7 @@ impl Desk {
                     moment,
                     command,
                     refusal,
+                    with: None,
                 })
             });
         })

@@ -174,6 +174,7 @@ impl Receiver {
             moment,
             command,
             refusal: Refusal::Denied,
+            with: None,
         };
         self.shared().tell(|| Record::Refusal(refused));
     }
@@ -243,17 +244,28 @@ impl Receiver {
 
     /// A pause is an event of its own, which the vCPU sends as soon as it is out of the guest.
     fn pause(&mut self, ticket: Ticket, request: PauseVcpu) {
-        let PauseVcpu { vcpu, wait } = request;
-        let link = self.link.clone();
         self.desk.open(self.caller, self.moment());
-        // What is done about it is a letter, which goes out here.
-        match self.desk.announce(None, &VmCall::PauseVcpu(request)) {
-            Ok(opened) => self.desk.account(opened, &Ok(())),
-            Err(refusal) => return link.deliver(ticket.vm(Err(refusal))),
-        }
-        if !link.lane(vcpu).is_some_and(|lane| lane.add_pause()) {
-            return link.deliver(ticket.vm(Err(Refusal::Busy)));
-        }
+        let announced = self
+            .desk
+            .announce(None, &VmCall::PauseVcpu(request.clone()));
+        let opened = match announced {
+            Ok(opened) => opened,
+            Err(refusal) => return self.link.deliver(ticket.vm(Err(refusal))),
+        };
+        let lane = self.link.lane(request.vcpu);
+        let answer = if lane.is_some_and(|lane| lane.add_pause()) {
+            self.attend(ticket, &request)
+        } else {
+            self.link.deliver(ticket.vm(Err(Refusal::Busy)));
+            Err(Refusal::Busy)
+        };
+        self.desk.account(opened, &answer);
+    }
+
+    /// Asks the vCPU to come out; whether it will.
+    fn attend(&self, ticket: Ticket, request: &PauseVcpu) -> Result<(), Refusal> {
+        let PauseVcpu { vcpu, wait } = *request;
+        let link = self.link.clone();
         let answer = |answer: Result<(), Refusal>| answer.map(VmReply::PauseVcpu);
         let caller = self.caller;
         let (reply, rest): (Box<dyn FnOnce(_) + Send>, _) = if wait {
@@ -269,6 +281,7 @@ impl Receiver {
         if let Some(ticket) = rest {
             link.deliver(ticket.vm(answer(posted)));
         }
+        posted
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
