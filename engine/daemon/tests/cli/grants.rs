@@ -1,5 +1,7 @@
 //! What is granted, what is explained, and what is written down about it.
 
+use std::io::Read;
+
 use serde_json::Value as Json;
 
 use super::{assert_error, assert_usage, directory, file, mock, oriel, plugin, status, stderr};
@@ -165,4 +167,49 @@ fn a_trail_that_was_changed_or_cut_is_told_by_its_line() {
     let torn = &text[..text.len() - 9];
     assert_error(&verify(torn), &["in the middle of line", "killed or cut"]);
     assert_error(&oriel(&["audit", "verify", "no/such"]), &["no/such"]);
+}
+
+/// The program, killed without a word if the test fails.
+struct Killed(std::process::Child);
+
+impl Killed {
+    fn kill(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+#[test]
+fn a_trail_whose_writer_was_killed_says_so() {
+    let directory = directory();
+    let trail = directory.path().join("trail.jsonl").display().to_string();
+    let scenario = "[[step]]\nserial = \"up\"\n[[step]]\nidle = 60000\n[[step]]\nfinish = 0\n";
+    let guest = file(&directory, "sleeper.toml", scenario);
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_oriel"))
+        .args([
+            "run",
+            "--machine",
+            "mock",
+            "--guest",
+            &guest,
+            "--audit",
+            &trail,
+        ])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut said = child.stdout.take().expect("it is piped");
+    let mut running = Killed(child);
+    // The guest runs, so the trail has begun.
+    said.read_exact(&mut [0; 2]).expect("up");
+    running.kill();
+    let verified = oriel(&["audit", "verify", &trail]);
+    assert_error(&verified, &["ends without a closing line, after line 1"]);
 }
