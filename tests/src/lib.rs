@@ -18,7 +18,7 @@ use oriel_policy::{
     Host, Inspection, InstanceMode, Limits, Manifest, Plugin, Policy, PrepareError, Setting, Store,
     Terms, write_manifest,
 };
-use oriel_protocol::{Case, EventKind, EventSet, Filter, Grant, Right, Verdict};
+use oriel_protocol::{Bounds, Case, EventKind, EventSet, Filter, Grant, Right, Verdict};
 
 /// The bytes of a plugin that `cargo xtask plugins` has built.
 ///
@@ -70,6 +70,7 @@ pub struct Load {
     name: String,
     rights: BTreeSet<Right>,
     events: Option<EventSet>,
+    bounds: Option<Arc<Bounds>>,
     config: BTreeMap<String, Setting>,
     /// What it may use.
     pub limits: Limits,
@@ -84,6 +85,7 @@ pub fn load(plugin: &'static str) -> Load {
         name: plugin.to_owned(),
         rights: Right::DEFAULT.iter().copied().collect(),
         events: None,
+        bounds: None,
         config: BTreeMap::new(),
         limits: Limits::default(),
         store: Arc::default(),
@@ -121,6 +123,12 @@ impl Load {
     /// Hearing only this.
     pub fn hears(mut self, kinds: &[EventKind]) -> Self {
         self.events = Some(kinds.iter().copied().collect());
+        self
+    }
+
+    /// Within these bounds.
+    pub fn within(mut self, bounds: Bounds) -> Self {
+        self.bounds = Some(Arc::new(bounds));
         self
     }
 
@@ -176,6 +184,7 @@ impl Load {
                 name: self.name.clone(),
                 rights: self.rights.clone(),
                 events: self.events.unwrap_or_else(|| hears(plugin.inspection())),
+                bounds: self.bounds.clone(),
                 config: self.config.clone(),
                 limits: self.limits,
             },

@@ -1,6 +1,6 @@
 //! Several judges on one VM: order, the strictest verdict, staged registers, the gate.
 
-use oriel_engine::Record;
+use oriel_engine::{Record, record};
 use oriel_machine::{
     End,
     mock::{self, Scenario, Step},
@@ -12,9 +12,9 @@ use oriel_protocol::{
         vm::{RANGES_MAX, ReadPhysical, ReadScattered, WritePhysical},
     },
     events::EventClass,
-    x86::{Register, msr},
+    x86::{Exception, Register, msr},
 };
-use oriel_tests::{native, play};
+use oriel_tests::{Ran, native, play};
 
 const KIND: &[EventKind] = &[EventKind::Msr];
 
@@ -83,7 +83,42 @@ fn equally_strict_verdicts_conflict_and_the_first_stands() {
             None
         }
     });
-    assert_eq!(conflicts, Some(vec!["second".into()]));
+    let dispute = record::Dispute {
+        standing: "first".into(),
+        lost: "second".into(),
+    };
+    assert_eq!(conflicts, Some(vec![dispute]));
+}
+
+#[test]
+fn one_silent_judge_changes_nothing_wherever_it_sits() {
+    let loud = || {
+        vec![
+            native("first", KIND, |_, _| Verdict::Replace(Value::Word(8))),
+            native("second", KIND, |_, _| Verdict::Deny),
+            native("third", KIND, |_, _| Verdict::Inject(Exception::GP0)),
+        ]
+    };
+    let conflicts = |ran: &Ran| {
+        let told = ran.records.iter().filter_map(|record| {
+            if let Record::Event(judged) = record {
+                Some(judged.conflicts.clone())
+            } else {
+                None
+            }
+        });
+        told.collect::<Vec<_>>()
+    };
+    let without = play(&one_write(), loud());
+    assert_eq!(conflicts(&without)[0].len(), 1);
+    for at in 0..=3 {
+        let mut judges = loud();
+        judges.insert(at, native("silent", KIND, |_, _| Verdict::Continue));
+        let with = play(&one_write(), judges);
+        assert_eq!(with.verdicts(), without.verdicts(), "at {at}");
+        assert_eq!(conflicts(&with), conflicts(&without), "at {at}");
+        assert_eq!(with.outcome.end, without.outcome.end);
+    }
 }
 
 #[test]
@@ -120,6 +155,15 @@ fn register_writes_are_seen_by_later_judges_and_cannot_be_contradicted() {
     let ran = play(&scenario, judges);
     assert_eq!(ran.outcome.end, End::Finished(0));
     assert_eq!(ran.reports, [5]);
+    let conflict = ran.records.iter().find_map(|record| {
+        if let Record::Refusal(refused) = record {
+            Some((refused.refusal, &*refused.judge, refused.with.as_deref()))
+        } else {
+            None
+        }
+    });
+    let both = (Refusal::Conflict, "second", Some("first"));
+    assert_eq!(conflict, Some(both), "both are named");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Whole-engine tests: from a guest's event to the effect in the guest.
 
+mod audited;
 mod contained;
+mod grants;
 mod guard;
 mod hardware;
 mod judging;

@@ -115,6 +115,7 @@ fn policy(host: &Arc<Host>, component: &[u8]) -> Result<Candidate> {
         name: "bench".to_owned(),
         rights: Default::default(),
         events,
+        bounds: None,
         config: Default::default(),
         limits: Limits::default(),
     };

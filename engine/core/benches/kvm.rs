@@ -134,6 +134,7 @@ fn policy(host: &Arc<Host>, component: &[u8]) -> Result<Candidate> {
         name: "policy".to_owned(),
         rights: Default::default(),
         events: plugin.inspection().hears,
+        bounds: None,
         config: Default::default(),
         limits: Limits::default(),
     };

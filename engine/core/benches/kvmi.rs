@@ -237,6 +237,7 @@ fn policy(host: &Arc<Host>) -> Result<Candidate> {
         name: "bench".to_owned(),
         rights: Default::default(),
         events: plugin.inspection().hears,
+        bounds: None,
         config: Default::default(),
         limits: Limits::default(),
     };

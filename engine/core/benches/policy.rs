@@ -19,7 +19,7 @@ use oriel_machine::{
     mock::{Scenario, Step},
     outlet::Kept,
 };
-use oriel_policy::{Host, HostSettings, Limits, Place, Plugin, Policy, Store, Terms};
+use oriel_policy::{Host, HostSettings, Place, Plugin, Policy, Store, Terms};
 use oriel_protocol::{
     Event, EventKind, EventSet, Verdict,
     commands::service::{StoreAdd, StoreGet, StoreSet},
@@ -49,9 +49,7 @@ fn prepared(host: &Host, plugin: &Arc<Plugin>, name: &str, events: EventSet) -> 
     let terms = Terms {
         name: name.to_owned(),
         events,
-        rights: Default::default(),
-        config: Default::default(),
-        limits: Limits::default(),
+        ..Terms::default()
     };
     Ok(host.prepare(plugin, terms)?)
 }

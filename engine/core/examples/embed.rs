@@ -186,6 +186,7 @@ fn policy(host: &Arc<Host>, file: &Path, machine: &dyn Machine) -> Result<Candid
         events: hears
             .filter(|&kind| machine.capabilities().reports(kind))
             .collect(),
+        bounds: None,
         config: Default::default(),
         limits: Limits::default(),
     };

@@ -4,9 +4,10 @@
 //! to each judge in turn, and says each time who is asking.
 
 mod control;
+mod gate;
 mod identity;
 mod intercept;
-mod memory;
+pub(crate) mod memory;
 mod registers;
 mod services;
 mod staged;
@@ -20,15 +21,15 @@ use std::{
 
 use oriel_machine::{End, Hold, Vcpu, paging::Walks};
 use oriel_protocol::{
-    CommandId, EventKind, Moment, Refusal, Request,
-    commands::{self, ServiceCall, ServiceReply, VcpuCall, VcpuReply, VmCall, VmReply},
+    Moment, Refusal, Request,
+    commands::{self, VcpuCall, VcpuReply},
 };
 
 use crate::{
+    audit,
     mail::{Errand, Mail, Pauser, Retirement},
     mailbox::Mailbox,
     owners::{Caller, Callers},
-    record::{Record, Refused},
     shared::Shared,
     tool,
 };
@@ -65,6 +66,8 @@ pub struct Desk {
     retiring: Option<Retirement>,
     /// Page walks that judges have asked for.
     walks: Walks,
+    /// Reads of the judge's call, where there is an audit trail.
+    reads: Option<audit::Reads>,
 }
 
 impl Desk {
@@ -96,6 +99,7 @@ impl Desk {
             errands: VecDeque::new(),
             retiring: None,
             walks: Walks::default(),
+            reads: None,
         })
     }
 
@@ -135,6 +139,8 @@ impl Desk {
 
     /// Ends a judge's call, and with it what belongs to the call.
     pub(crate) fn close(&mut self) {
+        // What was read goes into the audit trail now.
+        self.reads = None;
         self.hold = None;
         let by = Pauser::Judge { vcpu: self.index() };
         for vcpu in std::mem::take(&mut self.paused) {
@@ -284,38 +290,15 @@ impl Desk {
         }
     }
 
+    /// The name of a judge.
+    fn name_of(&self, judge: usize) -> Option<Arc<str>> {
+        let caller = self.shared.owners.get(judge)?;
+        Some(caller.name.clone())
+    }
+
     fn asking(&self) -> Result<&Caller, Refusal> {
         let caller = self.callers.get(self.caller).ok_or(Refusal::Gone)?;
         Ok(caller)
-    }
-
-    /// The gate. Every command of every judge comes through here.
-    fn admit(&self, id: CommandId) -> Result<(), Refusal> {
-        self.answer_for(id, self.asking()?.grant.admit(id))
-    }
-
-    /// The gate, for a command that arms a kind of event: it must be granted, and be one that the
-    /// judge answers.
-    fn admit_arming(&self, id: CommandId, kind: EventKind) -> Result<(), Refusal> {
-        let caller = self.asking()?;
-        let may = caller.grant.events.contains(kind) && caller.judges.contains(kind);
-        self.answer_for(id, if may { Ok(()) } else { Err(Refusal::Denied) })
-    }
-
-    /// Tells of a no.
-    fn answer_for(&self, command: CommandId, answer: Result<(), Refusal>) -> Result<(), Refusal> {
-        answer.inspect_err(|&refusal| {
-            let Ok(caller) = self.asking() else { return };
-            let (judge, moment) = (caller.name.clone(), self.moment);
-            self.shared.tell(|| {
-                Record::Refusal(Refused {
-                    judge,
-                    moment,
-                    command,
-                    refusal,
-                })
-            });
-        })
     }
 
     /// Runs a command for the VM.
@@ -360,30 +343,6 @@ impl Desk {
         let lent: Box<dyn Any> = lent;
         lent.downcast()
             .expect("a policy gives back the desk that it was lent")
-    }
-}
-
-impl oriel_policy::Desk for Desk {
-    fn vm(&mut self, call: VmCall) -> Result<VmReply, Refusal> {
-        self.admit(CommandId::Vm(call.id()))?;
-        call.run(self)
-    }
-
-    fn vcpu(&mut self, vcpu: u32, call: VcpuCall) -> Result<VcpuReply, Refusal> {
-        self.admit(CommandId::Vcpu(call.id()))?;
-        if vcpu >= self.shared.vcpus {
-            return Err(Refusal::NotFound);
-        }
-        if vcpu == self.index() {
-            call.run(self)
-        } else {
-            self.ask(vcpu, call)
-        }
-    }
-
-    fn service(&mut self, call: ServiceCall) -> Result<ServiceReply, Refusal> {
-        self.admit(CommandId::Service(call.id()))?;
-        call.run(self)
     }
 }
 

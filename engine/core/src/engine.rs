@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::{
     absent::Nobody,
+    audit::Audit,
     clock::{Called, Clock},
     handle::VmHandle,
     holdings::Holdings,
@@ -74,6 +75,7 @@ pub struct Engine {
     parts: Parts,
     candidates: Vec<Candidate>,
     sink: Option<Arc<dyn Sink>>,
+    audit: Option<Arc<Audit>>,
     settings: Settings,
 }
 
@@ -115,6 +117,7 @@ impl Engine {
             parts,
             candidates: Vec::new(),
             sink: None,
+            audit: None,
             settings: Settings::default(),
         }
     }
@@ -130,6 +133,13 @@ impl Engine {
     #[must_use]
     pub fn sink(mut self, sink: Arc<dyn Sink>) -> Self {
         self.sink = Some(sink);
+        self
+    }
+
+    /// Writes every command of every judge to this trail.
+    #[must_use]
+    pub fn audit(mut self, audit: Arc<Audit>) -> Self {
+        self.audit = Some(audit);
         self
     }
 
@@ -176,6 +186,7 @@ impl Engine {
             parts,
             candidates,
             sink,
+            audit,
             settings,
         } = self;
         let Parts { machine, vcpus } = parts;
@@ -194,8 +205,9 @@ impl Engine {
             posts: Posts::default(),
             tickets: AtomicU64::new(0),
             machine,
-            time: Time::start(sink.is_some()),
+            time: Time::start(sink.is_some() || audit.is_some()),
             sink,
+            audit,
             metrics: Metrics::default(),
             settings,
             end: std::sync::OnceLock::new(),
@@ -290,23 +302,10 @@ fn check_names(candidates: &[Candidate]) -> Result<(), StartError> {
 /// What a judge holds that has not begun.
 pub(crate) fn declared(candidate: &Candidate, reported: EventSet) -> Holdings {
     if let Some(seat) = &candidate.tool {
-        return seat.holdings(reported);
+        return seat.holdings(reported).granted(&candidate.grant);
     }
-    let granted = |kind| candidate.grant.events.contains(kind);
-    Holdings::declared(
-        candidate
-            .filters
-            .iter()
-            .filter(|filter| granted(filter.kind))
-            .copied()
-            .collect(),
-        candidate
-            .observations
-            .iter()
-            .filter(|seen| granted(seen.kind))
-            .copied()
-            .collect(),
-    )
+    let (filters, observations) = (&candidate.filters, &candidate.observations);
+    Holdings::declared(filters.clone(), observations.clone()).granted(&candidate.grant)
 }
 
 fn owners(candidates: &[Candidate]) -> Owners {

@@ -3,16 +3,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oriel_machine::End;
+use oriel_machine::{End, paging::Walks};
 use oriel_protocol::{
-    Refusal, Request,
-    commands::{self, VcpuReply},
+    Admission, Moment, Refusal, Request, VcpuCall,
+    commands::{self, VcpuReply, vcpu::GetRegisters},
+    x86::Special,
 };
 
 use crate::{
+    audit::{self, Audited, Command, Who},
     engine::Outcome,
     mail::{Mail, Pauser},
-    record::Record,
+    record::{CLOCK, Record},
+    resolve::{self, Resolved},
     roster::Roster,
     shared::Shared,
     tool,
@@ -37,6 +40,7 @@ impl VmHandle {
 
     /// Ends the VM.
     pub fn stop(&self) {
+        self.note("stop", None, Ok(()));
         self.shared.end(&End::Cancelled);
     }
 
@@ -46,6 +50,12 @@ impl VmHandle {
     /// [`Refusal::NotFound`] if there is no such vCPU, [`Refusal::Gone`] if it has ended,
     /// [`Refusal::Busy`] if it does not come out in time; the pause holds all the same.
     pub fn pause(&self, vcpu: u32, within: Duration) -> Result<(), Refusal> {
+        let answer = self.hold(vcpu, within);
+        self.note("pause", Some(vcpu), answer);
+        answer
+    }
+
+    fn hold(&self, vcpu: u32, within: Duration) -> Result<(), Refusal> {
         let (send, receive) = std::sync::mpsc::sync_channel(1);
         let reply = Box::new(move |answer| {
             // Whoever asked may have stopped waiting.
@@ -66,12 +76,24 @@ impl VmHandle {
     /// # Errors
     /// [`Refusal::NotFound`] if there is no such vCPU, [`Refusal::Gone`] if it has ended.
     pub fn resume(&self, vcpu: u32) -> Result<(), Refusal> {
-        self.shared.post_to_vcpu(
-            vcpu,
-            Mail::Resume {
-                by: Pauser::Operator,
-            },
-        )
+        let by = Pauser::Operator;
+        let answer = self.shared.post_to_vcpu(vcpu, Mail::Resume { by });
+        self.note("resume", Some(vcpu), answer);
+        answer
+    }
+
+    /// Writes into the audit trail what the operator has done, which nothing keeps it from doing.
+    fn note(&self, name: &'static str, on: Option<u32>, answer: Result<(), Refusal>) {
+        if let Some(audit) = &self.shared.audit {
+            let command = Command {
+                who: Who::operator(),
+                moment: self.shared.outside(),
+                name,
+                on,
+                arguments: serde_json::Map::new(),
+            };
+            audit.note(command, answer);
+        }
     }
 
     /// Runs a command on a vCPU's thread as the judge of this number, whose grant counts.
@@ -89,23 +111,55 @@ impl VmHandle {
     where
         R: Request<Scope = commands::Vcpu>,
     {
+        let call = request.into_call();
+        let opened = self.announce(judge, vcpu, &call)?;
+        let answer = self.admitted(judge, vcpu, call, within);
+        if let Some(entry) = opened {
+            entry.answered(answer.as_ref().map(drop).map_err(|&no| no));
+        }
+        R::from_reply(answer?).ok_or(Refusal::Invalid)
+    }
+
+    fn announce(
+        &self,
+        judge: usize,
+        vcpu: u32,
+        call: &VcpuCall,
+    ) -> Result<Option<audit::Entry>, Refusal> {
+        let Some(audit) = &self.shared.audit else {
+            return Ok(None);
+        };
         let caller = self.shared.owners.get(judge).ok_or(Refusal::NotFound)?;
-        caller.grant.admit(R::ID)?;
-        let (send, receive) = std::sync::mpsc::sync_channel::<Result<VcpuReply, Refusal>>(1);
-        let reply = Box::new(move |answer| {
-            // Whoever asked may have stopped waiting.
-            let _ = send.try_send(answer);
-        });
-        self.shared.post_to_vcpu(
-            vcpu,
-            Mail::Call {
-                caller: judge,
-                call: request.into_call(),
-                reply,
-            },
-        )?;
-        let answer = receive.recv_timeout(within).unwrap_or(Err(Refusal::Busy))?;
-        R::from_reply(answer).ok_or(Refusal::Invalid)
+        let command = Command {
+            who: caller.who().through_handle(),
+            moment: self.shared.outside(),
+            name: call.id().name(),
+            on: Some(vcpu),
+            arguments: call.arguments(),
+        };
+        audit.open(command).map(Some)
+    }
+
+    /// The gate, as a desk has it, and what is behind it.
+    fn admitted(
+        &self,
+        judge: usize,
+        vcpu: u32,
+        call: VcpuCall,
+        within: Duration,
+    ) -> Result<VcpuReply, Refusal> {
+        let caller = self.shared.owners.get(judge).ok_or(Refusal::NotFound)?;
+        let Admission::Pages(span) = caller.grant.admit_vcpu(&call)? else {
+            return self.shared.ask(judge, vcpu, call, within);
+        };
+        let special = self.shared.special_of(judge, vcpu, within)?;
+        let memory = self.shared.machine.memory();
+        let pieces = resolve::pieces(memory, &mut Walks::default(), &special, &span)?;
+        caller.grant.admit_pages(&span, &pieces)?;
+        match resolve::resolve(memory, call, &pieces) {
+            Resolved::Answered(answer) => answer,
+            Resolved::Instead(call) => self.shared.ask(judge, vcpu, call, within),
+        }
     }
 
     /// The policies of the VM, to be changed while it runs.
@@ -123,5 +177,52 @@ impl VmHandle {
     /// What policies have counted and measured, by the judge's number and the metric's name.
     pub fn metrics(&self) -> std::collections::BTreeMap<(usize, String), crate::metrics::Metric> {
         self.shared.metrics.snapshot()
+    }
+}
+
+impl Shared {
+    /// Has a vCPU's thread run a command that has passed the gate, for a thread that has no
+    /// mailbox of its own.
+    pub(crate) fn ask(
+        &self,
+        caller: usize,
+        vcpu: u32,
+        call: VcpuCall,
+        within: Duration,
+    ) -> Result<VcpuReply, Refusal> {
+        let (send, receive) = std::sync::mpsc::sync_channel::<Result<VcpuReply, Refusal>>(1);
+        let reply = Box::new(move |answer| {
+            // Whoever asked may have stopped waiting.
+            let _ = send.try_send(answer);
+        });
+        self.post_to_vcpu(
+            vcpu,
+            Mail::Call {
+                caller,
+                call,
+                reply,
+            },
+        )?;
+        receive.recv_timeout(within).unwrap_or(Err(Refusal::Busy))
+    }
+
+    /// The special registers of a vCPU, by which addresses are translated for this judge.
+    pub(crate) fn special_of(
+        &self,
+        caller: usize,
+        vcpu: u32,
+        within: Duration,
+    ) -> Result<Special, Refusal> {
+        let call = VcpuCall::GetRegisters(GetRegisters { msrs: Vec::new() });
+        resolve::special(self.ask(caller, vcpu, call, within)?)
+    }
+
+    /// The moment of what belongs to no event.
+    pub(crate) fn outside(&self) -> Moment {
+        Moment {
+            vcpu: CLOCK,
+            seq: 0,
+            time_ns: self.now(),
+        }
     }
 }

@@ -5,12 +5,18 @@
 mod placed;
 mod switches;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use oriel_machine::{Ranges, Wants};
+use oriel_machine::Wants;
 use oriel_protocol::{
-    Access, Event, EventData, EventKind, EventSet, Filter, Gpa, Observation, Only, Refusal,
-    commands::vm::PageRule, events::Page, page,
+    Access, Bounds, Event, EventData, EventKind, EventSet, Filter, Gpa, Grant, Observation, Only,
+    Ranges, Refusal,
+    commands::vm::PageRule,
+    events::{Msr, MsrRead, Page},
+    page,
 };
 pub use placed::Placed;
 pub use switches::Switches;
@@ -32,6 +38,8 @@ pub struct Holdings {
     singlestep: BTreeSet<u32>,
     /// Of a KVMI tool; a policy has none, and hears all that it armed.
     switches: Option<Switches>,
+    /// Which MSRs it hears of, whatever it asks for; none: all.
+    bounds: Option<Arc<Bounds>>,
 }
 
 impl Holdings {
@@ -58,6 +66,7 @@ impl Holdings {
     /// What a tool holds that has armed nothing.
     pub fn blank(&self) -> Self {
         Self {
+            bounds: self.bounds.clone(),
             switches: self.switches.as_ref().map(Switches::off),
             ..Self::default()
         }
@@ -85,6 +94,29 @@ impl Holdings {
     pub fn declare(&mut self, declared: &Self) {
         self.filters.extend_from_slice(&declared.filters);
         self.observations.extend_from_slice(&declared.observations);
+        self.bounds.clone_from(&declared.bounds);
+    }
+
+    /// The same for a judge of this grant: kinds that it lacks are left out, and of MSRs it hears
+    /// of those within its bounds only.
+    #[must_use]
+    pub fn granted(mut self, grant: &Grant) -> Self {
+        self.filters
+            .retain(|filter| grant.events.contains(filter.kind));
+        self.observations
+            .retain(|seen| grant.events.contains(seen.kind));
+        self.bounds.clone_from(&grant.bounds);
+        self
+    }
+
+    /// The MSRs that it may hear of; none: all.
+    fn msrs(&self) -> Option<&Ranges<u64>> {
+        self.bounds.as_ref()?.msrs.as_ref()
+    }
+
+    fn hears_of(&self, msr: u32) -> Option<Option<u64>> {
+        let heard = self.msrs().is_none_or(|msrs| msrs.contains(msr.into()));
+        heard.then_some(None)
     }
 
     /// The kinds that it judges.
@@ -209,9 +241,11 @@ impl Holdings {
                 let rule = self.pages.get(&page::frame(*gpa))?;
                 (!rule.allowed.contains(*access)).then_some(Some(rule.tag))
             }
+            EventData::Msr(Msr { msr, .. }) | EventData::MsrRead(MsrRead { msr, .. }) => {
+                self.hears_of(*msr)
+            }
             EventData::Breakpoint(_)
             | EventData::Cr(_)
-            | EventData::Msr(_)
             | EventData::Xsetbv(_)
             | EventData::Hypercall(_)
             | EventData::Trap(_)
@@ -222,7 +256,6 @@ impl Holdings {
             | EventData::CommandError(_)
             | EventData::Cpuid(_)
             | EventData::Unhook(_)
-            | EventData::MsrRead(_)
             | EventData::Pio(_)
             | EventData::Mmio(_)
             | EventData::Reset(_)
@@ -234,11 +267,11 @@ impl Holdings {
     pub fn add_to(&self, wants: &mut Wants) {
         for filter in self.all_filters() {
             wants.events.insert(filter.kind);
-            add_filter(filter, wants);
+            add_filter(filter, self.msrs(), wants);
         }
         for observation in &self.observations {
             wants.events.insert(observation.kind);
-            add_filter(&Filter::any(observation.kind), wants);
+            add_filter(&Filter::any(observation.kind), self.msrs(), wants);
         }
         for rule in self.pages.values() {
             let allowed = wants
@@ -267,8 +300,8 @@ const fn bounded(length: usize) -> Result<(), Refusal> {
 }
 
 /// Adds what a filter asks the machine to report. Breakpoints, pages and steps are armed one by
-/// one; their filters only choose among them.
-fn add_filter(filter: &Filter, wants: &mut Wants) {
+/// one; their filters only choose among them. Of MSRs only those that are granted are reported.
+fn add_filter(filter: &Filter, granted: Option<&Ranges<u64>>, wants: &mut Wants) {
     let range = match filter.only {
         Only::Numbers { first, last } | Only::Io { first, last, .. } => first..=last,
         Only::Cr { cr, .. } => cr.into()..=cr.into(),
@@ -286,10 +319,14 @@ fn add_filter(filter: &Filter, wants: &mut Wants) {
             set.insert(range.clone());
         }
     };
+    let put_msrs = |set: &mut Ranges<u64>| match granted {
+        None => set.insert(range.clone()),
+        Some(granted) => set.extend(&Ranges::from_iter([range.clone()]).intersection(granted)),
+    };
     match filter.kind {
         EventKind::Cr => put(&mut wants.crs, true),
-        EventKind::Msr => put(&mut wants.msr_writes, true),
-        EventKind::MsrRead => put(&mut wants.msr_reads, true),
+        EventKind::Msr => put_msrs(&mut wants.msr_writes),
+        EventKind::MsrRead => put_msrs(&mut wants.msr_reads),
         EventKind::Pio => {
             put(&mut wants.pio_reads, reads);
             put(&mut wants.pio_writes, writes);
@@ -458,6 +495,47 @@ mod tests {
         assert!(wants.msr_writes.contains(0x83) && !wants.msr_writes.contains(0x84));
         assert!(wants.msr_reads.is_empty());
         assert!(wants.kind(EventKind::Msr) && !wants.kind(EventKind::MsrRead));
+    }
+
+    #[test]
+    fn a_judge_hears_and_arms_granted_msrs_only_however_it_asks() {
+        let grant = Grant {
+            bounds: Some(Arc::new(Bounds {
+                msrs: Some(Ranges::from_iter([0x82..=0x82])),
+                ..Bounds::default()
+            })),
+            ..Grant::all()
+        };
+        let observation = Observation {
+            kind: EventKind::MsrRead,
+            one_in: 1,
+            per_second: 0,
+            scope: oriel_protocol::Scope::default(),
+        };
+        let all = vec![Filter::any(EventKind::Msr)];
+        let mut holdings = Holdings::declared(all, vec![observation]).granted(&grant);
+        let added = Filter::any(EventKind::Msr);
+        assert_eq!(holdings.switch(None, added, true), Ok(()));
+        let only = Ranges::from_iter([0x82..=0x82]);
+        let kept = holdings.kept();
+        let wants = union(&[holdings.clone()]);
+        assert_eq!((&wants.msr_writes, &wants.msr_reads), (&only, &only));
+        assert_eq!(
+            union(&[kept]).msr_writes,
+            only,
+            "and what outlasts a session"
+        );
+        let event = |msr| {
+            let (old, new) = (0, 1);
+            crate::test_event(Msr { msr, old, new })
+        };
+        assert_eq!(holdings.meets(&event(0x82)), Some(None));
+        assert_eq!(holdings.meets(&event(0x83)), None);
+        let read = crate::test_event(MsrRead {
+            msr: 0x83,
+            value: 0,
+        });
+        assert_eq!(holdings.meets(&read), None);
     }
 
     #[test]

@@ -23,8 +23,10 @@
 //! | [`roster`] | the revisions of policies, and moving from one to the next | judges, touches a vCPU |
 //! | [`policies`] | policies as judges | merges verdicts |
 //! | [`tool`] | KVMI tools as judges: a session over a socket | dials |
+//! | [`audit`] | the trail of every command, chained so that a change shows | decides what is granted |
 //! | [`record`], [`lines`] | what is told about all this | holds up a vCPU |
 
+pub mod audit;
 pub mod clock;
 pub mod desk;
 pub mod effect;
@@ -51,11 +53,13 @@ mod failure;
 mod mail;
 mod mailboxes;
 mod policy_judge;
+mod resolve;
 mod sync;
 mod thread;
 mod time;
 mod turn;
 
+pub use audit::Audit;
 pub use clock::Clock;
 pub use desk::Desk;
 pub use engine::{Assembly, Candidate, Engine, Outcome, Running, StartError};

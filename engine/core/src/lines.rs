@@ -79,8 +79,10 @@ fn event(judged: &Judged) -> Json {
         json!(effect(&judged.event, &judged.verdict)),
     );
     if !judged.conflicts.is_empty() {
-        let names: Vec<&str> = judged.conflicts.iter().map(AsRef::as_ref).collect();
-        fields.insert("conflicts".to_owned(), json!(names));
+        let conflicts = judged.conflicts.iter();
+        let conflicts =
+            conflicts.map(|one| json!({ "standing": &*one.standing, "lost": &*one.lost }));
+        fields.insert("conflicts".to_owned(), conflicts.collect());
     }
     Json::Object(fields)
 }
@@ -112,6 +114,9 @@ fn refusal(refused: &Refused) -> Json {
     fields.insert("judge".to_owned(), json!(&*refused.judge));
     fields.insert("command".to_owned(), json!(refused.command));
     fields.insert("refusal".to_owned(), json!(refused.refusal));
+    if let Some(with) = &refused.with {
+        fields.insert("with".to_owned(), json!(&**with));
+    }
     Json::Object(fields)
 }
 
@@ -195,7 +200,7 @@ mod tests {
     use oriel_protocol::{Arch, Value, events::Msr};
 
     use super::*;
-    use crate::record::Opinion;
+    use crate::record::{Dispute, Opinion};
 
     fn identity() -> Identity {
         Identity {
@@ -226,7 +231,10 @@ mod tests {
                 ns: 310,
             }],
             verdict,
-            conflicts: vec![],
+            conflicts: vec![Dispute {
+                standing: Arc::from("guard"),
+                lost: Arc::from("second"),
+            }],
         };
         let line: Json =
             serde_json::from_str(&line(&identity(), &Record::Event(Box::new(judged)))).unwrap();
@@ -250,5 +258,9 @@ mod tests {
             (&json!("replace"), &json!("0xffffffffffffffff"))
         );
         assert_eq!(line["effect"], "0xffffffffffffffff instead");
+        assert_eq!(
+            line["conflicts"],
+            json!([{ "standing": "guard", "lost": "second" }])
+        );
     }
 }

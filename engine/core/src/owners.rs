@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use oriel_policy::Store;
 use oriel_protocol::{EventSet, Grant};
 
-use crate::{engine::Candidate, tool::Seat};
+use crate::{audit::Who, engine::Candidate, tool::Seat};
 
 /// Who asks: what the gate needs to know of a judge.
 #[derive(Clone, Debug)]
@@ -77,5 +77,10 @@ impl Caller {
             revision: u64::from(candidate.hosted.is_some()),
             on_trial: false,
         }
+    }
+    /// Who it is in the audit trail.
+    pub(crate) fn who(&self) -> Who {
+        let revision = (self.revision > 0).then_some(self.revision);
+        Who::judge(self.name.clone(), revision)
     }
 }

@@ -96,7 +96,10 @@ pub fn candidate(host: &Arc<Host>, policy: &Arc<Policy>, store: Arc<Store>) -> C
     let hosted = Hosted::new(host, policy);
     Candidate {
         name: Arc::from(policy.name()),
-        grant: grant(policy.rights(), heard(policy)),
+        grant: Grant {
+            bounds: policy.effective().bounds.clone(),
+            ..grant(policy.rights(), heard(policy))
+        },
         judges: policy.hears(),
         filters: filters(policy),
         observations: policy.observations().to_vec(),
@@ -158,11 +161,17 @@ fn heard(policy: &Policy) -> EventSet {
         .union(policy.hears())
 }
 
+/// The commands of these rights.
+pub(crate) fn commands(rights: &BTreeSet<Right>) -> CommandSet {
+    let commands = rights.iter().map(|right| right.commands());
+    commands.fold(CommandSet::NONE, CommandSet::union)
+}
+
 /// The commands of these rights, and these events.
 pub fn grant(rights: &BTreeSet<Right>, events: EventSet) -> Grant {
-    let commands = rights
-        .iter()
-        .map(|right| right.commands())
-        .fold(CommandSet::NONE, CommandSet::union);
-    Grant { commands, events }
+    Grant {
+        commands: commands(rights),
+        events,
+        bounds: None,
+    }
 }

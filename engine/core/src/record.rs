@@ -77,8 +77,17 @@ pub struct Judged {
     pub judges: Vec<Opinion>,
     /// What was done.
     pub verdict: Verdict,
-    /// Judges whose verdict was as strict as the standing one and lost to it.
-    pub conflicts: Vec<Arc<str>>,
+    /// Verdicts that were as strict as the one that stood then, and lost to it.
+    pub conflicts: Vec<Dispute>,
+}
+
+/// Two judges that are equally strict and want different things.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dispute {
+    /// Who was asked first: its verdict stood.
+    pub standing: Arc<str>,
+    /// Whose verdict came to nothing.
+    pub lost: Arc<str>,
 }
 
 /// One judge's verdict.
@@ -109,7 +118,7 @@ pub struct Alert {
     pub fields: Vec<(String, String)>,
 }
 
-/// A command was refused.
+/// A command was refused: at the gate, or because another judge has done otherwise.
 #[derive(Clone, Debug)]
 pub struct Refused {
     /// Who asked.
@@ -120,6 +129,8 @@ pub struct Refused {
     pub command: CommandId,
     /// Why not.
     pub refusal: Refusal,
+    /// Of a conflict: the judge that has done otherwise before.
+    pub with: Option<Arc<str>>,
 }
 
 /// A judge failed.

@@ -184,10 +184,66 @@ mod tests {
         }
 
         #[test]
-        fn order_decides_only_between_equals(mut verdicts in proptest::collection::vec(verdict(), 1..6)) {
-            let one_way = merge(&verdicts).decided();
-            verdicts.reverse();
-            prop_assert_eq!(rank(one_way), rank(merge(&verdicts).decided()));
+        fn order_decides_only_between_equals(
+            (one_way, another) in proptest::collection::vec(verdict(), 1..6)
+                .prop_flat_map(|verdicts| (Just(verdicts.clone()), Just(verdicts).prop_shuffle())),
+        ) {
+            let (first, second) = (merge(&one_way), merge(&another));
+            prop_assert_eq!(rank(first.decided()), rank(second.decided()));
+            let strictest = rank(first.decided());
+            let mut equals = one_way.iter().filter(|verdict| strictness(verdict) == strictest);
+            let chosen = equals.next();
+            if equals.all(|other| Some(other) == chosen) {
+                prop_assert_eq!(first.into_verdict(), second.into_verdict());
+            }
+        }
+
+        #[test]
+        fn of_equals_the_first_stands(verdicts in proptest::collection::vec(verdict(), 1..6)) {
+            let strictest = verdicts.iter().map(strictness).max().unwrap_or(0);
+            let first = verdicts.iter().position(|verdict| strictness(verdict) == strictest);
+            let round = merge(&verdicts);
+            let by = round.by().or(first);
+            prop_assert_eq!(by, first);
+        }
+
+        #[test]
+        fn each_judge_that_is_added_makes_it_no_milder(
+            verdicts in proptest::collection::vec(verdict(), 1..6),
+        ) {
+            let decided = (0..=verdicts.len()).map(|asked| rank(merge(&verdicts[..asked]).decided()));
+            prop_assert!(decided.collect::<Vec<_>>().is_sorted());
+        }
+
+        #[test]
+        fn a_conflict_names_two_that_are_equally_strict_and_differ(
+            verdicts in proptest::collection::vec(verdict(), 1..6),
+        ) {
+            let mut round = Round::new(&event());
+            for (judge, verdict) in verdicts.iter().enumerate() {
+                if round.is_over() {
+                    break;
+                }
+                let before = round.clone();
+                let Some(conflict) = round.add(judge, verdict.clone()) else {
+                    continue;
+                };
+                prop_assert_eq!((Some(conflict.standing), conflict.lost), (before.by(), judge));
+                prop_assert_eq!(&round, &before, "one that loses changes nothing");
+                let standing = &verdicts[conflict.standing];
+                prop_assert_eq!(strictness(standing), strictness(verdict));
+                prop_assert_ne!(standing, verdict);
+            }
+        }
+
+        #[test]
+        fn who_does_not_weaken_is_told_the_value_that_stands(
+            verdicts in proptest::collection::vec(verdict(), 1..6),
+        ) {
+            let round = merge(&verdicts);
+            if let Some(Verdict::Replace(value)) = round.by().map(|judge| &verdicts[judge]) {
+                prop_assert_eq!(round.proposed(), Some(*value));
+            }
         }
 
         #[test]

@@ -12,6 +12,7 @@ use oriel_machine::{End, Machine};
 use oriel_protocol::Refusal;
 
 use crate::{
+    audit::Audit,
     engine::Outcome,
     ledger::Ledger,
     mail::Mail,
@@ -36,6 +37,8 @@ pub struct Shared {
     pub(crate) tools: Vec<Arc<Seat>>,
     pub(crate) posts: Posts,
     pub(crate) sink: Option<Arc<dyn Sink>>,
+    /// Where every command is written down; none: nowhere.
+    pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) metrics: Metrics,
     pub(crate) settings: Settings,
     pub(crate) time: Time,

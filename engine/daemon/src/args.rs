@@ -24,6 +24,25 @@ pub(crate) enum Command {
     /// Look at plugins.
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Look at policies.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Look at audit trails.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Say what a policy may hear and do, and who says no to the rest: what it imports and
+    /// exports, its manifest, or the grant.
+    Explain(ExplainArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Check that an audit trail is whole, and name the first line that is wrong.
+    Verify(VerifyArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -112,6 +131,13 @@ pub(crate) struct RunArgs {
     /// [default: stdout; stderr with `--events -`].
     #[arg(long, value_name = "stdout|stderr|FILE|none")]
     pub(crate) serial: Option<String>,
+    /// Write every command of every judge, with its answer, to a new file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit: Option<PathBuf>,
+    /// What becomes of a command that cannot be written there in time: it is refused, or run and
+    /// counted as lost [default: refuse].
+    #[arg(long, value_enum)]
+    pub(crate) audit_full: Option<AuditFull>,
     #[command(flatten)]
     pub(crate) tools: ToolArgs,
 }
@@ -166,6 +192,16 @@ pub(crate) enum OnFailure {
     Crash,
 }
 
+/// What becomes of a command that cannot be written down.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AuditFull {
+    /// It is refused as `unavailable`.
+    Refuse,
+    /// It is run, and counted as lost.
+    Drop,
+}
+
 /// Seconds, perhaps with a fraction.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.parse::<f64>().map_err(|error| error.to_string())?;
@@ -190,4 +226,28 @@ pub(crate) struct InspectArgs {
     /// As JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExplainArgs {
+    /// The policy's name.
+    pub(crate) name: String,
+    /// A configuration file in which it stands.
+    #[arg(long, value_name = "CONFIG.toml")]
+    pub(crate) config: Option<PathBuf>,
+    /// A policy, as `oriel run` takes it.
+    #[arg(long = "policy", value_name = "[NAME=]FILE.wasm")]
+    pub(crate) policies: Vec<String>,
+    /// What it is granted, as `oriel run` takes it.
+    #[arg(long = "grant", value_name = "NAME=LIST|all")]
+    pub(crate) grants: Vec<String>,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// The trail.
+    pub(crate) file: PathBuf,
 }

@@ -1,5 +1,8 @@
 //! The configuration file's schema. Unknown keys are refused.
 
+mod audit;
+mod grant;
+
 use std::{collections::BTreeMap, path::Path, path::PathBuf};
 
 use anyhow::Context;
@@ -8,6 +11,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::args::{MachineKind, OnFailure};
+pub(crate) use audit::AuditConfig;
+pub(crate) use grant::{BoundsConfig, GrantConfig, GrantTable, RangeConfig, WordsConfig};
 
 /// A configuration file.
 #[derive(Debug, Default, Deserialize)]
@@ -36,6 +41,7 @@ pub(crate) struct VmConfig {
     pub(crate) memory_mib: Option<u64>,
     pub(crate) events: Option<String>,
     pub(crate) serial: Option<String>,
+    pub(crate) audit: Option<AuditConfig>,
     /// Seconds.
     pub(crate) tool_wait: Option<f64>,
 }
@@ -60,8 +66,9 @@ pub(crate) struct ToolConfig {
     pub(crate) name: Option<String>,
     pub(crate) dialect: Option<Dialect>,
     pub(crate) cookie: Option<PathBuf>,
-    pub(crate) allow_commands: Option<GrantConfig>,
-    pub(crate) allow_events: Option<GrantConfig>,
+    pub(crate) allow_commands: Option<WordsConfig>,
+    pub(crate) allow_events: Option<WordsConfig>,
+    pub(crate) bounds: Option<BoundsConfig>,
     /// Seconds.
     pub(crate) reconnect: Option<f64>,
     /// Seconds.
@@ -70,16 +77,6 @@ pub(crate) struct ToolConfig {
     pub(crate) pause_limit: Option<f64>,
     pub(crate) on_failure: Option<OnFailure>,
     pub(crate) restore_breakpoints: Option<bool>,
-}
-
-/// What a policy may see and do.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(untagged)]
-pub(crate) enum GrantConfig {
-    /// `"all"`
-    Word(String),
-    /// Rights and kinds of event.
-    List(Vec<String>),
 }
 
 impl ToolConfig {
@@ -109,6 +106,9 @@ impl Config {
             tool.settle_paths(base);
         }
         let vm = &mut config.vm;
+        if let Some(audit) = &mut vm.audit {
+            audit.file = base.join(&audit.file);
+        }
         if let Some(initrd) = &mut vm.initrd {
             *initrd = base.join(&*initrd);
         }
@@ -164,7 +164,10 @@ mod tests {
         assert_eq!(config.vm.cmdline.as_deref(), Some("console=ttyS0"));
         assert_eq!(
             config.policies[0].grant,
-            Some(GrantConfig::List(vec!["msr".into(), "alert".into()]))
+            Some(GrantConfig::Words(WordsConfig::List(vec![
+                "msr".into(),
+                "alert".into()
+            ])))
         );
     }
 
@@ -173,10 +176,26 @@ mod tests {
         for (text, key) in [
             ("[vm]\nmemroy-mib = 1", "memroy-mib"),
             ("[[policy]]\nfile = \"a\"\ngrants = \"all\"", "grants"),
+            ("[[policy]]\nfile = \"a\"\n[policy.grant]\nmsr = []", "msr"),
+            ("[vm]\naudit = { file = \"a\", ful = \"drop\" }", "ful"),
+            ("[vm]\naudit = { file = \"a\", full = \"spill\" }", "spill"),
+            (
+                "[[tool]]\naddress = \"a\"\n[tool.bounds]\nrights = []",
+                "rights",
+            ),
         ] {
             let error = format!("{:#}", Config::parse(text).unwrap_err());
             assert!(error.contains(key), "{error}");
         }
+    }
+
+    #[test]
+    fn an_audit_trail_is_a_file_or_a_table() {
+        let audit = |text| Config::parse(text).unwrap().vm.audit.unwrap();
+        let short = audit("[vm]\naudit = \"a.jsonl\"");
+        assert_eq!((short.file, short.full), ("a.jsonl".into(), None));
+        let long = audit("[vm]\naudit = { file = \"a.jsonl\", full = \"drop\" }");
+        assert_eq!(long.full, Some(crate::args::AuditFull::Drop));
     }
 
     #[test]

@@ -6,9 +6,9 @@ use anyhow::{Context, bail};
 use oriel_engine::{Candidate, policies};
 use oriel_machine::Machine;
 use oriel_policy::{Host, Inspection, Limits, Policy, Store, Terms};
-use oriel_protocol::{EventSet, Right};
+use oriel_protocol::{EventKind, EventSet, Only, Ranges, Right};
 
-use crate::plan::{GrantPlan, PolicyPlan};
+use crate::{grants::GrantPlan, plan::PolicyPlan};
 
 /// Loads a policy and makes it a judge of this machine.
 pub(crate) fn judge(
@@ -20,7 +20,27 @@ pub(crate) fn judge(
         .with_context(|| format!("policy {:?} cannot be loaded", plan.name))?;
     let mut candidate = policies::candidate(host, &Arc::new(policy), Arc::new(Store::default()));
     leave_out_unreported(&mut candidate, machine);
+    warn_of_deaf_filters(&candidate);
     Ok(candidate)
+}
+
+/// A guard that believes to hear of an MSR and does not is worse than none.
+fn warn_of_deaf_filters(candidate: &Candidate) {
+    let bounds = candidate.grant.bounds.as_deref();
+    let Some(msrs) = bounds.and_then(|bounds| bounds.msrs.as_ref()) else {
+        return;
+    };
+    let of_msrs = [EventKind::Msr, EventKind::MsrRead];
+    let kinds = candidate.filters.iter();
+    for filter in kinds.filter(|filter| of_msrs.contains(&filter.kind)) {
+        if let Only::Numbers { first, last } = filter.only
+            && !msrs.covers(first, last.saturating_sub(first).saturating_add(1))
+        {
+            let wanted = Ranges::from_iter([first..=last]);
+            let wanted: Vec<_> = wanted.words().collect();
+            tracing::warn!(policy = %candidate.name, msrs = wanted.join(", "), "it asks for MSRs that it is not granted, and does not hear of them");
+        }
+    }
 }
 
 /// A policy that only observes goes without what the machine cannot report, with a warning.
@@ -43,13 +63,28 @@ fn prepare(host: &Arc<Host>, plan: &PolicyPlan, machine: &dyn Machine) -> anyhow
         .with_context(|| plan.file.display().to_string())?;
     let inspection = plugin.inspection();
     let terms = Terms {
-        name: plan.name.clone(),
-        rights: rights(plan.grant.as_ref()),
-        events: events(plan, inspection, machine)?,
+        events: reported(plan, inspection, machine)?,
         config: plan.config.clone(),
         limits: Limits::default(),
+        ..granted(plan, inspection)
     };
     Ok(host.prepare(&plugin, terms)?)
+}
+
+/// What the operator grants this policy, whatever the machine.
+pub(crate) fn granted(plan: &PolicyPlan, inspection: &Inspection) -> Terms {
+    let grant = plan.grant.as_ref();
+    let bounds = grant.map(|grant| &grant.bounds);
+    Terms {
+        name: plan.name.clone(),
+        rights: rights(grant),
+        events: events(grant, inspection),
+        bounds: bounds
+            .filter(|bounds| !bounds.is_open())
+            .cloned()
+            .map(Arc::new),
+        ..Terms::default()
+    }
 }
 
 fn rights(grant: Option<&GrantPlan>) -> BTreeSet<Right> {
@@ -60,15 +95,8 @@ fn rights(grant: Option<&GrantPlan>) -> BTreeSet<Right> {
         .collect()
 }
 
-/// The kinds of event that the policy may hear. What the operator names, the machine must be able
-/// to report; what a policy merely listens to by default may be missing, with a warning.
-fn events(
-    plan: &PolicyPlan,
-    inspection: &Inspection,
-    machine: &dyn Machine,
-) -> anyhow::Result<EventSet> {
-    let capabilities = machine.capabilities();
-    let named = plan.grant.as_ref().and_then(|grant| grant.events);
+/// The kinds of event that the policy may hear: those that are named, or all that it exports.
+fn events(grant: Option<&GrantPlan>, inspection: &Inspection) -> EventSet {
     // What it observes is known only once it has been asked, and may be anything.
     let observes = inspection
         .exports
@@ -79,7 +107,19 @@ fn events(
     } else {
         inspection.hears
     };
-    let mut events = named.unwrap_or(exported);
+    grant.and_then(|grant| grant.events).unwrap_or(exported)
+}
+
+/// Those of them that it will hear on this machine. What the operator names, the machine must be able
+/// to report; what a policy merely listens to by default may be missing, with a warning.
+fn reported(
+    plan: &PolicyPlan,
+    inspection: &Inspection,
+    machine: &dyn Machine,
+) -> anyhow::Result<EventSet> {
+    let capabilities = machine.capabilities();
+    let named = plan.grant.as_ref().and_then(|grant| grant.events);
+    let mut events = events(plan.grant.as_ref(), inspection);
     for kind in named
         .unwrap_or(inspection.hears)
         .iter()

@@ -4,9 +4,11 @@
 //! once, here, with their causes; the exit status says how it ended (`docs/running.md`).
 
 mod args;
+mod audit;
 mod commands;
 mod config;
 mod exit;
+mod grants;
 mod guest;
 mod load;
 mod output;
@@ -20,7 +22,7 @@ use std::{io::IsTerminal, process::ExitCode};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use args::{Args, Command, PluginCommand};
+use args::{Args, AuditCommand, Command, PluginCommand, PolicyCommand};
 use exit::Exit;
 
 fn main() -> ExitCode {
@@ -45,6 +47,8 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Run(args) => commands::run::run(*args),
         Command::Caps(args) => commands::caps::run(&args),
         Command::Plugin(PluginCommand::Inspect(args)) => commands::inspect::run(&args),
+        Command::Policy(PolicyCommand::Explain(args)) => commands::explain::run(&args),
+        Command::Audit(AuditCommand::Verify(args)) => commands::verify::run(&args),
     }
 }
 

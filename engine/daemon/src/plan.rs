@@ -9,12 +9,13 @@ use std::{
 
 use anyhow::{Context, bail};
 use oriel_policy::Setting;
-use oriel_protocol::{EventKind, EventSet, Right};
 use uuid::Uuid;
 
 use crate::{
-    args::{MachineKind, RunArgs},
-    config::{Config, GrantConfig, PolicyConfig},
+    args::{ExplainArgs, MachineKind, RunArgs},
+    audit::AuditPlan,
+    config::{Config, PolicyConfig},
+    grants::GrantPlan,
     tools::{self, ToolPlan},
 };
 
@@ -38,6 +39,7 @@ pub(crate) struct Plan {
     pub(crate) memory_mib: Option<u64>,
     pub(crate) events: Option<String>,
     pub(crate) serial: String,
+    pub(crate) audit: Option<AuditPlan>,
     pub(crate) judges: Judges,
 }
 
@@ -60,14 +62,6 @@ pub(crate) struct PolicyPlan {
     pub(crate) config: BTreeMap<String, Setting>,
 }
 
-/// What the operator grants.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct GrantPlan {
-    pub(crate) rights: Vec<Right>,
-    /// None: all that the policy listens to.
-    pub(crate) events: Option<EventSet>,
-}
-
 impl Plan {
     /// Resolves what was typed, and the configuration that it names.
     pub(crate) fn resolve(args: RunArgs) -> anyhow::Result<Self> {
@@ -75,13 +69,7 @@ impl Plan {
             Some(path) => Config::load(path)?,
             None => Config::default(),
         };
-        let mut policies = Vec::new();
-        for policy in config.policies {
-            policies.push(PolicyPlan::configured(policy)?);
-        }
-        for typed in &args.policies {
-            policies.push(PolicyPlan::typed(typed)?);
-        }
+        let mut policies = policies(config.policies, &args.policies)?;
         apply_flags(&mut policies, &args.grants, &args.policy_configs)?;
         let tools = tools::plans(config.tools, &args.tools)?;
         let vm = config.vm;
@@ -113,6 +101,7 @@ impl Plan {
             memory_mib: args.memory.or(vm.memory_mib),
             events,
             serial,
+            audit: AuditPlan::resolve(args.audit, args.audit_full, vm.audit),
             judges: Judges {
                 policies,
                 tools,
@@ -137,6 +126,30 @@ impl Plan {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// The policies of the configuration, then those of the command line.
+fn policies(configured: Vec<PolicyConfig>, typed: &[String]) -> anyhow::Result<Vec<PolicyPlan>> {
+    let configured = configured.into_iter().map(PolicyPlan::configured);
+    let typed = typed.iter().map(|typed| PolicyPlan::typed(typed));
+    configured.chain(typed).collect()
+}
+
+/// The one policy that is to be explained.
+pub(crate) fn policy(args: &ExplainArgs) -> anyhow::Result<PolicyPlan> {
+    let config = args.config.as_deref().map(Config::load).transpose()?;
+    let mut all = policies(config.unwrap_or_default().policies, &args.policies)?;
+    apply_flags(&mut all, &args.grants, &[])?;
+    let known: Vec<_> = all.iter().map(|policy| policy.name.clone()).collect();
+    let named = all.into_iter().find(|policy| policy.name == args.name);
+    named.ok_or_else(|| {
+        let name = &args.name;
+        Usage(format!(
+            "there is no policy {name:?}, but {known:?}: name it with `--config FILE` or \
+             `--policy {name}=FILE.wasm`"
+        ))
+        .into()
+    })
 }
 
 /// Event lines and the guest's words do not share a stream.
@@ -165,11 +178,7 @@ impl PolicyPlan {
 
     fn configured(policy: PolicyConfig) -> anyhow::Result<Self> {
         let name = named(policy.name, &policy.file)?;
-        let grant = match policy.grant {
-            None => None,
-            Some(GrantConfig::Word(word)) => Some(GrantPlan::parse(&word)),
-            Some(GrantConfig::List(list)) => Some(GrantPlan::of(list.iter().map(String::as_str))),
-        };
+        let grant = policy.grant.as_ref().map(GrantPlan::configured);
         let grant = grant
             .transpose()
             .with_context(|| format!("the grant of policy {name:?}"))?;
@@ -244,47 +253,6 @@ fn find<'a>(
         })
 }
 
-impl GrantPlan {
-    /// `all`, or a list with commas.
-    fn parse(list: &str) -> anyhow::Result<Self> {
-        if list == "all" {
-            return Ok(Self {
-                rights: Right::ALL.to_vec(),
-                events: None,
-            });
-        }
-        Self::of(
-            list.split(',')
-                .map(str::trim)
-                .filter(|word| !word.is_empty()),
-        )
-    }
-
-    /// Rights and kinds of event. A list without a kind grants all that the policy listens to.
-    fn of<'a>(words: impl Iterator<Item = &'a str>) -> anyhow::Result<Self> {
-        let (mut rights, mut events) = (vec![Right::Log], EventSet::NONE);
-        for word in words {
-            match (Right::by_name(word), EventKind::by_name(word)) {
-                (Some(right), _) => rights.push(right),
-                (None, Some(kind)) => events.insert(kind),
-                (None, None) => bail!(
-                    "{word:?} is neither a right ({}) nor a kind of event ({})",
-                    names(Right::ALL.iter().map(|right| right.name())),
-                    names(EventKind::ALL.iter().map(|kind| kind.name()))
-                ),
-            }
-        }
-        Ok(Self {
-            rights,
-            events: (!events.is_empty()).then_some(events),
-        })
-    }
-}
-
-fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.collect::<Vec<_>>().join(", ")
-}
-
 fn settings(table: BTreeMap<String, toml::Value>) -> anyhow::Result<BTreeMap<String, Setting>> {
     let one = |(key, value): (String, toml::Value)| {
         let setting = setting(&value).with_context(|| format!("key {key:?}"))?;
@@ -326,6 +294,8 @@ fn setting(value: &toml::Value) -> anyhow::Result<Setting> {
 
 #[cfg(test)]
 mod tests {
+    use oriel_protocol::{EventKind, Right};
+
     use super::*;
 
     fn typed(policies: &[&str], grants: &[&str]) -> anyhow::Result<Plan> {
@@ -365,6 +335,24 @@ mod tests {
                 .unwrap()
                 .events,
             None
+        );
+    }
+
+    #[test]
+    fn of_several_policies_the_named_one_is_explained() {
+        let args = |name: &str| ExplainArgs {
+            name: name.to_owned(),
+            config: None,
+            policies: vec!["a/guard.wasm".to_owned(), "second=b.wasm".to_owned()],
+            grants: vec!["second=msr".to_owned()],
+            json: false,
+        };
+        let plan = policy(&args("second")).unwrap();
+        assert_eq!((plan.file, plan.grant.is_some()), ("b.wasm".into(), true));
+        let error = policy(&args("third")).unwrap_err();
+        assert!(
+            error.is::<Usage>() && error.to_string().contains("guard"),
+            "{error}"
         );
     }
 

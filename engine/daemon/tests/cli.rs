@@ -1,6 +1,8 @@
 //! The program as its users meet it: exit statuses, event lines, and what it says when something
 //! is wrong. On the mock machine; what needs `/dev/kvm` skips loudly without it.
 
+#[path = "cli/grants.rs"]
+mod grants;
 #[path = "cli/kernels.rs"]
 mod kernels;
 #[path = "cli/tools.rs"]

@@ -26,5 +26,6 @@ pub use machine::{
     ArmError, End, Exit, Hold, Kicker, Machine, MachineError, Parts, Vcpu, VcpuState,
 };
 pub use memory::{GuestMemory, Piece};
+pub use oriel_protocol::Ranges;
 pub use outlet::Outlet;
-pub use wants::{Ranges, Wants};
+pub use wants::Wants;

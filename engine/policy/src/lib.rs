@@ -49,6 +49,7 @@
 //! | [`host`](Host) | both engines, the watchdog, the reaper |
 //! | [`inspect`](inspect()) | what a component says of itself |
 //! | [`manifest`], [`config`] | what it declares, and what the operator gives |
+//! | [`effective`](Effective) | what it asks for, declares and is granted, all three |
 //! | [`policy`](Policy) | a plugin granted, configured, linked |
 //! | [`instance`](Instance) | one store, and the calls into it |
 //! | `judges` | one file a kind of event |
@@ -65,6 +66,7 @@ mod bindings;
 mod call;
 pub mod config;
 mod desk;
+mod effective;
 mod engines;
 mod exports;
 mod failure;
@@ -89,6 +91,7 @@ mod words;
 
 pub use config::{ConfigError, Parameter, Setting, SettingKind};
 pub use desk::Desk;
+pub use effective::{Effective, Says, Standing};
 pub use failure::Failure;
 pub use host::{Host, HostError, HostSettings};
 pub use inspect::{Digest, Inspection, LoadError, inspect};

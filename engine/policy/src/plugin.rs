@@ -1,9 +1,8 @@
 //! A plugin: the code of a policy, inspected and compiled, without configuration or grant.
 
-use oriel_protocol::Right;
 use wasmtime::{Engine, component::Component};
 
-use crate::{Inspection, LoadError, Manifest, engines::Engines, inspect};
+use crate::{Inspection, LoadError, Manifest, effective, engines::Engines, inspect};
 
 /// The code of a policy. One plugin can be prepared as many policies.
 pub struct Plugin {
@@ -51,12 +50,8 @@ impl Plugin {
 
 /// A manifest that declares rights declares all of them; the log is everybody's.
 fn check_rights(inspection: &Inspection) -> Result<(), LoadError> {
-    let Some(declared) = &inspection.manifest.rights else {
-        return Ok(());
-    };
-    let silent = |right: &&Right| **right != Right::Log && !declared.contains(*right);
-    let undeclared = inspection.asks.iter().find(silent);
-    undeclared.map_or(Ok(()), |right| Err(LoadError::Undeclared(*right)))
+    let undeclared = effective::undeclared(inspection);
+    undeclared.map_or(Ok(()), |right| Err(LoadError::Undeclared(right)))
 }
 
 /// Compiles for the pool if it fits, and for the other engine if it turns out not to. The one

@@ -7,8 +7,8 @@ use oriel_protocol::{EventKind, EventSet, Filter, Observation, Right};
 use wasmtime::component::{InstancePre, Linker};
 
 use crate::{
-    Desk, FailureMode, Instance, InstanceMode, Limits, Manifest, Place, Plugin, PrepareError, Slot,
-    Terms,
+    Desk, Effective, FailureMode, Instance, InstanceMode, Limits, Manifest, Place, Plugin,
+    PrepareError, Says, Slot, Terms,
     bindings::oriel::introspection::types::Setting as WitSetting,
     config,
     exports::Indices,
@@ -38,6 +38,7 @@ pub(crate) struct Linked {
     pub(crate) hears: EventSet,
     /// What it may see without judging it.
     pub(crate) granted: EventSet,
+    effective: Effective,
     pub(crate) limits: Limits,
     pub(crate) times: Times,
     pub(crate) component: InstancePre<State>,
@@ -86,6 +87,11 @@ impl Policy {
     /// What it may do: what it asks for, all of which was granted.
     pub fn rights(&self) -> &BTreeSet<Right> {
         &self.linked.rights
+    }
+
+    /// What it may hear and do, and who says no to the rest.
+    pub fn effective(&self) -> &Effective {
+        &self.linked.effective
     }
 
     /// Which events it wants to judge. A kind that it hears and has no filters for is here with
@@ -142,7 +148,8 @@ impl Linked {
         plugin: &Arc<Plugin>,
         terms: Terms,
     ) -> Result<Self, PrepareError> {
-        check_rights(plugin, &terms)?;
+        let effective = Effective::of(plugin.inspection(), &terms);
+        check_rights(&effective, &terms)?;
         let manifest = plugin.manifest();
         let settings = config::resolve(&manifest.config, &terms.config)?;
         let component = link(plugin)?;
@@ -156,6 +163,7 @@ impl Linked {
             rights: plugin.inspection().asks.iter().copied().collect(),
             hears: plugin.inspection().hears.intersection(terms.events),
             granted: terms.events,
+            effective,
             times: Times::from(&limits),
             limits,
             component,
@@ -169,11 +177,9 @@ impl Linked {
     }
 }
 
-/// What it asks for must have been granted; the log is everybody's.
-fn check_rights(plugin: &Plugin, terms: &Terms) -> Result<(), PrepareError> {
-    let lacks = |right: &Right| *right != Right::Log && !terms.rights.contains(right);
-    let asks = &plugin.inspection().asks;
-    let missing: Vec<_> = asks.iter().copied().filter(lacks).collect();
+/// What it asks for must have been granted.
+fn check_rights(effective: &Effective, terms: &Terms) -> Result<(), PrepareError> {
+    let missing: Vec<_> = effective.lacking_by(Says::Grant).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -14,7 +14,7 @@ pub enum PrepareError {
     /// It asks for more than it was granted.
     #[error(
         "it asks for rights that it was not granted: {}; grant them with `--grant {policy}={}`, \
-         or `rights = [{}]` in its `[[policy]]`",
+         or `grant = [{}]` in its `[[policy]]`",
         names(.missing, ""), .all.iter().map(|right| right.name()).collect::<Vec<_>>().join(","),
         names(.all, "\"")
     )]

@@ -1,8 +1,11 @@
 //! What an operator lets a policy do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use oriel_protocol::{EventSet, Right};
+use oriel_protocol::{Bounds, EventSet, Right};
 
 use crate::{Limits, Setting};
 
@@ -15,6 +18,8 @@ pub struct Terms {
     pub rights: BTreeSet<Right>,
     /// What it may hear.
     pub events: EventSet,
+    /// Which MSRs and which memory; none: whatever the rights reach. The gate is the engine's.
+    pub bounds: Option<Arc<Bounds>>,
     /// How it is configured.
     pub config: BTreeMap<String, Setting>,
     /// What it may use.

@@ -1,11 +1,17 @@
-//! Who may do what: masks over the tables, generated from them, and the rights of policies.
+//! Who may do what: masks over the tables, generated from them, the rights of policies, and the
+//! gate. Never runs anything.
+
+mod bounds;
+
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::{
-    CommandId, EventKind, Refusal,
+    CommandId, EventKind, Gpa, Refusal, ServiceCall, VcpuCall, VmCall,
     commands::{ServiceId, VcpuId, VmId},
 };
+pub use bounds::{Admission, Bounds, Reach, Span};
 
 /// What a policy may do: an interface that it imports. The rows of the command tables say which
 /// right carries them.
@@ -237,6 +243,8 @@ pub struct Grant {
     pub commands: CommandSet,
     /// What it may hear.
     pub events: EventSet,
+    /// Which MSRs and which memory; none: whatever the commands and events reach.
+    pub bounds: Option<Arc<Bounds>>,
 }
 
 impl Grant {
@@ -245,20 +253,92 @@ impl Grant {
         Self {
             commands: CommandSet::all(),
             events: EventSet::all(),
+            bounds: None,
         }
     }
 
-    /// The gate: the only yes or no to a command, the same for policies and tools.
+    /// Whether a command is granted at all, with some arguments or other.
     ///
     /// # Errors
-    /// [`Refusal::Denied`] if the command is not granted.
+    /// [`Refusal::Denied`] if it is not.
     pub const fn admit(&self, id: CommandId) -> Result<(), Refusal> {
-        if self.commands.contains(id) {
-            Ok(())
-        } else {
-            Err(Refusal::Denied)
+        allowed(self.commands.contains(id))
+    }
+
+    /// The gate for the VM: the only yes or no to a command, the same for policies and tools.
+    ///
+    /// # Errors
+    /// [`Refusal::Denied`] if the command or one of its arguments is not granted.
+    pub fn admit_vm(&self, call: &VmCall) -> Result<(), Refusal> {
+        self.admit(CommandId::Vm(call.id()))?;
+        self.admit_vm_arguments(call)
+    }
+
+    /// The second half of [`admit_vm`](Self::admit_vm), for a tool, whose session has answered
+    /// the first already.
+    ///
+    /// # Errors
+    /// [`Refusal::Denied`] if one of the arguments is not granted.
+    pub fn admit_vm_arguments(&self, call: &VmCall) -> Result<(), Refusal> {
+        match &self.bounds {
+            None => Ok(()),
+            Some(bounds) => allowed(bounds.admit_vm(call)),
         }
     }
+
+    /// The gate for a vCPU. Where it depends on pages that only the vCPU's tables know, these are
+    /// for [`admit_pages`](Self::admit_pages).
+    ///
+    /// # Errors
+    /// [`Refusal::Denied`] if the command or one of its arguments is not granted.
+    pub fn admit_vcpu(&self, call: &VcpuCall) -> Result<Admission, Refusal> {
+        self.admit(CommandId::Vcpu(call.id()))?;
+        self.admit_vcpu_arguments(call)
+    }
+
+    /// The second half of [`admit_vcpu`](Self::admit_vcpu), for a tool, whose session has
+    /// answered the first already.
+    ///
+    /// # Errors
+    /// [`Refusal::Denied`] if one of the arguments is not granted.
+    pub fn admit_vcpu_arguments(&self, call: &VcpuCall) -> Result<Admission, Refusal> {
+        match &self.bounds {
+            None => Ok(Admission::Whole),
+            Some(bounds) => bounds.admit_vcpu(call).ok_or(Refusal::Denied),
+        }
+    }
+
+    /// The gate for the pages behind virtual addresses: each piece is an address and bytes.
+    ///
+    /// # Errors
+    /// [`Refusal::Denied`] if one of them is not within reach.
+    pub fn admit_pages(&self, span: &Span, pieces: &[(Gpa, usize)]) -> Result<(), Refusal> {
+        let Some(bounds) = &self.bounds else {
+            return Ok(());
+        };
+        let within =
+            |&(gpa, length): &(Gpa, usize)| bounds.has_physical(gpa, length as u64, span.write);
+        allowed(pieces.iter().all(within))
+    }
+
+    /// The gate for a service.
+    ///
+    /// # Errors
+    /// [`Refusal::Denied`] if it is not granted.
+    pub const fn admit_service(&self, call: &ServiceCall) -> Result<(), Refusal> {
+        self.admit(CommandId::Service(call.id()))
+    }
+
+    /// Whether this MSR is within: to be read, set, armed, and heard of.
+    pub fn has_msr(&self, msr: u32) -> bool {
+        self.bounds
+            .as_ref()
+            .is_none_or(|bounds| bounds.has_msr(msr))
+    }
+}
+
+const fn allowed(yes: bool) -> Result<(), Refusal> {
+    if yes { Ok(()) } else { Err(Refusal::Denied) }
 }
 
 #[cfg(test)]
@@ -271,12 +351,12 @@ mod tests {
             let all_but_it: CommandSet = CommandId::all().filter(|&other| other != id).collect();
             let without = Grant {
                 commands: all_but_it,
-                events: EventSet::NONE,
+                ..Grant::default()
             };
             assert_eq!(without.admit(id), Err(Refusal::Denied), "{}", id.name());
             let with = Grant {
                 commands: [id].into_iter().collect(),
-                events: EventSet::NONE,
+                ..Grant::default()
             };
             assert_eq!(with.admit(id), Ok(()));
             assert_eq!(

@@ -15,6 +15,7 @@
 //! | [`case`] | an event as one judge sees it |
 //! | [`verdict`] | how a judge answers |
 //! | [`grant`] | who may do what: masks over both tables, and the rights of policies |
+//! | [`ranges`] | sets of numbers: MSRs, ports, addresses |
 //! | [`refusal`] | the one way to say no |
 //! | [`capability`] | what a machine can do |
 //! | [`point`] | what debug registers watch |
@@ -37,6 +38,7 @@ pub mod identity;
 pub mod kvmi;
 pub mod page;
 pub mod point;
+pub mod ranges;
 pub mod refusal;
 mod set;
 pub mod verdict;
@@ -48,9 +50,10 @@ pub use commands::{CommandId, Handle, Request, ServiceCall, VcpuCall, VmCall};
 pub use dialect::{Dialect, Numbers};
 pub use events::{Event, EventData, EventKind, Moment};
 pub use filter::{Filter, Observation, Only, Rings, Scope};
-pub use grant::{CommandSet, EventSet, Grant, Right};
+pub use grant::{Admission, Bounds, CommandSet, EventSet, Grant, Reach, Right, Span};
 pub use identity::{Arch, Identity};
 pub use page::{Access, Gpa, Gva};
 pub use point::HardwarePoint;
+pub use ranges::{RangeError, Ranges};
 pub use refusal::Refusal;
 pub use verdict::{Decision, Value, Verdict, VerdictKind, VerdictSet};

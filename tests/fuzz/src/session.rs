@@ -196,6 +196,7 @@ fn grant(dialect: Dialect, commands: [u8; 8], events: [u8; 4]) -> Grant {
     Grant {
         commands: ids.collect(),
         events: kinds.collect(),
+        bounds: None,
     }
 }
 

@@ -114,8 +114,12 @@ fn a_tool_is_asked_about_the_value_that_the_policies_left() {
     tool.value(&event, 6);
     let ran = vm.wait();
     assert_eq!(ran.reports, [5], "the first replacement stands");
-    let conflicts: Vec<_> = judged(&ran)[0].conflicts.iter().map(|one| &**one).collect();
-    assert_eq!(conflicts, [NAME], "and the other is told of");
+    let told = &judged(&ran)[0].conflicts[0];
+    assert_eq!(
+        (&*told.standing, &*told.lost),
+        ("policy", NAME),
+        "and the other is told of"
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Commands on guest memory.
 
-use oriel_machine::{Piece, paging::Mode};
+use oriel_machine::{GuestMemory, Piece, paging::Mode};
 use oriel_protocol::{
     Gpa, Gva, Handle, Refusal,
     commands::{
@@ -43,12 +43,49 @@ fn buffers(lengths: impl Iterator<Item = usize>) -> Vec<Vec<u8>> {
     lengths.map(|length| vec![0; length]).collect()
 }
 
-fn check_length(length: usize) -> Result<(), Refusal> {
+pub(crate) fn check_length(length: usize) -> Result<(), Refusal> {
     if length == 0 || length > BULK_MAX as usize {
         Err(Refusal::Invalid)
     } else {
         Ok(())
     }
+}
+
+/// Reads pieces as one.
+pub(crate) fn read_pieces(
+    memory: &dyn GuestMemory,
+    pieces: &[(Gpa, usize)],
+) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = vec![0; pieces.iter().map(|(_, length)| length).sum()];
+    let mut rest = bytes.as_mut_slice();
+    let mut reads = Vec::with_capacity(pieces.len());
+    for &(gpa, length) in pieces {
+        let (piece, others) = std::mem::take(&mut rest).split_at_mut(length);
+        reads.push(Piece::new(gpa, piece));
+        rest = others;
+    }
+    memory.read_each(&mut reads);
+    let done: Result<Vec<()>, _> = reads.into_iter().map(|read| read.outcome).collect();
+    done.map(|_| bytes)
+}
+
+/// Writes pieces, all of them or none.
+pub(crate) fn write_pieces(
+    memory: &dyn GuestMemory,
+    pieces: &[(Gpa, usize)],
+    bytes: &[u8],
+) -> Result<(), Refusal> {
+    let there = |&(gpa, length): &(Gpa, usize)| memory.covers(gpa, length as u64);
+    if !pieces.iter().all(there) {
+        return Err(Refusal::NotFound);
+    }
+    let mut rest = bytes;
+    for &(gpa, length) in pieces {
+        let (piece, others) = rest.split_at_checked(length).ok_or(Refusal::Invalid)?;
+        memory.write_at(gpa, piece)?;
+        rest = others;
+    }
+    Ok(())
 }
 
 impl Handle<ReadPhysical> for Desk {
@@ -142,36 +179,13 @@ impl Handle<ReadVirtual> for Desk {
     fn handle(&mut self, request: ReadVirtual) -> Result<Vec<u8>, Refusal> {
         let length = request.length as usize;
         let pieces = self.pieces(request.cr3, request.gva, length)?;
-        let mut bytes = vec![0; length];
-        let mut rest = bytes.as_mut_slice();
-        let mut reads = Vec::with_capacity(pieces.len());
-        for (gpa, length) in pieces {
-            let (piece, others) = std::mem::take(&mut rest).split_at_mut(length);
-            reads.push(Piece::new(gpa, piece));
-            rest = others;
-        }
-        self.shared.machine.memory().read_each(&mut reads);
-        let done: Result<Vec<()>, _> = reads.into_iter().map(|read| read.outcome).collect();
-        done.map(|_| bytes)
+        read_pieces(self.shared.machine.memory(), &pieces)
     }
 }
 
 impl Handle<WriteVirtual> for Desk {
     fn handle(&mut self, request: WriteVirtual) -> Result<(), Refusal> {
         let pieces = self.pieces(None, request.gva, request.bytes.len())?;
-        let memory = self.shared.machine.memory();
-        if !pieces
-            .iter()
-            .all(|&(gpa, length)| memory.covers(gpa, length as u64))
-        {
-            return Err(Refusal::NotFound);
-        }
-        let mut rest = request.bytes.as_slice();
-        for (gpa, length) in pieces {
-            let (piece, others) = rest.split_at(length);
-            memory.write_at(gpa, piece)?;
-            rest = others;
-        }
-        Ok(())
+        write_pieces(self.shared.machine.memory(), &pieces, &request.bytes)
     }
 }

@@ -1,7 +1,7 @@
 //! Commands on registers.
 
 use oriel_protocol::{
-    Handle, Refusal,
+    CommandId, Handle, Refusal, Request,
     commands::vcpu::{
         GetCpuid, GetGeneral, GetMsr, GetMtrrType, GetRegister, GetRegisters, GetVcpuInfo, GetXcr,
         GetXsave, Registers, SetMsr, SetRegister, SetRegisters, SetXsave,
@@ -11,6 +11,7 @@ use oriel_protocol::{
 };
 
 use super::Desk;
+use crate::record::{Record, Refused};
 
 /// The most MSRs that one command reads: what fits into a message of KVMI's.
 const MSRS_MAX: usize = 481;
@@ -32,12 +33,15 @@ impl Desk {
         Ok(special)
     }
 
-    /// The state that goes with an event to a tool; zero where an MSR cannot be read.
+    /// The state that goes with an event to a tool; zero where an MSR cannot be read, or is not
+    /// granted.
     pub(crate) fn snapshot(&mut self) -> Result<Snapshot, Refusal> {
         let mut msrs = [0; Snapshot::MSRS.len()];
         let read = self.vcpu.msrs(&Snapshot::MSRS);
-        for (value, read) in msrs.iter_mut().zip(read) {
-            *value = read.unwrap_or(0);
+        let grant = &self.asking()?.grant;
+        let granted = Snapshot::MSRS.map(|msr| grant.has_msr(msr));
+        for ((value, read), granted) in msrs.iter_mut().zip(read).zip(granted) {
+            *value = read.filter(|_| granted).unwrap_or(0);
         }
         Ok(Snapshot {
             general: self.general()?,
@@ -47,8 +51,28 @@ impl Desk {
         })
     }
 
-    fn set(&mut self, register: Register, value: u64) -> Result<(), Refusal> {
-        self.staged.write(self.caller, register, value)
+    fn set<R: Request>(&mut self, register: Register, value: u64) -> Result<(), Refusal> {
+        let answer = self.staged.write(self.caller, register, value);
+        if answer == Err(Refusal::Conflict) {
+            self.tell_conflict(R::ID, register);
+        }
+        answer
+    }
+
+    /// Tells of a write that another judge has been before.
+    fn tell_conflict(&self, command: CommandId, register: Register) {
+        let before = self.staged.writer(register);
+        let with = before.and_then(|judge| self.name_of(judge));
+        let Ok(asking) = self.asking() else { return };
+        self.shared.tell(|| {
+            Record::Refusal(Refused {
+                judge: asking.name.clone(),
+                moment: self.moment,
+                command,
+                refusal: Refusal::Conflict,
+                with,
+            })
+        });
     }
 }
 
@@ -96,7 +120,7 @@ impl Handle<GetRegister> for Desk {
 
 impl Handle<SetRegister> for Desk {
     fn handle(&mut self, request: SetRegister) -> Result<(), Refusal> {
-        self.set(request.register, request.value)
+        self.set::<SetRegister>(request.register, request.value)
     }
 }
 
@@ -110,7 +134,7 @@ impl Handle<SetRegisters> for Desk {
             };
             // What stays as it is, is not written, and so conflicts with nobody.
             if now.field(register).is_some_and(|field| *field != value) {
-                self.set(register, value)?;
+                self.set::<SetRegisters>(register, value)?;
             }
         }
         Ok(())

@@ -43,6 +43,12 @@ impl Staged {
         }
     }
 
+    /// The judge that has written a register.
+    pub(super) fn writer(&self, register: Register) -> Option<usize> {
+        let known = self.0.iter().find(|known| known.register == register);
+        known.map(|known| known.judge)
+    }
+
     /// Takes back what one judge has written.
     pub(super) fn forget(&mut self, judge: usize) {
         self.0.retain(|write| write.judge != judge);
@@ -101,6 +107,7 @@ mod tests {
         assert_eq!(staged.write(0, Register::Rax, 2), Ok(()), "its own mind");
         assert_eq!(staged.write(1, Register::Rax, 2), Ok(()), "agrees");
         assert_eq!(staged.write(1, Register::Rax, 3), Err(Refusal::Conflict));
+        assert_eq!(staged.writer(Register::Rax), Some(0), "the first stands");
         assert_eq!(staged.write(1, Register::Rbx, 3), Ok(()));
         let mut general = General {
             rcx: 9,

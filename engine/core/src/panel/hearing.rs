@@ -13,9 +13,9 @@ use crate::{
     desk::Desk,
     failure,
     judge::Ruling,
-    record::{Failed, Judged, Opinion, Record},
+    record::{Dispute, Failed, Judged, Opinion, Record},
     roster::Posts,
-    round::Round,
+    round::{Conflict, Round},
     shared::Shared,
 };
 
@@ -39,7 +39,7 @@ pub(super) struct Hearing<'a> {
 #[derive(Default)]
 struct Notes {
     opinions: Vec<Opinion>,
-    conflicts: Vec<usize>,
+    conflicts: Vec<Conflict>,
     failures: Vec<Failed>,
 }
 
@@ -127,7 +127,7 @@ impl<'a> Hearing<'a> {
         self.note(seat, &ruling, started);
         let conflict = self.round.add(listener.seat(), ruling.into_verdict());
         if let (Some(conflict), Some(notes)) = (conflict, &mut self.notes) {
-            notes.conflicts.push(conflict.lost);
+            notes.conflicts.push(conflict);
         }
         desk
     }
@@ -179,16 +179,25 @@ impl<'a> Hearing<'a> {
                 .into_iter()
                 .for_each(|failed| sink.put(Record::Failure(failed)));
             if sink.wants_events() {
-                let names = conflicts.iter().filter_map(|&judge| seats.get(judge));
+                let conflicts = conflicts.iter().filter_map(|one| dispute(one, seats));
                 sink.put(Record::Event(Box::new(Judged {
                     moment: self.moment,
                     event: self.event.clone(),
                     judges: opinions,
                     verdict: ruling.verdict().clone(),
-                    conflicts: names.map(|seat| seat.name.clone()).collect(),
+                    conflicts: conflicts.collect(),
                 })));
             }
         }
         (ruling, self.lapsed)
     }
+}
+
+/// Both judges of a conflict, by their names.
+fn dispute(conflict: &Conflict, seats: &[Seat]) -> Option<Dispute> {
+    let name = |judge: usize| seats.get(judge).map(|seat| seat.name.clone());
+    Some(Dispute {
+        standing: name(conflict.standing)?,
+        lost: name(conflict.lost)?,
+    })
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use oriel_protocol::Right;
+use oriel_protocol::{Grant, Right};
 
 use super::{
     RosterError, Shadow, ShadowReport,
@@ -77,8 +77,11 @@ fn shaded(candidate: &Candidate) -> Result<Candidate, RosterError> {
     let again = candidate.again();
     let again = again.ok_or_else(|| RosterError::NoPolicy(candidate.name.to_string()))?;
     let rights = RIGHTS.iter().copied().collect();
-    let mut grant = policies::grant(&rights, again.grant.events);
-    grant.commands = grant.commands.intersection(again.grant.commands);
+    let looks = policies::commands(&rights).intersection(again.grant.commands);
+    let grant = Grant {
+        commands: looks,
+        ..again.grant.clone()
+    };
     Ok(Candidate {
         grant,
         // A copy sees the same events as the one it was taken from, and so goes the same way.

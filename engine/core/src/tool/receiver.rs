@@ -8,8 +8,8 @@ use std::{
 };
 
 use oriel_protocol::{
-    Moment, Refusal, VcpuCall, VmCall,
-    commands::{VmReply, vm::PauseVcpu},
+    CommandId, Moment, Refusal, VcpuCall, VmCall,
+    commands::{VcpuReply, VmReply, vm::PauseVcpu},
     kvmi::{
         Intake, Outgoing, Session, Snapshot, Ticket,
         frame::{HEADER, Header},
@@ -23,15 +23,20 @@ use super::{
 };
 use crate::{
     absent::Absent,
+    audit::Opened,
     desk::Desk,
     mail::Mail,
-    record::{CLOCK, Record, Refused},
+    record::{Record, Refused},
+    resolve::{self, Resolved},
     shared::Shared,
     thread::EndsOnPanic,
 };
 
 /// How much is read at once: several commands of a batch.
 const BUFFER: usize = 64 << 10;
+
+/// What becomes of a command for a vCPU.
+type Answer = Result<VcpuReply, Refusal>;
 
 /// Reads what a tool sends.
 pub(super) struct Receiver {
@@ -120,9 +125,9 @@ impl Receiver {
 
     fn act(&mut self, intake: Intake) {
         match intake {
-            Intake::Vm(ticket, VmCall::PauseVcpu(request)) => self.pause(ticket, &request),
+            Intake::Vm(ticket, VmCall::PauseVcpu(request)) => self.pause(ticket, request),
             Intake::Vm(ticket, call) => {
-                let answer = rules::run_for_vm(self, call);
+                let answer = self.vm(call);
                 self.link.deliver(ticket.vm(answer));
             }
             Intake::Vcpu(ticket, vcpu, call) => self.vcpu(ticket, vcpu, call),
@@ -136,13 +141,7 @@ impl Receiver {
                     .post_to_vcpu(vcpu, Mail::Verdict { caller, seq, reply });
             }
             Intake::Refused { command, answer } => {
-                let refused = Refused {
-                    judge: self.seat.name.clone(),
-                    moment: self.moment(),
-                    command,
-                    refusal: Refusal::Denied,
-                };
-                self.shared().tell(|| Record::Refusal(refused));
+                self.refused(command);
                 self.answer(answer);
             }
             Intake::Answered(answer) => self.answer(answer),
@@ -152,11 +151,32 @@ impl Receiver {
 
     /// Of what the tool does outside of any vCPU.
     pub(super) fn moment(&self) -> Moment {
-        Moment {
-            vcpu: CLOCK,
-            seq: 0,
-            time_ns: self.shared().now(),
-        }
+        self.shared().outside()
+    }
+
+    /// The session has let the command through; its arguments come to the gate here.
+    fn vm(&mut self, call: VmCall) -> Result<VmReply, Refusal> {
+        self.desk.open(self.caller, self.moment());
+        let opened = self.desk.announce(None, &call)?;
+        let arguments = self.desk.admit_vm_arguments(&call);
+        let answer = arguments.and_then(|()| rules::run_for_vm(self, call));
+        self.desk.account(opened, &answer);
+        answer
+    }
+
+    /// The session has said no.
+    fn refused(&mut self, command: CommandId) {
+        let moment = self.moment();
+        self.desk.open(self.caller, moment);
+        self.desk.account_for_refused(command);
+        let refused = Refused {
+            judge: self.seat.name.clone(),
+            moment,
+            command,
+            refusal: Refusal::Denied,
+            with: None,
+        };
+        self.shared().tell(|| Record::Refusal(refused));
     }
 
     fn answer(&self, message: Option<Vec<u8>>) {
@@ -165,17 +185,48 @@ impl Receiver {
         }
     }
 
-    /// A command for a vCPU is run, and answered, on that vCPU's thread.
-    fn vcpu(&self, ticket: Ticket, vcpu: u32, call: VcpuCall) {
+    /// A command for a vCPU: its arguments come to the gate here.
+    fn vcpu(&mut self, ticket: Ticket, vcpu: u32, call: VcpuCall) {
+        self.desk.open(self.caller, self.moment());
+        let opened = match self.desk.announce(Some(vcpu), &call) {
+            Ok(opened) => opened,
+            Err(refusal) => return self.link.deliver(ticket.vcpu(Err(refusal))),
+        };
+        match self.arguments(vcpu, call) {
+            Resolved::Instead(call) => self.post(ticket, vcpu, call, opened),
+            Resolved::Answered(answer) => {
+                self.desk.account(opened, &answer);
+                self.link.deliver(ticket.vcpu(answer));
+            }
+        }
+    }
+
+    fn arguments(&mut self, vcpu: u32, call: VcpuCall) -> Resolved {
+        let (shared, caller) = (self.shared().clone(), self.caller);
+        // Not by the mailbox of this desk: a letter there is the end of the VM.
+        let special = || shared.special_of(caller, vcpu, shared.settings.other_vcpu);
+        match self.desk.admit_vcpu_arguments(&call, special) {
+            Ok(None) => Resolved::Instead(call),
+            Ok(Some(pieces)) => resolve::resolve(shared.machine.memory(), call, &pieces),
+            Err(refusal) => Resolved::Answered(Err(refusal)),
+        }
+    }
+
+    /// It is run, and answered, on that vCPU's thread.
+    fn post(&self, ticket: Ticket, vcpu: u32, call: VcpuCall, opened: Option<Opened>) {
         let link = self.link.clone();
         let Some(lane) = link.lane(vcpu) else {
             return link.deliver(ticket.vcpu(Err(Refusal::Invalid)));
         };
         lane.enter();
         let home = link.clone();
-        let reply = Box::new(move |answer| {
+        let reply = Box::new(move |answer: Answer| {
             if let Some(lane) = home.lane(vcpu) {
                 lane.leave();
+            }
+            if let Some(opened) = opened {
+                // No command that a tool has for a vCPU is a read that is counted.
+                opened.answered(answer.as_ref().map(drop).map_err(|&no| no), &mut None);
             }
             home.deliver(ticket.vcpu(answer));
         });
@@ -192,12 +243,29 @@ impl Receiver {
     }
 
     /// A pause is an event of its own, which the vCPU sends as soon as it is out of the guest.
-    fn pause(&self, ticket: Ticket, request: &PauseVcpu) {
+    fn pause(&mut self, ticket: Ticket, request: PauseVcpu) {
+        self.desk.open(self.caller, self.moment());
+        let announced = self
+            .desk
+            .announce(None, &VmCall::PauseVcpu(request.clone()));
+        let opened = match announced {
+            Ok(opened) => opened,
+            Err(refusal) => return self.link.deliver(ticket.vm(Err(refusal))),
+        };
+        let lane = self.link.lane(request.vcpu);
+        let answer = if lane.is_some_and(|lane| lane.add_pause()) {
+            self.attend(ticket, &request)
+        } else {
+            self.link.deliver(ticket.vm(Err(Refusal::Busy)));
+            Err(Refusal::Busy)
+        };
+        self.desk.account(opened, &answer);
+    }
+
+    /// Asks the vCPU to come out; whether it will.
+    fn attend(&self, ticket: Ticket, request: &PauseVcpu) -> Result<(), Refusal> {
         let PauseVcpu { vcpu, wait } = *request;
         let link = self.link.clone();
-        if !link.lane(vcpu).is_some_and(|lane| lane.add_pause()) {
-            return link.deliver(ticket.vm(Err(Refusal::Busy)));
-        }
         let answer = |answer: Result<(), Refusal>| answer.map(VmReply::PauseVcpu);
         let caller = self.caller;
         let (reply, rest): (Box<dyn FnOnce(_) + Send>, _) = if wait {
@@ -213,6 +281,7 @@ impl Receiver {
         if let Some(ticket) = rest {
             link.deliver(ticket.vm(answer(posted)));
         }
+        posted
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {

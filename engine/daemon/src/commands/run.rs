@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use oriel_engine::{Engine, Outcome, Settings, Sink, VmHandle, tool};
+use oriel_engine::{Audit, Engine, Outcome, Settings, Sink, VmHandle, tool};
 use oriel_machine::Parts;
 use oriel_policy::Host;
 
 use crate::{
     args::RunArgs,
+    audit,
     exit::Exit,
     guest, load,
     output::{LineWriter, Tee, Words},
@@ -32,8 +33,14 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Exit> {
     sinks.extend(lines.clone().map(|lines| -> Arc<dyn Sink> { lines }));
     let sink: Arc<dyn Sink> = Arc::new(Tee(sinks));
     let serial = Serial::open(&plan.serial, Some(sink.clone()))?;
+    let audit = plan.audit.as_ref();
+    let audit = audit.map(|audit| audit.start(&identity)).transpose()?;
     let parts = guest::build(&plan, identity, serial.clone())?;
-    let ended = watch(parts, &plan.judges, Arc::new(Tee(vec![serial, sink])));
+    let sink = Arc::new(Tee(vec![serial, sink]));
+    let ended = watch(parts, &plan.judges, sink, audit.clone());
+    if let Some(audit) = audit {
+        audit::finish(&audit, &last_words(&ended));
+    }
     if let Some(lines) = lines {
         lines.finish();
     }
@@ -41,11 +48,20 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Exit> {
     Ok(signal.map_or_else(|| Exit::of(&outcome.end), Exit::Signal))
 }
 
+/// How the VM ended, for the audit trail.
+fn last_words(ended: &anyhow::Result<(Outcome, Option<u8>)>) -> String {
+    match ended {
+        Ok((outcome, _)) => outcome.end.to_string(),
+        Err(error) => format!("{error:#}"),
+    }
+}
+
 /// Runs a machine under these judges; answers how it ended, and which signal ended it.
 pub(crate) fn watch(
     parts: Parts,
     judges: &Judges,
     sink: Arc<dyn Sink>,
+    audit: Option<Arc<Audit>>,
 ) -> anyhow::Result<(Outcome, Option<u8>)> {
     let host =
         Arc::new(Host::new(Default::default()).context("the host of policies cannot be set up")?);
@@ -58,6 +74,9 @@ pub(crate) fn watch(
     let mut engine = Engine::new(host.clone(), parts)
         .sink(sink)
         .settings(settings);
+    if let Some(audit) = audit {
+        engine = engine.audit(audit);
+    }
     for policy in &judges.policies {
         engine = engine.judge(load::judge(&host, policy, &*machine)?);
     }

@@ -1,6 +1,6 @@
 //! What is to become of each tool: flags and configuration, resolved and checked.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use oriel_engine::tool::{OnFailure, Settings};
@@ -9,7 +9,8 @@ use oriel_protocol::{CommandId, CommandSet, Dialect, EventKind, EventSet, Grant}
 use super::{address::Address, cookie::Cookie};
 use crate::{
     args::{self, ToolArgs},
-    config::{GrantConfig, ToolConfig},
+    config::{ToolConfig, WordsConfig},
+    grants,
 };
 
 /// How long to wait before connecting again (QEMU's socket option `reconnect`).
@@ -112,7 +113,10 @@ fn duration(seconds: Option<f64>) -> anyhow::Result<Option<Duration>> {
 fn grant(tool: &ToolConfig, args: &ToolArgs) -> anyhow::Result<Grant> {
     let commands = words(args.allow_commands.as_deref(), tool.allow_commands.as_ref());
     let events = words(args.allow_events.as_deref(), tool.allow_events.as_ref());
+    let bounds = tool.bounds.as_ref().map(grants::bounds).transpose();
+    let bounds = bounds.context("[tool.bounds]")?;
     Ok(Grant {
+        bounds: bounds.filter(|bounds| !bounds.is_open()).map(Arc::new),
         commands: match commands {
             Some(words) => collect(&words, "command", CommandId::by_name)?,
             None => CommandSet::all(),
@@ -125,18 +129,10 @@ fn grant(tool: &ToolConfig, args: &ToolArgs) -> anyhow::Result<Grant> {
 }
 
 /// The words of a list; none: all there are.
-fn words(typed: Option<&str>, configured: Option<&GrantConfig>) -> Option<Vec<String>> {
-    let list = |text: &str| -> Vec<String> {
-        let words = text.split(',').map(str::trim);
-        words
-            .filter(|word| !word.is_empty())
-            .map(str::to_owned)
-            .collect()
-    };
+fn words(typed: Option<&str>, configured: Option<&WordsConfig>) -> Option<Vec<String>> {
     let words = match (typed, configured) {
-        (Some(text), _) => list(text),
-        (None, Some(GrantConfig::Word(text))) => list(text),
-        (None, Some(GrantConfig::List(words))) => words.clone(),
+        (Some(text), _) => grants::split(text),
+        (None, Some(words)) => grants::listed(words),
         (None, None) => return None,
     };
     (words != ["all"]).then_some(words)
@@ -213,6 +209,15 @@ mod tests {
             let error = format!("{:#}", planned(&[tool], change).unwrap_err());
             assert!(error.contains(named), "{error}");
         }
+    }
+
+    #[test]
+    fn a_tool_is_narrowed_as_a_policy_is() {
+        let text = "address = \"unix:a\"\n[bounds]\nmsrs = [\"0x10\"]";
+        let configured = toml::from_str(text).unwrap();
+        let plans = plans(vec![configured], &ToolArgs::default()).unwrap();
+        let grant = &plans[0].settings.grant;
+        assert!(grant.has_msr(0x10) && !grant.has_msr(0x11));
     }
 
     #[test]

@@ -304,7 +304,7 @@ fn the_line_that_grants_keeps_what_was_granted() {
         "{error}"
     );
     assert!(
-        error.contains(r#"`rights = ["memory-read", "alert", "store"]`"#),
+        error.contains(r#"`grant = ["memory-read", "alert", "store"]`"#),
         "{error}"
     );
 }

@@ -96,7 +96,9 @@ fn checking_an_event_tells_unknown_from_allowed() {
 fn what_the_operator_forbids_is_eperm_and_checks_say_so() {
     for dialect in super::KERNELS {
         let mut allowed = settings(dialect);
-        let Grant { commands, events } = &mut allowed.grant;
+        let Grant {
+            commands, events, ..
+        } = &mut allowed.grant;
         let mut few = oriel_protocol::CommandSet::default();
         few.insert(CommandId::Vm(VmId::GetGuestInfo));
         few.insert(CommandId::Vcpu(VcpuId::ControlEvents));

@@ -10,7 +10,7 @@ mod verdicts;
 use std::sync::Arc;
 
 use crate::{
-    CommandId, CommandSet, Dialect, EventKind, EventSet, Grant, Refusal, Request, VcpuCall, VmCall,
+    CommandId, CommandSet, Dialect, EventKind, Grant, Refusal, Request, VcpuCall, VmCall,
     commands::{Vcpu, Vm},
     kvmi::{
         Close, Errno, Intake, Outgoing, Pending, Session,
@@ -44,7 +44,7 @@ impl Wire {
     fn without_commands(dialect: Dialect) -> Self {
         let grant = Grant {
             commands: CommandSet::NONE,
-            events: EventSet::all(),
+            ..Grant::all()
         };
         Self::granted(dialect, grant)
     }

@@ -165,7 +165,7 @@ fn a_command_that_is_not_granted_is_answered_all_the_same_but_closes_in_v7() {
         let switch = CommandId::by_name("control-cmd-response").unwrap();
         let grant = Grant {
             commands: [switch].into_iter().collect(),
-            events: EventSet::all(),
+            ..Grant::all()
         };
         silenced(Wire::granted(dialect, grant))
     };

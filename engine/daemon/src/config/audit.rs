@@ -1,0 +1,41 @@
+//! What of the audit trail can stand in the configuration. Owns its keys.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::de::Error;
+
+use crate::args::AuditFull;
+
+/// `audit = "FILE"`, or `audit = { file = "FILE", full = "refuse" }`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "toml::Value")]
+pub(crate) struct AuditConfig {
+    pub(crate) file: PathBuf,
+    pub(crate) full: Option<AuditFull>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Table {
+    file: PathBuf,
+    full: Option<AuditFull>,
+}
+
+impl TryFrom<toml::Value> for AuditConfig {
+    type Error = toml::de::Error;
+
+    fn try_from(value: toml::Value) -> Result<Self, toml::de::Error> {
+        if let toml::Value::String(file) = value {
+            let (file, full) = (file.into(), None);
+            return Ok(Self { file, full });
+        }
+        if !value.is_table() {
+            return Err(toml::de::Error::custom(
+                "the audit trail is a file, or a table with `file` and `full`",
+            ));
+        }
+        let Table { file, full } = value.try_into()?;
+        Ok(Self { file, full })
+    }
+}
