@@ -4,6 +4,7 @@
 //! to each judge in turn, and says each time who is asking.
 
 mod control;
+mod halt;
 mod identity;
 mod intercept;
 mod memory;
@@ -193,11 +194,7 @@ impl Desk {
                 self.pausers.push(by);
                 reply(Ok(()));
             }
-            Mail::Resume { by } => {
-                if let Some(at) = self.pausers.iter().position(|pauser| *pauser == by) {
-                    self.pausers.swap_remove(at);
-                }
-            }
+            Mail::Resume { by } => self.end_pause(by),
             Mail::Attend { caller, reply } => {
                 self.attention.push_back(caller);
                 reply(Ok(()));

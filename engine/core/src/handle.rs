@@ -12,6 +12,7 @@ use oriel_protocol::{
 use crate::{
     engine::Outcome,
     mail::{Mail, Pauser},
+    policy_judge::{FailureReport, Standing},
     record::Record,
     shared::Shared,
     tool,
@@ -116,6 +117,32 @@ impl VmHandle {
         let named = |seat: &&Arc<tool::Seat>| seat.name() == name;
         let seat = self.shared.tools().find(named)?;
         Some(tool::Port::new(seat.clone(), self.shared.clone()))
+    }
+
+    /// The last failures of the policy of this name, oldest first.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] if there is no such policy.
+    pub fn failures(&self, policy: &str) -> Result<Vec<FailureReport>, Refusal> {
+        Ok(self.shared.conducts.of(policy)?.reports())
+    }
+
+    /// Whether the policy of this name is asked.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] if there is no such policy.
+    pub fn standing(&self, policy: &str) -> Result<Standing, Refusal> {
+        Ok(self.shared.conducts.of(policy)?.standing())
+    }
+
+    /// Lets the policy of this name out of quarantine: it is asked again, and its strikes are
+    /// forgotten. One that is detached has to be loaded again.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] if there is no such policy, [`Refusal::Invalid`] if it is not in
+    /// quarantine.
+    pub fn release(&self, policy: &str) -> Result<(), Refusal> {
+        self.shared.conducts.of(policy)?.release()
     }
 
     /// What policies have counted and measured, by the judge's number and the metric's name.

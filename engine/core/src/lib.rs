@@ -57,6 +57,7 @@ pub use desk::Desk;
 pub use engine::{Assembly, Candidate, Engine, Outcome, Running, StartError};
 pub use handle::VmHandle;
 pub use judge::{Judge, Native, Ruling};
+pub use policy_judge::{FailureReport, Standing};
 pub use record::{Record, Sink};
 pub use shared::Settings;
 pub use station::Station;

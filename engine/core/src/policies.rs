@@ -13,6 +13,8 @@ use crate::{
 
 /// A policy as a judge, with what the operator grants it.
 pub fn candidate(host: &Arc<Host>, policy: &Arc<Policy>, store: Arc<Store>) -> Candidate {
+    let policy = &Arc::new(policy.apart());
+    store.bound(policy.limits().store_keys, policy.limits().store_bytes);
     let (judging_host, judging) = (host.clone(), policy.clone());
     let conduct = Arc::new(Conduct::default());
     let turn = Arc::new(Turn::default());
@@ -22,13 +24,13 @@ pub fn candidate(host: &Arc<Host>, policy: &Arc<Policy>, store: Arc<Store>) -> C
             (Bench::Vcpu(_), InstanceMode::Vcpu) => Home::vcpu(),
             (Bench::Vcpu(_), InstanceMode::Vm) => Home::vm(turn.clone()),
         };
-        Box::new(PolicyJudge {
-            host: judging_host.clone(),
-            policy: judging.clone(),
-            slot: slot.clone(),
+        Box::new(PolicyJudge::new(
+            judging_host.clone(),
+            judging.clone(),
+            slot.clone(),
             home,
-            conduct: conduct.clone(),
-        })
+            conduct.clone(),
+        ))
     };
     Candidate {
         name: Arc::from(policy.name()),

@@ -18,6 +18,7 @@ use crate::{
     mail::Mail,
     mailbox::Mailbox,
     metrics::Metrics,
+    policy_judge::Conducts,
     record::{Record, Sink},
     time::Time,
     tool::Seat,
@@ -34,6 +35,8 @@ pub struct Shared {
     pub(crate) callers: Vec<Caller>,
     pub(crate) sink: Option<Arc<dyn Sink>>,
     pub(crate) metrics: Metrics,
+    /// How the policies behave.
+    pub(crate) conducts: Conducts,
     pub(crate) settings: Settings,
     pub(crate) time: Time,
     pub(crate) end: OnceLock<End>,

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use anyhow::{Context, bail};
 use oriel_engine::{Candidate, policies};
 use oriel_machine::Machine;
-use oriel_policy::{Host, Inspection, Limits, Policy, Store, Terms};
+use oriel_policy::{Host, Inspection, Policy, Store, Terms};
 use oriel_protocol::{EventSet, Right};
 
 use crate::plan::{GrantPlan, PolicyPlan};
@@ -18,9 +18,25 @@ pub(crate) fn judge(
 ) -> anyhow::Result<Candidate> {
     let policy = prepare(host, plan, machine)
         .with_context(|| format!("policy {:?} cannot be loaded", plan.name))?;
+    warn_of_vain_pauses(&policy);
     let mut candidate = policies::candidate(host, &Arc::new(policy), Arc::new(Store::default()));
     leave_out_unreported(&mut candidate, machine);
     Ok(candidate)
+}
+
+/// A policy that would pause a vCPU when it fails, though the operator does not allow that.
+fn warn_of_vain_pauses(policy: &Policy) {
+    let vain = policy.vain_pauses();
+    if !vain.is_empty() {
+        let kinds: Vec<_> = vain.iter().map(|kind| kind.name()).collect();
+        let (policy, kinds) = (policy.name(), kinds.join(", "));
+        tracing::warn!(
+            policy,
+            kinds,
+            "where it fails it would pause the vCPU, which is not allowed: `closed` answers; \
+             `allow-pause = true` in its `[[policy]]` allows it"
+        );
+    }
 }
 
 /// A policy that only observes goes without what the machine cannot report, with a warning.
@@ -47,7 +63,10 @@ fn prepare(host: &Arc<Host>, plan: &PolicyPlan, machine: &dyn Machine) -> anyhow
         rights: rights(plan.grant.as_ref()),
         events: events(plan, inspection, machine)?,
         config: plan.config.clone(),
-        limits: Limits::default(),
+        limits: plan.conditions.limits,
+        on_failure: plan.conditions.on_failure.clone(),
+        pause: plan.conditions.pause,
+        revision: None,
     };
     Ok(host.prepare(&plugin, terms)?)
 }

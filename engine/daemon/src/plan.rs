@@ -1,6 +1,9 @@
 //! What is to be run: flags and configuration resolved and checked. Nothing is opened here but
 //! the files that the operator named.
 
+mod conditions;
+mod room;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -17,6 +20,8 @@ use crate::{
     config::{Config, GrantConfig, PolicyConfig},
     tools::{self, ToolPlan},
 };
+pub(crate) use conditions::Conditions;
+pub(crate) use room::Room;
 
 /// What was typed makes no sense.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +53,8 @@ pub(crate) struct Judges {
     pub(crate) tools: Vec<ToolPlan>,
     /// How long the guest is held for the tools to be ready.
     pub(crate) tool_wait: Duration,
+    /// What policies have together.
+    pub(crate) room: Room,
 }
 
 /// A policy to be loaded.
@@ -58,6 +65,8 @@ pub(crate) struct PolicyPlan {
     /// None: the default grant.
     pub(crate) grant: Option<GrantPlan>,
     pub(crate) config: BTreeMap<String, Setting>,
+    /// What it may use, and what answers when it fails.
+    pub(crate) conditions: Conditions,
 }
 
 /// What the operator grants.
@@ -85,6 +94,7 @@ impl Plan {
         apply_flags(&mut policies, &args.grants, &args.policy_configs)?;
         let tools = tools::plans(config.tools, &args.tools)?;
         let vm = config.vm;
+        let room = Room::configured(&vm)?;
         let tool_wait = match args.tools.tool_wait {
             Some(typed) => typed,
             None => Duration::try_from_secs_f64(vm.tool_wait.unwrap_or(0.0))
@@ -117,6 +127,7 @@ impl Plan {
                 policies,
                 tools,
                 tool_wait,
+                room,
             },
         };
         plan.check_devices()?;
@@ -160,11 +171,14 @@ impl PolicyPlan {
             file,
             grant: None,
             config: BTreeMap::new(),
+            conditions: Conditions::default(),
         })
     }
 
     fn configured(policy: PolicyConfig) -> anyhow::Result<Self> {
+        let conditions = Conditions::configured(&policy);
         let name = named(policy.name, &policy.file)?;
+        let conditions = conditions.with_context(|| format!("policy {name:?}"))?;
         let grant = match policy.grant {
             None => None,
             Some(GrantConfig::Word(word)) => Some(GrantPlan::parse(&word)),
@@ -180,6 +194,7 @@ impl PolicyPlan {
             file: policy.file,
             grant,
             config,
+            conditions,
         })
     }
 }

@@ -1,10 +1,13 @@
 //! What an operator lets a policy do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use oriel_protocol::{EventSet, Right};
 
-use crate::{Limits, Setting};
+use crate::{Limits, OnFailure, Setting};
 
 /// On what terms a plugin is made a policy.
 #[derive(Clone, Debug, Default)]
@@ -19,4 +22,10 @@ pub struct Terms {
     pub config: BTreeMap<String, Setting>,
     /// What it may use.
     pub limits: Limits,
+    /// What answers events when it cannot, instead of what its manifest says.
+    pub on_failure: Option<OnFailure>,
+    /// A failure may keep a vCPU out of the guest for so long; none: not at all.
+    pub pause: Option<Duration>,
+    /// The number of this revision of the policy, where somebody counts them.
+    pub revision: Option<u64>,
 }

@@ -26,6 +26,7 @@ impl Handle<RaiseAlert> for Desk {
                 severity,
                 message,
                 fields,
+                by_engine: false,
             })
         });
         Ok(())
