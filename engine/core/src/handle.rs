@@ -5,15 +5,15 @@ use std::{sync::Arc, time::Duration};
 
 use oriel_machine::End;
 use oriel_protocol::{
-    Refusal, Request,
-    commands::{self, VcpuReply},
+    Moment, Refusal, Request,
+    commands::{self, VcpuReply, service::Severity},
 };
 
 use crate::{
     engine::Outcome,
     mail::{Mail, Pauser},
     policy_judge::{FailureReport, Standing},
-    record::Record,
+    record::{self, Alert, Record},
     shared::Shared,
     tool,
 };
@@ -142,7 +142,23 @@ impl VmHandle {
     /// [`Refusal::NotFound`] if there is no such policy, [`Refusal::Invalid`] if it is not in
     /// quarantine.
     pub fn release(&self, policy: &str) -> Result<(), Refusal> {
-        self.shared.conducts.of(policy)?.release()
+        self.shared.conducts.of(policy)?.release()?;
+        let moment = Moment {
+            vcpu: record::CLOCK,
+            seq: 0,
+            time_ns: self.shared.now(),
+        };
+        self.shared.tell(|| {
+            Record::Alert(Alert {
+                judge: policy.into(),
+                moment,
+                severity: Severity::Info,
+                message: "out of quarantine, by the operator's word".to_owned(),
+                fields: Vec::new(),
+                by_engine: true,
+            })
+        });
+        Ok(())
     }
 
     /// What policies have counted and measured, by the judge's number and the metric's name.

@@ -59,7 +59,7 @@ pub struct Caller {
     pub tool: Option<Arc<Seat>>,
 }
 
-/// Bounds on waiting.
+/// Bounds on waiting and keeping.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// How long a judge's command waits for another vCPU before it is `busy`.
@@ -68,6 +68,8 @@ pub struct Settings {
     pub turn: Duration,
     /// CPU time that all policies together have for one event.
     pub round: Duration,
+    /// How many reports of failures are kept of each policy.
+    pub failures_kept: usize,
     /// The VM begins paused, until every vCPU is resumed.
     pub held: bool,
 }
@@ -79,6 +81,7 @@ impl Default for Settings {
             other_vcpu: Duration::from_millis(200),
             turn: Duration::from_secs(1),
             round: Duration::from_millis(20),
+            failures_kept: 16,
             held: false,
         }
     }

@@ -101,11 +101,10 @@ fn every_byte_of_a_policy_can_be_wrong() {
     assert!(survives(&whole, whole.len()), "as it is it works");
     let mut left = 0;
     for at in 0..whole.len() {
-        for wrong in [0xff, 1 << (at % 8)] {
-            let mut bytes = whole.clone();
-            bytes[at] ^= wrong;
-            left += usize::from(survives(&bytes, at));
-        }
+        let mut bytes = whole.clone();
+        // All of its bits or one of them, in turns.
+        bytes[at] ^= if at % 2 == 0 { 0xff } else { 1 << (at / 2 % 8) };
+        left += usize::from(survives(&bytes, at));
     }
     // Constants and lengths of memory are as good as others.
     assert!(left > 0 && left < whole.len(), "{left} were good policies");

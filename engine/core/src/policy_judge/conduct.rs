@@ -17,8 +17,6 @@ use super::report::FailureReport;
 
 const STRIKES: usize = 3;
 const WINDOW: Duration = Duration::from_secs(60);
-/// How many reports are kept of a policy.
-const KEPT: usize = 16;
 
 /// Whether a policy is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,13 +113,12 @@ impl Conduct {
         Ok(())
     }
 
-    /// Keeps a report, and forgets the oldest of too many.
-    pub(crate) fn keep(&self, report: FailureReport) {
+    /// Keeps a report, and forgets the oldest of more than `most`.
+    pub(crate) fn keep(&self, report: FailureReport, most: usize) {
         let reports = &mut self.past().reports;
-        if reports.len() == KEPT {
-            reports.pop_front();
-        }
         reports.push_back(report);
+        let too_many = reports.len().saturating_sub(most);
+        reports.drain(..too_many);
     }
 
     /// Its last failures, oldest first.
@@ -218,11 +215,11 @@ mod tests {
     #[test]
     fn the_last_reports_are_kept() {
         let conduct = Conduct::default();
-        for seq in 0..KEPT as u64 + 3 {
-            conduct.keep(FailureReport::numbered(seq));
+        for seq in 0..9 {
+            conduct.keep(FailureReport::numbered(seq), 4);
         }
-        let reports = conduct.reports();
-        let ends = [reports.first(), reports.last()].map(|one| one.unwrap().moment.seq);
-        assert_eq!((reports.len(), ends), (KEPT, [3, KEPT as u64 + 2]));
+        let kept = conduct.reports().into_iter();
+        let kept: Vec<_> = kept.map(|report| report.moment.seq).collect();
+        assert_eq!(kept, [5, 6, 7, 8]);
     }
 }

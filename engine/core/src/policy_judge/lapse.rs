@@ -104,7 +104,7 @@ impl PolicyJudge {
         desk: &Desk,
     ) {
         self.enrol(desk);
-        self.conduct.keep(FailureReport {
+        let report = FailureReport {
             time: SystemTime::now(),
             moment: desk.moment(),
             kind: occasion.kind,
@@ -115,7 +115,9 @@ impl PolicyJudge {
             answered,
             digest: self.policy.plugin().inspection().digest,
             revision: self.policy.revision(),
-        });
+        };
+        let most = desk.shared().settings.failures_kept;
+        self.conduct.keep(report, most);
     }
 
     /// It can be found by its name from now on.
