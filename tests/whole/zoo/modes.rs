@@ -63,6 +63,15 @@ fn alone_it_takes_its_traps_with_it() {
 }
 
 #[test]
+fn a_policy_that_detaches_as_it_observes_sees_nothing_more() {
+    let mut observer = zoo("trap").text("at", "observe");
+    observer.on_failure = Some(OnFailure::always(FailureMode::Detach));
+    let ran = play(&writes(&[1, 2, 3]), vec![observer.candidate(&host())]);
+    assert_eq!(ran.outcome.end, End::Finished(0));
+    assert_eq!((ran.outcome.events, ran.failures().len()), (1, 1));
+}
+
+#[test]
 fn a_pause_that_is_not_allowed_is_closed() {
     let policy = trapping(FailureMode::Pause);
     let ready = policy.prepare(&host()).expect("it is a good policy");

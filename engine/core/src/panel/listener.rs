@@ -34,6 +34,8 @@ impl Listener {
         let known = before
             .iter()
             .position(|old| old.judge == judge && old.observes());
+        // Who has been detached holds nothing any more.
+        let known = known.filter(|_| holdings.observations().iter().any(|seen| seen.kind == kind));
         let observing = match known {
             Some(at) => Some(before.swap_remove(at).ear),
             None => Ear::observing(holdings, kind),

@@ -49,12 +49,10 @@ struct Past {
 /// What became of a policy by a strike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sentence {
-    /// It is asked again.
+    /// Nothing new.
     None,
     /// It is in quarantine from now on.
     Quarantine,
-    /// It is not asked any more already.
-    Standing,
 }
 
 impl Conduct {
@@ -84,14 +82,10 @@ impl Conduct {
         while strikes.front().is_some_and(passed) {
             strikes.pop_front();
         }
-        if strikes.len() < STRIKES {
-            return Sentence::None;
+        if strikes.len() >= STRIKES && self.quarantine() {
+            return Sentence::Quarantine;
         }
-        if self.become_one(QUARANTINED) {
-            Sentence::Quarantine
-        } else {
-            Sentence::Standing
-        }
+        Sentence::None
     }
 
     /// It hears nothing any more; false if it did not before.
@@ -126,11 +120,11 @@ impl Conduct {
         self.past().reports.iter().cloned().collect()
     }
 
-    fn become_one(&self, standing: u8) -> bool {
+    /// False if it is not asked any more already.
+    fn quarantine(&self) -> bool {
+        let (from, to) = (ASKED, QUARANTINED);
         let order = Ordering::Relaxed;
-        let changed = self
-            .standing
-            .compare_exchange(ASKED, standing, order, order);
+        let changed = self.standing.compare_exchange(from, to, order, order);
         changed.is_ok()
     }
 
@@ -181,7 +175,7 @@ mod tests {
             (59, Sentence::None),
             (61, Sentence::None),
             (62, Sentence::Quarantine),
-            (63, Sentence::Standing),
+            (63, Sentence::None),
         ] {
             let told = conduct.strike_at(start + Duration::from_secs(second));
             assert_eq!(told, sentence, "after second {second}");

@@ -5,7 +5,11 @@ use std::time::{Instant, SystemTime};
 use oriel_policy::{Failure, FailureMode};
 use oriel_protocol::{Case, Event, EventKind, Verdict, commands::service::Severity};
 
-use super::{PolicyJudge, conduct::Sentence, report::FailureReport};
+use super::{
+    PolicyJudge,
+    conduct::{Sentence, Standing},
+    report::FailureReport,
+};
 use crate::{
     desk::Desk,
     failure,
@@ -65,6 +69,9 @@ impl PolicyJudge {
     /// What answers for a policy that is not asked.
     #[cold]
     pub(super) fn unasked(&self, event: &Event) -> Ruling {
+        if self.conduct.standing() == Standing::Detached {
+            return Ruling::CONTINUE;
+        }
         // Nobody is kept waiting for a policy that the operator has been told of long ago.
         failure::verdict(self.policy.failure_mode(event.kind()), event).into()
     }
@@ -80,20 +87,20 @@ impl PolicyJudge {
     ) -> bool {
         desk.forget_writes();
         self.keep(occasion, failure, answered, desk);
-        if !failure.is_strike() {
-            return !self.conduct.is_asked();
+        if failure.is_strike() {
+            self.strike(occasion, failure, desk);
         }
+        self.conduct.standing() == Standing::Quarantined
+    }
+
+    fn strike(&self, occasion: Occasion<'_>, failure: &Failure, desk: &Desk) {
         let mode = occasion.kind.map(|kind| self.policy.failure_mode(kind));
         if mode == Some(FailureMode::Detach) {
             self.detach(failure, desk);
-            return false;
-        }
-        let sentence = self.conduct.strike();
-        if sentence == Sentence::Quarantine {
+        } else if self.conduct.strike() == Sentence::Quarantine {
             let message = format!("in quarantine, its failure mode answers: {failure}");
             self.alarm(Severity::High, message, desk);
         }
-        sentence != Sentence::None
     }
 
     fn keep(
