@@ -17,7 +17,11 @@ use oriel_machine::{
     mock::{Scenario, Step},
 };
 use oriel_policy::{Manifest, PrepareError, Setting, Store};
-use oriel_protocol::{EventKind, Verdict, commands::service::StoreGet, x86::msr};
+use oriel_protocol::{
+    EventKind, Verdict,
+    commands::service::{StoreGet, StoreKeys},
+    x86::msr,
+};
 use oriel_tests::{FOREVER, Load, Ran, Vm, host, play, zoo};
 
 const EVENTS: u64 = 6;
@@ -184,6 +188,19 @@ fn what_is_dropped_of_a_flood_is_told() {
     let told: Vec<_> = alerts.iter().filter(about).collect();
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].message.contains("4936 log lines"), "{told:?}");
+}
+
+#[test]
+fn a_store_takes_no_more_than_its_policy_may_keep() {
+    let store = Arc::new(Store::default());
+    let mut flood = zoo("store-flood").set("times", Setting::Number(20));
+    (flood.limits.store_keys, flood.limits.store_bytes) = (5, 3 << 10);
+    let flood = flood.store(&store);
+    beside_a_good_one(&flood, 1);
+    let prefix = String::new();
+    let keys = store.apply(StoreKeys { prefix }).expect("it is there");
+    // A key and a kilobyte each.
+    assert_eq!(keys, ["flood/0", "flood/1"]);
 }
 
 #[test]

@@ -1,7 +1,13 @@
 //! What a policy uses up over several calls and instances, and what it asks for when nothing is
 //! left.
 
-use oriel_protocol::{Refusal, commands::VmReply};
+use oriel_protocol::{
+    Refusal,
+    commands::{
+        VcpuReply, VmReply,
+        service::{StoreGet, StoreSet},
+    },
+};
 
 use super::{
     guest::{RESULT, TEXT, answer},
@@ -116,11 +122,55 @@ fn what_a_command_answers_with_is_bounded() {
         let (answer, desk, _) = once(&limited, desk);
         assert_eq!(answer, Ok(()));
         let key = "n".to_owned();
-        let found = desk
-            .store
-            .apply(oriel_protocol::commands::service::StoreGet { key });
+        let found = desk.store.apply(StoreGet { key });
         let told = told.map(|told| (told as u64).to_le_bytes().to_vec());
         assert_eq!(found, Ok(told), "{length} bytes");
+    }
+}
+
+#[test]
+fn what_the_store_and_a_vcpu_answer_with_is_bounded_too() {
+    let key = "k".repeat(65);
+    let named = format!("(i32.const {TEXT}) (i32.const 65)");
+    let calls = [
+        ("store", "get", named.clone()),
+        ("store", "keys", format!("(i32.const {TEXT}) (i32.const 0)")),
+        (
+            "store",
+            "compare-and-swap",
+            format!(
+                "{named} (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)"
+            ),
+        ),
+        (
+            "x86-registers-read",
+            "get-xsave",
+            "(i32.const 0)".to_owned(),
+        ),
+    ];
+    for (interface, function, arguments) in calls {
+        let guest = Guest::judging(["msr"]);
+        let at = RESULT + guest.refusal_offset(interface, function);
+        let body = format!(
+            "(call ${interface}.{function} {arguments} (i32.const {RESULT}))
+             (call $metrics.add (i32.const 0) (i32.const 0) (i64.load8_u (i32.const {RESULT})))
+             (call $metrics.add (i32.const 0) (i32.const 0) (i64.load8_u (i32.const {at})))"
+        );
+        let guest = guest
+            .importing(interface, function)
+            .importing("metrics", "add")
+            .with("judge-msr", "judge", &body)
+            .text(TEXT, &key);
+        let limited = prepare(&guest, terms(|limits| limits.reply_bytes = 64)).unwrap();
+        let mut desk = FakeDesk::new();
+        desk.vcpu = Some(VcpuReply::GetXsave(vec![0; 65]));
+        let (key, value) = (key.clone(), vec![0; 65]);
+        desk.store.apply(StoreSet { key, value }).unwrap();
+        let (answer, desk, _) = once(&limited, desk);
+        assert_eq!(answer, Ok(()), "{function}");
+        let limit = Refusal::ALL.iter().position(|no| *no == Refusal::Limit);
+        let told = super::echo::heard(&desk);
+        assert_eq!(told, [1, limit.unwrap() as u64], "{function}");
     }
 }
 
@@ -155,7 +205,7 @@ fn a_store_takes_what_its_policy_may_keep() {
     let store = crate::Store::new();
     let set = |key: &str, length: usize| {
         let (key, value) = (key.to_owned(), vec![1; length]);
-        store.apply(oriel_protocol::commands::service::StoreSet { key, value })
+        store.apply(StoreSet { key, value })
     };
     store.bound(2, 100);
     assert_eq!((set("a", 49), set("b", 49)), (Ok(()), Ok(())));
