@@ -10,13 +10,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use oriel_engine::{Candidate, Desk, Judge, Native, Outcome, Record, policies, record};
 use oriel_machine::{Parts, mock::Scenario};
 use oriel_policy::{
-    Host, Inspection, InstanceMode, Limits, Manifest, Plugin, Policy, PrepareError, Setting, Store,
-    Terms, write_manifest,
+    Host, Inspection, InstanceMode, Limits, Manifest, OnFailure, Plugin, Policy, PrepareError,
+    Setting, Store, Terms, write_manifest,
 };
 use oriel_protocol::{Bounds, Case, EventKind, EventSet, Filter, Grant, Right, Verdict};
 
@@ -74,6 +75,10 @@ pub struct Load {
     config: BTreeMap<String, Setting>,
     /// What it may use.
     pub limits: Limits,
+    /// What answers when it fails, instead of what its manifest says.
+    pub on_failure: Option<OnFailure>,
+    /// How long a failure may keep a vCPU waiting.
+    pub pause: Option<Duration>,
     store: Arc<Store>,
     per_vm: bool,
 }
@@ -88,6 +93,8 @@ pub fn load(plugin: &'static str) -> Load {
         bounds: None,
         config: BTreeMap::new(),
         limits: Limits::default(),
+        on_failure: None,
+        pause: None,
         store: Arc::default(),
         per_vm: false,
     }
@@ -99,6 +106,7 @@ pub fn zoo(act: &str) -> Load {
         .text("act", act)
         .right(Right::RegistersRead)
         .right(Right::MemoryRead)
+        .right(Right::Intercept)
 }
 
 impl Load {
@@ -187,6 +195,8 @@ impl Load {
                 bounds: self.bounds.clone(),
                 config: self.config.clone(),
                 limits: self.limits,
+                on_failure: self.on_failure.clone(),
+                pause: self.pause,
             },
         )
     }

@@ -12,3 +12,4 @@ mod roster;
 mod threads;
 mod tool;
 mod traps;
+mod zoo;

@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Instant};
 use anyhow::{Context, Result};
 use oriel_engine::{Candidate, Desk, Engine, Judge, Native, Station, policies};
 use oriel_machine::{mock::Scenario, outlet::Kept};
-use oriel_policy::{Host, HostSettings, Limits, Store, Terms};
+use oriel_policy::{Host, HostSettings, Store, Terms};
 use oriel_protocol::{Case, Event, EventKind, Filter, Grant, Only, Verdict, events::Msr, x86::msr};
 
 const ROUNDS: u32 = 40;
@@ -113,11 +113,8 @@ fn policy(host: &Arc<Host>, component: &[u8]) -> Result<Candidate> {
     let events = plugin.inspection().hears;
     let terms = Terms {
         name: "bench".to_owned(),
-        rights: Default::default(),
         events,
-        bounds: None,
-        config: Default::default(),
-        limits: Limits::default(),
+        ..Terms::default()
     };
     let policy = Arc::new(host.prepare(&plugin, terms)?);
     Ok(policies::candidate(

@@ -27,7 +27,7 @@ use std::{sync::Arc, time::Instant};
 use anyhow::Result;
 use oriel_engine::{Candidate, Desk, Judge, Native, policies};
 use oriel_machine::Wants;
-use oriel_policy::{Host, HostSettings, Limits, Store, Terms};
+use oriel_policy::{Host, HostSettings, Store, Terms};
 use oriel_protocol::{
     Case, EventKind, EventSet, Filter, Grant, Verdict, commands::vcpu::GetGeneral,
 };
@@ -132,11 +132,8 @@ fn policy(host: &Arc<Host>, component: &[u8]) -> Result<Candidate> {
     let plugin = host.load("policy", component)?;
     let terms = Terms {
         name: "policy".to_owned(),
-        rights: Default::default(),
         events: plugin.inspection().hears,
-        bounds: None,
-        config: Default::default(),
-        limits: Limits::default(),
+        ..Terms::default()
     };
     let policy = Arc::new(host.prepare(&plugin, terms)?);
     Ok(policies::candidate(host, &policy, Arc::default()))

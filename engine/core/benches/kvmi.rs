@@ -22,7 +22,7 @@ use oriel_machine::{
     mock::{Scenario, Step},
     outlet::Kept,
 };
-use oriel_policy::{Host, HostSettings, Limits, Store, Terms};
+use oriel_policy::{Host, HostSettings, Store, Terms};
 use oriel_protocol::{
     EventKind, VcpuCall, VmCall,
     commands::{
@@ -235,11 +235,8 @@ fn policy(host: &Arc<Host>) -> Result<Candidate> {
     let plugin = host.load("bench", &component::component()?)?;
     let terms = Terms {
         name: "bench".to_owned(),
-        rights: Default::default(),
         events: plugin.inspection().hears,
-        bounds: None,
-        config: Default::default(),
-        limits: Limits::default(),
+        ..Terms::default()
     };
     let policy = Arc::new(host.prepare(&plugin, terms)?);
     Ok(policies::candidate(

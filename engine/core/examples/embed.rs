@@ -22,7 +22,7 @@ use oriel_machine::{
         pending::Place,
     },
 };
-use oriel_policy::{Host, HostSettings, Limits, Terms};
+use oriel_policy::{Host, HostSettings, Terms};
 use oriel_protocol::{Identity, Right, Verdict, identity::Arch};
 use vm_memory::{Bytes as _, FileOffset, GuestAddress, GuestMemoryBackend as _, GuestMemoryMmap};
 
@@ -186,9 +186,7 @@ fn policy(host: &Arc<Host>, file: &Path, machine: &dyn Machine) -> Result<Candid
         events: hears
             .filter(|&kind| machine.capabilities().reports(kind))
             .collect(),
-        bounds: None,
-        config: Default::default(),
-        limits: Limits::default(),
+        ..Terms::default()
     };
     let policy = Arc::new(host.prepare(&plugin, terms)?);
     Ok(policies::candidate(host, &policy, Arc::default()))

@@ -5,6 +5,7 @@
 
 mod control;
 mod gate;
+mod halt;
 mod identity;
 mod intercept;
 pub(crate) mod memory;
@@ -241,11 +242,7 @@ impl Desk {
                 self.pausers.push(by);
                 reply(Ok(()));
             }
-            Mail::Resume { by } => {
-                if let Some(at) = self.pausers.iter().position(|pauser| *pauser == by) {
-                    self.pausers.swap_remove(at);
-                }
-            }
+            Mail::Resume { by } => self.end_pause(by),
             Mail::Attend { caller, reply } => {
                 self.attention.push_back(caller);
                 reply(Ok(()));
@@ -268,6 +265,16 @@ impl Desk {
         };
         self.caller = mine;
         answer
+    }
+
+    /// The revision of the policy that asks; 0 of what has none.
+    pub(crate) fn revision(&self) -> u64 {
+        self.asking().map_or(0, |caller| caller.revision)
+    }
+
+    /// Whether the judge that asks is one that nobody obeys.
+    pub(crate) fn is_on_trial(&self) -> bool {
+        self.asking().is_ok_and(|caller| caller.on_trial)
     }
 
     /// Whether the judge that asks has its event open on this vCPU.

@@ -8,11 +8,11 @@ use crate::judge::{Lapse, Ruling};
 /// The verdict of this failure mode.
 ///
 /// `closed` denies; where the event cannot be denied it keeps the old value of a register; where
-/// there is none, the VM is stopped with a report. `pause` needs the operator's word for it; as
-/// long as there is none it is `closed`.
+/// there is none, the VM is stopped with a report. So does `pause`, once nobody is waited for. With
+/// `open` and with `detach` the event happens.
 pub(crate) fn verdict(mode: FailureMode, event: &Event) -> Verdict {
     match mode {
-        FailureMode::Open => Verdict::Continue,
+        FailureMode::Open | FailureMode::Detach => Verdict::Continue,
         FailureMode::Closed | FailureMode::Pause => closed(event),
     }
 }

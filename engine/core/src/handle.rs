@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use oriel_machine::{End, paging::Walks};
 use oriel_protocol::{
     Admission, Moment, Refusal, Request, VcpuCall,
-    commands::{self, VcpuReply, vcpu::GetRegisters},
+    commands::{self, VcpuReply, service::Severity, vcpu::GetRegisters},
     x86::Special,
 };
 
@@ -14,7 +14,8 @@ use crate::{
     audit::{self, Audited, Command, Who},
     engine::Outcome,
     mail::{Mail, Pauser},
-    record::{CLOCK, Record},
+    policy_judge::{FailureReport, Standing},
+    record::{self, Alert, CLOCK, Record},
     resolve::{self, Resolved},
     roster::Roster,
     shared::Shared,
@@ -172,6 +173,48 @@ impl VmHandle {
         let named = |seat: &&Arc<tool::Seat>| seat.name() == name;
         let seat = self.shared.tools.iter().find(named)?;
         Some(tool::Port::new(seat.clone(), self.shared.clone()))
+    }
+
+    /// The last failures of the policy of this name, oldest first.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] if there is no such policy.
+    pub fn failures(&self, policy: &str) -> Result<Vec<FailureReport>, Refusal> {
+        Ok(self.shared.conducts.of(policy)?.reports())
+    }
+
+    /// Whether the policy of this name is asked.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] if there is no such policy.
+    pub fn standing(&self, policy: &str) -> Result<Standing, Refusal> {
+        Ok(self.shared.conducts.of(policy)?.standing())
+    }
+
+    /// Lets the policy of this name out of quarantine: it is asked again, and its strikes are
+    /// forgotten. One that is detached has to be loaded again.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] if there is no such policy, [`Refusal::Invalid`] if it is not in
+    /// quarantine.
+    pub fn release(&self, policy: &str) -> Result<(), Refusal> {
+        self.shared.conducts.of(policy)?.release()?;
+        let moment = Moment {
+            vcpu: record::CLOCK,
+            seq: 0,
+            time_ns: self.shared.now(),
+        };
+        self.shared.tell(|| {
+            Record::Alert(Alert {
+                judge: policy.into(),
+                moment,
+                severity: Severity::Info,
+                message: "out of quarantine, by the operator's word".to_owned(),
+                fields: Vec::new(),
+                by_engine: true,
+            })
+        });
+        Ok(())
     }
 
     /// What policies have counted and measured, by the judge's number and the metric's name.

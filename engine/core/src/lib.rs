@@ -65,6 +65,7 @@ pub use desk::Desk;
 pub use engine::{Assembly, Candidate, Engine, Outcome, Running, StartError};
 pub use handle::VmHandle;
 pub use judge::{Judge, Native, Ruling};
+pub use policy_judge::{FailureReport, Standing};
 pub use record::{Record, Sink};
 pub use roster::Roster;
 pub use shared::Settings;

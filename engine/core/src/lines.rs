@@ -99,6 +99,8 @@ fn data(data: &EventData) -> Json {
 fn alert(alert: &Alert) -> Json {
     let mut fields = stamp(alert.moment);
     fields.insert("judge".to_owned(), json!(&*alert.judge));
+    let by = if alert.by_engine { "engine" } else { "judge" };
+    fields.insert("by".to_owned(), json!(by));
     fields.insert("severity".to_owned(), json!(alert.severity));
     fields.insert("message".to_owned(), json!(alert.message));
     let pairs = alert

@@ -29,7 +29,8 @@ impl Hosted {
     fn new(host: &Arc<Host>, policy: &Arc<Policy>) -> Arc<Self> {
         Arc::new(Self {
             host: host.clone(),
-            policy: policy.clone(),
+            // What it may use by the second is counted for this revision alone.
+            policy: Arc::new(policy.apart()),
             conduct: Arc::default(),
             turn: Arc::default(),
             spares: Mutex::default(),
@@ -61,13 +62,8 @@ impl Hosted {
         if let Some(spare) = self.spares().remove(&place) {
             home.move_in(spare);
         }
-        PolicyJudge {
-            host: self.host.clone(),
-            policy: self.policy.clone(),
-            slot: slot.clone(),
-            home,
-            conduct: self.conduct.clone(),
-        }
+        let (host, policy) = (self.host.clone(), self.policy.clone());
+        PolicyJudge::new(host, policy, slot.clone(), home, self.conduct.clone())
     }
 
     fn spares(&self) -> std::sync::MutexGuard<'_, BTreeMap<Place, Instance>> {
@@ -93,6 +89,7 @@ impl std::fmt::Debug for Hosted {
 
 /// A policy as a judge, with what the operator grants it.
 pub fn candidate(host: &Arc<Host>, policy: &Arc<Policy>, store: Arc<Store>) -> Candidate {
+    store.bound(policy.limits().store_keys, policy.limits().store_bytes);
     let hosted = Hosted::new(host, policy);
     Candidate {
         name: Arc::from(policy.name()),

@@ -1,8 +1,11 @@
 //! A policy as a judge: keeps its instance alive, and answers for it when it fails.
 
+mod breaker;
 mod carry;
 mod conduct;
 mod home;
+mod lapse;
+mod report;
 
 use std::sync::Arc;
 
@@ -11,11 +14,14 @@ use oriel_protocol::{Case, EventKind, Moment, Verdict};
 
 use crate::{
     desk::Desk,
-    failure,
-    judge::{Judge, Lapse, Ruling},
+    judge::{Judge, Ruling},
 };
-pub(crate) use conduct::Conduct;
+use breaker::{Breaker, Broken};
+pub use conduct::Standing;
+pub(crate) use conduct::{Conduct, Conducts};
 pub(crate) use home::{Home, Turn};
+use lapse::Occasion;
+pub use report::FailureReport;
 
 /// A policy's judge on one vCPU.
 pub(crate) struct PolicyJudge {
@@ -24,20 +30,48 @@ pub(crate) struct PolicyJudge {
     pub(crate) slot: Arc<Slot>,
     pub(crate) home: Home,
     pub(crate) conduct: Arc<Conduct>,
+    breaker: Breaker,
+}
+
+/// Why an instance was not called.
+enum Uncalled {
+    /// None could be had.
+    Failed(Failure),
+    /// The last ones have failed, and it is too early to try again.
+    Resting,
 }
 
 impl PolicyJudge {
+    /// The judge of this policy, whose instance lives there.
+    pub(crate) fn new(
+        host: Arc<Host>,
+        policy: Arc<Policy>,
+        slot: Arc<Slot>,
+        home: Home,
+        conduct: Arc<Conduct>,
+    ) -> Self {
+        let breaker = Breaker::default();
+        Self {
+            host,
+            policy,
+            slot,
+            home,
+            conduct,
+            breaker,
+        }
+    }
+
     /// Calls the instance, making it anew first if the last one failed; answers why it could not
-    /// be called. The failure is boxed because there hardly ever is one.
+    /// be called. The reason is boxed because there hardly ever is one.
     #[inline]
     fn call(
         &mut self,
         mut desk: Box<Desk>,
         call: impl FnOnce(&mut Instance, &Arc<Slot>, Box<Desk>) -> Box<Desk>,
-    ) -> (Option<Box<Failure>>, Box<Desk>) {
-        let mut failure = None;
+    ) -> (Option<Box<Uncalled>>, Box<Desk>) {
+        let mut uncalled = None;
         if self.home.is_empty() {
-            (failure, desk) = self.furnish(desk);
+            (uncalled, desk) = self.furnish(desk);
         }
         if let Some(instance) = self.home.instance() {
             desk = call(instance, &self.slot, desk);
@@ -46,23 +80,31 @@ impl PolicyJudge {
             }
         }
         self.home.leave(&desk);
-        (failure, desk)
+        self.tell_dropped(&desk);
+        (uncalled, desk)
     }
 
     /// Waits for the turn, if turns are taken, and makes an instance if there is none then.
     #[cold]
-    fn furnish(&mut self, desk: Box<Desk>) -> (Option<Box<Failure>>, Box<Desk>) {
+    fn furnish(&mut self, desk: Box<Desk>) -> (Option<Box<Uncalled>>, Box<Desk>) {
         let (entered, desk) = self.home.enter(desk);
         if let Err(failure) = entered {
-            return (Some(Box::new(failure)), desk);
+            return (Some(Box::new(Uncalled::Failed(failure))), desk);
         }
         if !self.home.is_empty() {
             return (None, desk);
         }
+        if self.breaker.rests() {
+            return (Some(Box::new(Uncalled::Resting)), desk);
+        }
         let place = self.home.place(desk.index());
         let (made, lent) = self.policy.instantiate(place, &self.slot, desk);
         let made = made.map(|instance| self.home.settle(instance));
-        (made.err().map(Box::new), Desk::back(lent))
+        if let Err(failure) = &made {
+            self.trip(Broken::Beginning, failure);
+        }
+        let failed = |failure| Box::new(Uncalled::Failed(failure));
+        (made.err().map(failed), Desk::back(lent))
     }
 
     /// Gives up an instance that cannot be called any more. Dropping it unmaps memory, which is
@@ -74,51 +116,72 @@ impl PolicyJudge {
         }
     }
 
-    /// What stands in for the verdict of a policy that failed.
-    fn lapse(&self, failure: &Failure, verdict: Verdict) -> Ruling {
-        let quarantined = self.conduct.strike(failure);
-        Ruling::lapsed(
-            verdict,
-            Lapse {
-                reason: failure.to_string(),
-                quarantined,
-            },
-        )
+    /// Counts a failure towards a pause. That others have used up the time says nothing of it.
+    fn trip(&mut self, what: Broken, failure: &Failure) {
+        if *failure != Failure::RoundOver {
+            self.breaker.failed(what);
+        }
     }
 
     /// What a policy said, or what stands in for it.
-    fn rule(&self, case: &Case<'_>, answer: Result<Verdict, Failure>) -> Ruling {
-        answer.map_or_else(|failure| self.failed(case, &failure), Ruling::from)
+    fn rule(
+        &mut self,
+        case: &Case<'_>,
+        answer: Result<Verdict, Failure>,
+        desk: Box<Desk>,
+    ) -> (Ruling, Box<Desk>) {
+        match answer {
+            Ok(verdict) => {
+                self.breaker.well();
+                (verdict.into(), desk)
+            }
+            Err(failure) => {
+                self.trip(Broken::Call, &failure);
+                self.failed(case, &failure, desk)
+            }
+        }
     }
 
+    /// What stands in for a policy of which there is no instance.
     #[cold]
-    fn failed(&self, case: &Case<'_>, failure: &Failure) -> Ruling {
-        let mode = self.policy.failure_mode(case.event.kind());
-        self.lapse(failure, failure::verdict(mode, case.event))
+    fn rule_uncalled(
+        &self,
+        case: &Case<'_>,
+        uncalled: &Uncalled,
+        desk: Box<Desk>,
+    ) -> (Ruling, Box<Desk>) {
+        match uncalled {
+            Uncalled::Failed(failure) => self.failed(case, failure, desk),
+            Uncalled::Resting => (self.unasked(case.event), desk),
+        }
     }
 
     /// Calls something that takes no answer. The guest goes on, whatever becomes of the policy.
     fn inform(
         &mut self,
+        occasion: Occasion<'_>,
         desk: Box<Desk>,
         call: impl FnOnce(&mut Instance, &Arc<Slot>, Box<Desk>) -> Answer<()>,
     ) -> (Ruling, Box<Desk>) {
-        if self.conduct.is_quarantined() {
+        if !self.conduct.is_asked() {
             return (Ruling::CONTINUE, desk);
         }
         let mut told = Ok(());
-        let (uncalled, desk) = self.call(desk, |instance, slot, desk| {
+        let (uncalled, mut desk) = self.call(desk, |instance, slot, desk| {
             let (answer, lent) = call(instance, slot, desk);
             told = answer;
             Desk::back(lent)
         });
-        let failure = uncalled.map(|failure| *failure).or(told.err());
-        (
-            failure.map_or(Ruling::CONTINUE, |failure| {
-                self.lapse(&failure, Verdict::Continue)
-            }),
-            desk,
-        )
+        let failure = match (uncalled.map(|reason| *reason), told) {
+            (Some(Uncalled::Failed(failure)), _) => failure,
+            (Some(Uncalled::Resting), _) | (None, Ok(())) => return (Ruling::CONTINUE, desk),
+            (None, Err(failure)) => {
+                self.trip(Broken::Call, &failure);
+                failure
+            }
+        };
+        let ruling = self.failed_untold(occasion, &failure, &mut desk);
+        (ruling, desk)
     }
 }
 
@@ -131,9 +194,8 @@ impl Drop for PolicyJudge {
 
 impl Judge for PolicyJudge {
     fn judge(&mut self, case: &Case<'_>, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
-        if self.conduct.is_quarantined() {
-            let mode = self.policy.failure_mode(case.event.kind());
-            return (failure::verdict(mode, case.event).into(), desk);
+        if !self.conduct.is_asked() {
+            return (self.unasked(case.event), desk);
         }
         // Most events continue. Handing that on as a constant, and not as a result within a
         // result, saves a tenth of the whole path.
@@ -145,17 +207,20 @@ impl Judge for PolicyJudge {
             }
             Desk::back(lent)
         });
-        let ruling = match (uncalled, objection) {
-            (None, None) => Ruling::CONTINUE,
-            (None, Some(answer)) => self.rule(case, answer),
-            (Some(failure), _) => self.failed(case, &failure),
-        };
-        (ruling, desk)
+        match (uncalled, objection) {
+            (None, None) => {
+                self.breaker.well();
+                (Ruling::CONTINUE, desk)
+            }
+            (None, Some(answer)) => self.rule(case, answer, desk),
+            (Some(uncalled), _) => self.rule_uncalled(case, &uncalled, desk),
+        }
     }
 
     fn ready(&mut self, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
+        self.enrol(&desk);
         // Being called makes the instance, if there is none yet.
-        self.inform(desk, |_, _, desk| (Ok(()), desk))
+        self.inform(Occasion::default(), desk, |_, _, desk| (Ok(()), desk))
     }
 
     fn save(&mut self, desk: Box<Desk>) -> (Result<Option<Saved>, String>, Box<Desk>) {
@@ -174,19 +239,23 @@ impl Judge for PolicyJudge {
     }
 
     fn observe(&mut self, case: &Case<'_>, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
-        self.inform(desk, |instance, slot, desk| {
+        self.inform(Occasion::of(case), desk, |instance, slot, desk| {
             instance.observe(case, slot, desk)
         })
     }
 
     fn tick(&mut self, time_ns: u64, missed: u32, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
-        self.inform(desk, |instance, slot, desk| {
+        self.inform(Occasion::default(), desk, |instance, slot, desk| {
             instance.tick(time_ns, missed, slot, desk)
         })
     }
 
     fn notice(&mut self, kind: EventKind, moment: Moment, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
-        self.inform(desk, |instance, slot, desk| {
+        let occasion = Occasion {
+            kind: Some(kind),
+            event: None,
+        };
+        self.inform(occasion, desk, |instance, slot, desk| {
             instance.notice(kind, moment, slot, desk)
         })
     }

@@ -103,10 +103,10 @@ pub struct Opinion {
     pub ns: u64,
 }
 
-/// A judge tells the operator.
+/// A judge tells the operator, or the engine tells of the judge.
 #[derive(Clone, Debug)]
 pub struct Alert {
-    /// Who.
+    /// Who, or of whom.
     pub judge: Arc<str>,
     /// When, and on which vCPU.
     pub moment: Moment,
@@ -116,6 +116,8 @@ pub struct Alert {
     pub message: String,
     /// For a machine.
     pub fields: Vec<(String, String)>,
+    /// The engine says it about the judge; else the judge says it itself.
+    pub by_engine: bool,
 }
 
 /// A command was refused: at the gate, or because another judge has done otherwise.

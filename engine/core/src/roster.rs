@@ -46,6 +46,7 @@ pub use view::{Past, Posted, ShadowReport, Standing, Swapped};
 
 use crate::{
     engine::Candidate,
+    handle::VmHandle,
     record::{Action, Record, Turnover},
     shared::Shared,
 };
@@ -107,6 +108,7 @@ impl Roster {
         }
         let candidate = Arc::new(candidate);
         let (owner, clock) = seating::seat(&self.shared, &candidate)?;
+        self.enrol(&candidate);
         let post = Post::new(owner, candidate, clock, self.shared.now());
         self.shared.posts.book().posts.push(post);
         self.changed(&name, (Action::Load, 0, 1), "");
@@ -180,19 +182,14 @@ impl Roster {
     /// Ends the quarantine of a policy.
     ///
     /// # Errors
-    /// [`RosterError::Unknown`].
+    /// [`RosterError::Unknown`], [`RosterError::NotInQuarantine`].
     pub fn release(&self, name: &str) -> Result<(), RosterError> {
-        let mut book = self.shared.posts.book();
-        let post = book.post(name)?;
-        let current = post.current;
-        let hosted = post
-            .revision(current)
-            .and_then(|one| one.candidate.hosted.clone());
-        hosted
-            .ok_or_else(|| RosterError::NoPolicy(name.to_owned()))?
-            .conduct
-            .release();
-        Ok(())
+        self.shared.posts.book().post(name)?;
+        let vm = VmHandle {
+            shared: self.shared.clone(),
+        };
+        let released = vm.release(name);
+        released.map_err(|_| RosterError::NotInQuarantine(name.to_owned()))
     }
 
     /// Goes back to an earlier revision, while a change is begun.
@@ -293,6 +290,7 @@ impl Roster {
         made: Made,
     ) -> Result<Swapped, RosterError> {
         let now = self.shared.now();
+        self.enrol(&candidate);
         let mut book = self.shared.posts.book();
         let post = book.post(name)?;
         if let Some(old) = post.revision(from) {
@@ -330,6 +328,13 @@ impl Roster {
             stall_ns: u64::try_from(made.notes.stall.as_nanos()).unwrap_or(u64::MAX),
             shadow: made.shadow,
         })
+    }
+
+    /// From now on what is said of the policy of this name is said of this revision.
+    fn enrol(&self, candidate: &Candidate) {
+        if let Some(hosted) = &candidate.hosted {
+            self.shared.conducts.enrol(&candidate.name, &hosted.conduct);
+        }
     }
 
     /// Tells everybody of a change that was made.

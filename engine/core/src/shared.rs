@@ -19,6 +19,7 @@ use crate::{
     mailboxes::Mailboxes,
     metrics::Metrics,
     owners::Owners,
+    policy_judge::Conducts,
     record::{Record, Sink},
     roster::Posts,
     time::Time,
@@ -40,6 +41,8 @@ pub struct Shared {
     /// Where every command is written down; none: nowhere.
     pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) metrics: Metrics,
+    /// How the policies behave.
+    pub(crate) conducts: Conducts,
     pub(crate) settings: Settings,
     pub(crate) time: Time,
     pub(crate) end: OnceLock<End>,
@@ -49,7 +52,7 @@ pub struct Shared {
     pub(crate) tickets: AtomicU64,
 }
 
-/// Bounds on waiting.
+/// Bounds on waiting and keeping.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// How long a judge's command waits for another vCPU before it is `busy`.
@@ -62,6 +65,8 @@ pub struct Settings {
     pub moving: Duration,
     /// How many changes of one policy are made in a minute, at the most.
     pub changes_per_minute: usize,
+    /// How many reports of failures are kept of each policy.
+    pub failures_kept: usize,
     /// The VM begins paused, until every vCPU is resumed.
     pub held: bool,
 }
@@ -75,6 +80,7 @@ impl Default for Settings {
             round: Duration::from_millis(20),
             moving: Duration::from_secs(10),
             changes_per_minute: 60,
+            failures_kept: 16,
             held: false,
         }
     }

@@ -44,6 +44,10 @@ pub(crate) struct VmConfig {
     pub(crate) audit: Option<AuditConfig>,
     /// Seconds.
     pub(crate) tool_wait: Option<f64>,
+    /// CPU time that all policies together have for one event.
+    pub(crate) round_ms: Option<u64>,
+    /// What a policy's calls can be deep.
+    pub(crate) stack_kib: Option<usize>,
 }
 
 /// `[[policy]]`
@@ -55,6 +59,13 @@ pub(crate) struct PolicyConfig {
     pub(crate) grant: Option<GrantConfig>,
     #[serde(default)]
     pub(crate) config: BTreeMap<String, toml::Value>,
+    /// By the names of `oriel_policy::limits::TABLE`.
+    #[serde(default)]
+    pub(crate) limits: BTreeMap<String, u64>,
+    pub(crate) on_failure: Option<oriel_policy::OnFailure>,
+    pub(crate) allow_pause: Option<bool>,
+    /// Seconds.
+    pub(crate) pause_limit: Option<f64>,
 }
 
 /// `[[tool]]`

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use anyhow::{Context, bail};
 use oriel_engine::{Candidate, policies};
 use oriel_machine::Machine;
-use oriel_policy::{Host, Inspection, Limits, Policy, Store, Terms};
+use oriel_policy::{Host, Inspection, Policy, Store, Terms};
 use oriel_protocol::{EventKind, EventSet, Only, Ranges, Right};
 
 use crate::{grants::GrantPlan, plan::PolicyPlan};
@@ -18,6 +18,7 @@ pub(crate) fn judge(
 ) -> anyhow::Result<Candidate> {
     let policy = prepare(host, plan, machine)
         .with_context(|| format!("policy {:?} cannot be loaded", plan.name))?;
+    warn_of_vain_pauses(&policy);
     let mut candidate = policies::candidate(host, &Arc::new(policy), Arc::new(Store::default()));
     leave_out_unreported(&mut candidate, machine);
     warn_of_deaf_filters(&candidate);
@@ -43,6 +44,21 @@ fn warn_of_deaf_filters(candidate: &Candidate) {
     }
 }
 
+/// A policy that would pause a vCPU when it fails, though the operator does not allow that.
+fn warn_of_vain_pauses(policy: &Policy) {
+    let vain = policy.vain_pauses();
+    if !vain.is_empty() {
+        let kinds: Vec<_> = vain.iter().map(|kind| kind.name()).collect();
+        let (policy, kinds) = (policy.name(), kinds.join(", "));
+        tracing::warn!(
+            policy,
+            kinds,
+            "where it fails it would pause the vCPU, which is not allowed: `closed` answers; \
+             `allow-pause = true` in its `[[policy]]` allows it"
+        );
+    }
+}
+
 /// A policy that only observes goes without what the machine cannot report, with a warning.
 fn leave_out_unreported(candidate: &mut Candidate, machine: &dyn Machine) {
     let (kept, missing): (Vec<_>, Vec<_>) = std::mem::take(&mut candidate.observations)
@@ -65,7 +81,9 @@ fn prepare(host: &Arc<Host>, plan: &PolicyPlan, machine: &dyn Machine) -> anyhow
     let terms = Terms {
         events: reported(plan, inspection, machine)?,
         config: plan.config.clone(),
-        limits: Limits::default(),
+        limits: plan.conditions.limits,
+        on_failure: plan.conditions.on_failure.clone(),
+        pause: plan.conditions.pause,
         ..granted(plan, inspection)
     };
     Ok(host.prepare(&plugin, terms)?)

@@ -1,6 +1,9 @@
 //! What is to be run: flags and configuration resolved and checked. Nothing is opened here but
 //! the files that the operator named.
 
+mod conditions;
+mod room;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -18,6 +21,8 @@ use crate::{
     grants::GrantPlan,
     tools::{self, ToolPlan},
 };
+pub(crate) use conditions::Conditions;
+pub(crate) use room::Room;
 
 /// What was typed makes no sense.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +55,8 @@ pub(crate) struct Judges {
     pub(crate) tools: Vec<ToolPlan>,
     /// How long the guest is held for the tools to be ready.
     pub(crate) tool_wait: Duration,
+    /// What policies have together.
+    pub(crate) room: Room,
 }
 
 /// A policy to be loaded.
@@ -60,6 +67,8 @@ pub(crate) struct PolicyPlan {
     /// None: the default grant.
     pub(crate) grant: Option<GrantPlan>,
     pub(crate) config: BTreeMap<String, Setting>,
+    /// What it may use, and what answers when it fails.
+    pub(crate) conditions: Conditions,
 }
 
 impl Plan {
@@ -73,6 +82,7 @@ impl Plan {
         apply_flags(&mut policies, &args.grants, &args.policy_configs)?;
         let tools = tools::plans(config.tools, &args.tools)?;
         let vm = config.vm;
+        let room = Room::configured(&vm)?;
         let tool_wait = match args.tools.tool_wait {
             Some(typed) => typed,
             None => Duration::try_from_secs_f64(vm.tool_wait.unwrap_or(0.0))
@@ -106,6 +116,7 @@ impl Plan {
                 policies,
                 tools,
                 tool_wait,
+                room,
             },
         };
         plan.check_devices()?;
@@ -173,11 +184,14 @@ impl PolicyPlan {
             file,
             grant: None,
             config: BTreeMap::new(),
+            conditions: Conditions::default(),
         })
     }
 
     fn configured(policy: PolicyConfig) -> anyhow::Result<Self> {
+        let conditions = Conditions::configured(&policy);
         let name = named(policy.name, &policy.file)?;
+        let conditions = conditions.with_context(|| format!("policy {name:?}"))?;
         let grant = policy.grant.as_ref().map(GrantPlan::configured);
         let grant = grant
             .transpose()
@@ -189,6 +203,7 @@ impl PolicyPlan {
             file: policy.file,
             grant,
             config,
+            conditions,
         })
     }
 }

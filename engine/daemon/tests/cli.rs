@@ -5,6 +5,8 @@
 mod grants;
 #[path = "cli/kernels.rs"]
 mod kernels;
+#[path = "cli/limits.rs"]
+mod limits;
 #[path = "cli/tools.rs"]
 mod tools;
 

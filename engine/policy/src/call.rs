@@ -6,6 +6,7 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 
 use crate::{
     Desk, Failure, Slot,
+    failure::Trace,
     instance::Answer,
     limits::{Allowance, cut},
     state::State,
@@ -41,8 +42,11 @@ impl<'a> Visit<'a> {
         store.set_epoch_deadline(1);
         let answer = code(store);
         drop(turn);
+        let answer = match answer {
+            Ok(answer) => store.data().storm().map_or(Ok(answer), Err),
+            Err(error) => Err(failure(store.data(), &error)),
+        };
         let desk = store.data_mut().end(answer.is_ok());
-        let answer = answer.map_err(|error| failure(store.data(), &error));
         (answer, desk.expect("nothing but `end` takes the desk"))
     }
 
@@ -65,28 +69,40 @@ fn failure(state: &State, error: &wasmtime::Error) -> Failure {
         return Failure::Full;
     }
     let interrupted = error.downcast_ref::<Trap>() == Some(&Trap::Interrupt);
-    let stopped = interrupted.then(|| state.stopped()).flatten();
+    let trace: Trace = error
+        .downcast_ref()
+        .map(frames)
+        .into_iter()
+        .flatten()
+        .collect();
+    let stopped = interrupted.then(|| state.stopped(&trace)).flatten();
     stopped.unwrap_or_else(|| Failure::Trap {
-        message: message(state, error),
+        message: message(state, error, &trace),
+        trace,
     })
 }
 
-/// The most frames of a backtrace that are told.
+/// The most frames of a backtrace that are told in a line.
 const FRAMES: usize = 8;
 
 /// What the policy last said of it, what happened, and where.
-fn message(state: &State, error: &wasmtime::Error) -> String {
+fn message(state: &State, error: &wasmtime::Error, trace: &Trace) -> String {
     let cause = error.root_cause().to_string();
     let mut parts: Vec<String> = state.last_words().map(str::to_owned).into_iter().collect();
     parts.push(cause.trim_start_matches("wasm trap: ").to_owned());
-    parts.extend(error.downcast_ref::<WasmBacktrace>().and_then(place));
+    parts.extend(place(trace.frames()));
     cut(parts.join("; "))
 }
 
+/// Where that was, in a line.
+fn place(frames: &[String]) -> Option<String> {
+    let told = &frames[..frames.len().min(FRAMES)];
+    (!told.is_empty()).then(|| format!("in {}", told.join(" < ")))
+}
+
 /// The functions of a backtrace, innermost first, by the names that their authors know.
-fn place(trace: &WasmBacktrace) -> Option<String> {
+fn frames(trace: &WasmBacktrace) -> Vec<String> {
     let trace = trace.to_string();
     let frames = trace.lines().filter_map(|line| line.split_once(" - "));
-    let names: Vec<_> = frames.map(|(_, name)| name).take(FRAMES).collect();
-    (!names.is_empty()).then(|| format!("in {}", names.join(" < ")))
+    frames.map(|(_, name)| cut(name.to_owned())).collect()
 }

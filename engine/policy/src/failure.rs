@@ -1,6 +1,6 @@
 //! How a call of a policy can go wrong.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use oriel_protocol::VerdictKind;
 use thiserror::Error;
@@ -14,6 +14,8 @@ pub enum Failure {
     Trap {
         /// What happened and where, with the policy's own last words if it logged any.
         message: String,
+        /// Where.
+        trace: Trace,
     },
     /// It was still running when its CPU time was used up.
     #[error("it used more than {} ms of CPU time and was stopped", .limit.as_millis())]
@@ -22,6 +24,8 @@ pub enum Failure {
         limit: Duration,
         /// What it had burnt, at least, when it was stopped.
         cpu_ns: u64,
+        /// Where it was then.
+        trace: Trace,
     },
     /// It was waited for too long without having used up its CPU time: the host is busy, or
     /// somebody it asked was slow. The guest is let go; the policy is not to blame.
@@ -45,6 +49,14 @@ pub enum Failure {
         /// How many.
         length: usize,
     },
+    /// It went on asking long after it had been told that it may ask no more.
+    #[error("it asked for more than the {most} things that a call may ask for, {refused} times")]
+    Storm {
+        /// How much it may ask for.
+        most: u32,
+        /// How often it was refused.
+        refused: u32,
+    },
     /// `init` answered with an error.
     #[error("it did not start: {0}")]
     Init(String),
@@ -57,6 +69,12 @@ pub enum Failure {
     /// All instance slots of the pool are taken.
     #[error("no room for another instance; raise the pool's size")]
     Full,
+    /// There are as many instances of it on this VM as there may be.
+    #[error("it has {most} instances already, which is its limit; raise `instances`")]
+    Crowded {
+        /// How many there may be.
+        most: usize,
+    },
     /// It does not export what was called.
     #[error("it does not export `{0}`")]
     Unheard(&'static str),
@@ -77,11 +95,47 @@ impl Failure {
     pub const fn is_strike(&self) -> bool {
         match self {
             Self::Trap { .. } | Self::Overdue { .. } | Self::Init(_) => true,
-            Self::Illegal { .. } | Self::TooLong { .. } => true,
-            Self::Stalled { .. } | Self::RoundOver | Self::Full | Self::Nested | Self::Foreign => {
-                false
-            }
+            Self::Illegal { .. } | Self::TooLong { .. } | Self::Storm { .. } => true,
+            Self::Stalled { .. } | Self::RoundOver | Self::Full | Self::Crowded { .. } => false,
+            Self::Nested | Self::Foreign => false,
             Self::Declined(_) | Self::Mismatch(_) | Self::Unheard(_) | Self::Dead => false,
         }
+    }
+}
+
+impl Failure {
+    /// Where in its code it was; empty where that has no meaning, or nothing is known.
+    pub fn trace(&self) -> &[String] {
+        match self {
+            Self::Trap { trace, .. } | Self::Overdue { trace, .. } => trace.frames(),
+            Self::Stalled { .. } | Self::RoundOver | Self::Illegal { .. } => &[],
+            Self::TooLong { .. } | Self::Storm { .. } | Self::Init(_) => &[],
+            Self::Mismatch(_) | Self::Declined(_) | Self::Full | Self::Crowded { .. } => &[],
+            Self::Unheard(_) | Self::Dead | Self::Foreign | Self::Nested => &[],
+        }
+    }
+}
+
+/// The functions that a policy was in, innermost first, by the names that its authors know, or by
+/// their numbers where the component has no names.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Trace(Box<[String]>);
+
+impl Trace {
+    /// The functions.
+    pub fn frames(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl FromIterator<String> for Trace {
+    fn from_iter<I: IntoIterator<Item = String>>(frames: I) -> Self {
+        Self(frames.into_iter().collect())
+    }
+}
+
+impl fmt::Debug for Trace {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_list().entries(&self.0).finish()
     }
 }

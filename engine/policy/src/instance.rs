@@ -12,6 +12,7 @@ use crate::{
     exports::Exports,
     judges::Store,
     limits::cut,
+    meter::{Living, Meter},
     observe,
     policy::Linked,
     probe::Asked,
@@ -48,6 +49,7 @@ pub struct Instance {
     exports: Box<Exports>,
     policy: Arc<Linked>,
     place: Place,
+    _living: Living,
 }
 
 /// An answer, and the desk.
@@ -57,6 +59,7 @@ impl Instance {
     /// Instantiates, and calls `init`.
     pub(crate) fn begin(
         policy: &Arc<Linked>,
+        meter: &Arc<Meter>,
         place: Place,
         slot: &Arc<Slot>,
         desk: Box<dyn Desk>,
@@ -64,8 +67,12 @@ impl Instance {
         if !policy.minding.covers(slot) {
             return (Err(Failure::Foreign), desk);
         }
+        let living = match meter.admit(policy.limits.instances) {
+            Ok(living) => living,
+            Err(no) => return (Err(no), desk),
+        };
         let init = policy.times.init;
-        let state = State::new(slot, policy.limits, init);
+        let state = State::new(slot, policy.limits, init, meter);
         let mut store = state.into_store(policy.plugin.engine());
         let (begun, desk) = Visit::new(init, slot, desk).call(&mut store, |store| {
             let instance = policy.component.instantiate(&mut *store)?;
@@ -85,6 +92,7 @@ impl Instance {
             exports: Box::new(exports),
             policy: Arc::clone(policy),
             place,
+            _living: living,
         });
         (instance, desk)
     }
@@ -157,7 +165,7 @@ impl Instance {
     /// Asks for what is to be carried over a swap.
     pub fn save(&mut self, slot: &Arc<Slot>, desk: Box<dyn Desk>) -> Answer<Saved> {
         let most = self.policy.limits.saved;
-        let visit = Visit::new(self.policy.times.init, slot, desk);
+        let visit = Visit::new(self.policy.times.state, slot, desk);
         let (saved, desk) = self.call("state", visit, |exports, store| {
             Some(exports.state.as_ref()?.call_save(store))
         });
@@ -173,7 +181,7 @@ impl Instance {
         desk: Box<dyn Desk>,
     ) -> Answer<()> {
         let saved = saved.into();
-        let visit = Visit::new(self.policy.times.init, slot, desk);
+        let visit = Visit::new(self.policy.times.state, slot, desk);
         let (answer, desk) = self.call("state", visit, |exports, store| {
             Some(
                 exports
@@ -207,7 +215,7 @@ impl Instance {
         self.store.data().is_dead()
     }
 
-    /// What it lost without being told, since it began.
+    /// What was dropped of all that the policy's instances on this VM said, since they began.
     pub fn dropped(&self) -> Dropped {
         self.store.data().dropped()
     }

@@ -55,6 +55,7 @@
 //! | `judges` | one file a kind of event |
 //! | `rights` | one file a right |
 //! | `words` | WIT's words and the tables', turned into each other |
+//! | [`limits`], `meter` | what a policy may use, and what its instances have used together |
 //! | `watchdog` | what stops a policy that does not come to an end |
 //! | [`store`] | what a policy keeps |
 //!
@@ -76,6 +77,7 @@ mod instance;
 mod judges;
 pub mod limits;
 pub mod manifest;
+mod meter;
 mod observe;
 mod plugin;
 mod policy;
@@ -92,18 +94,18 @@ mod words;
 pub use config::{ConfigError, Parameter, Setting, SettingKind};
 pub use desk::Desk;
 pub use effective::{Effective, Says, Standing};
-pub use failure::Failure;
+pub use failure::{Failure, Trace};
 pub use host::{Host, HostError, HostSettings};
 pub use inspect::{Digest, Inspection, LoadError, inspect};
 pub use instance::{Answer, Instance, Place, Saved};
-pub use limits::Limits;
+pub use limits::{LimitError, Limits};
 pub use manifest::{
     FailureMode, InstanceMode, Manifest, ManifestError, OnFailure, SwapMode, write_manifest,
 };
+pub use meter::Dropped;
 pub use plugin::Plugin;
 pub use policy::Policy;
 pub use prepare_error::PrepareError;
-pub use state::Dropped;
 pub use store::Store;
 pub use terms::Terms;
 pub use watchdog::{Round, Slot};

@@ -1,10 +1,13 @@
 //! What one policy may use.
 
+mod table;
+
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::manifest::Deadlines;
+pub use self::table::{LimitError, Row, TABLE};
+use crate::Manifest;
 
 /// The most bytes of a log line; what is longer is cut.
 pub const LOG_MAX: usize = 4096;
@@ -20,28 +23,47 @@ pub const XSAVE_MAX: usize = 4096;
 pub const FILTERS_MAX: usize = 4096;
 /// The most bytes that a policy hands over in one call of either direction; more is a trap.
 pub(crate) const HANDED_OVER_MAX: usize = 2 << 20;
+/// So many refused commands past its limit a call may always make before it is a storm.
+const GRACE: u32 = 16;
 
 /// What one policy may use. The operator's word is the upper bound; a manifest can ask for less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
     /// CPU time of one judgement, observation or notice.
     pub event: Duration,
-    /// CPU time of instantiation and `init`, and of `save` and `restore`.
+    /// CPU time of instantiation and `init`, and of being asked for filters.
     pub init: Duration,
     /// CPU time of one tick.
     pub tick: Duration,
+    /// CPU time of `save`, and of `restore`.
+    pub state: Duration,
     /// How many times its CPU time a call may take on the wall clock.
     pub wall_factor: u32,
     /// Bytes of one linear memory; of an instance in the pool, the pool's own limit at most.
     pub memory: usize,
     /// Elements of one table.
     pub table_elements: usize,
+    /// Tables of one instance.
+    pub tables: usize,
+    /// Instances that there are at once on one VM: one a vCPU or one for all, one for the clock, and
+    /// those that wait to be dropped.
+    pub instances: usize,
     /// Commands of one call.
     pub commands: u32,
+    /// Bytes that one command answers with.
+    pub reply_bytes: usize,
     /// Log lines of one call.
     pub logs: u32,
+    /// Bytes that all instances on one VM log in a second.
+    pub log_bytes_per_second: u64,
     /// Alerts of one call.
     pub alerts: u32,
+    /// Alerts that all instances on one VM raise in a second.
+    pub alerts_per_second: u64,
+    /// Keys in the store.
+    pub store_keys: usize,
+    /// Bytes of all keys and values in the store.
+    pub store_bytes: usize,
     /// Bytes of saved state.
     pub saved: usize,
 }
@@ -52,12 +74,20 @@ impl Default for Limits {
             event: Duration::from_millis(10),
             init: Duration::from_millis(500),
             tick: Duration::from_millis(100),
+            state: Duration::from_millis(100),
             wall_factor: 20,
             memory: 64 << 20,
             table_elements: 10_000,
+            tables: 4,
+            instances: 128,
             commands: 1024,
+            reply_bytes: 256 << 10,
             logs: 64,
+            log_bytes_per_second: 256 << 10,
             alerts: 16,
+            alerts_per_second: 100,
+            store_keys: crate::store::KEYS_MAX,
+            store_bytes: crate::store::TOTAL_MAX,
             saved: 1 << 20,
         }
     }
@@ -66,19 +96,29 @@ impl Default for Limits {
 impl Limits {
     /// These limits, or less where the manifest asks for less.
     #[must_use]
-    pub fn within(mut self, deadlines: &Deadlines) -> Self {
+    pub fn within(mut self, manifest: &Manifest) -> Self {
         let tighten = |limit: &mut Duration, asked: Option<u64>| {
             *limit = asked.map_or(*limit, |ms| Duration::from_millis(ms).min(*limit));
         };
-        tighten(&mut self.event, deadlines.event_ms);
-        tighten(&mut self.init, deadlines.init_ms);
-        tighten(&mut self.tick, deadlines.tick_ms);
+        let times = &manifest.deadlines;
+        tighten(&mut self.event, times.event_ms);
+        tighten(&mut self.init, times.init_ms);
+        tighten(&mut self.tick, times.tick_ms);
+        tighten(&mut self.state, times.state_ms);
+        for (key, asked) in &manifest.limits {
+            self.tighten(key, *asked);
+        }
         self
     }
 
     /// The shortest time of them all, which says how often the watchdog looks.
     pub(crate) fn shortest(&self) -> Duration {
-        self.event.min(self.init).min(self.tick)
+        self.event.min(self.init).min(self.tick).min(self.state)
+    }
+
+    /// How many refused commands of one call are a storm.
+    pub(crate) fn storm(&self) -> u32 {
+        self.commands.max(GRACE)
     }
 }
 
@@ -97,6 +137,7 @@ pub(crate) struct Times {
     pub(crate) event: Allowance,
     pub(crate) init: Allowance,
     pub(crate) tick: Allowance,
+    pub(crate) state: Allowance,
 }
 
 impl From<&Limits> for Times {
@@ -109,6 +150,7 @@ impl From<&Limits> for Times {
             event: allow(limits.event),
             init: allow(limits.init),
             tick: allow(limits.tick),
+            state: allow(limits.state),
         }
     }
 }

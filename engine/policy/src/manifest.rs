@@ -15,7 +15,7 @@ pub use error::ManifestError;
 pub use failure_mode::{FailureMode, OnFailure};
 pub use section::write_manifest;
 
-use crate::config::Parameter;
+use crate::{config::Parameter, limits::Row};
 
 /// The most bytes of a manifest.
 const LENGTH_MAX: usize = 64 << 10;
@@ -42,6 +42,9 @@ pub struct Manifest {
     /// Times that it gets by with.
     #[serde(skip_serializing_if = "Deadlines::is_default")]
     pub deadlines: Deadlines,
+    /// What it gets by with of everything else, by the names of [`crate::limits::TABLE`].
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, u64>,
     /// What answers in its place when it fails.
     #[serde(skip_serializing_if = "OnFailure::is_default")]
     pub on_failure: OnFailure,
@@ -72,6 +75,9 @@ pub struct Deadlines {
     /// CPU time of a tick.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tick_ms: Option<u64>,
+    /// CPU time of `save`, and of `restore`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_ms: Option<u64>,
 }
 
 /// How many instances of a policy there are.
@@ -112,11 +118,12 @@ impl Deadlines {
         *self == Self::default()
     }
 
-    fn all(&self) -> [(&'static str, Option<u64>); 3] {
+    fn all(&self) -> [(&'static str, Option<u64>); 4] {
         [
             ("event-ms", self.event_ms),
             ("init-ms", self.init_ms),
             ("tick-ms", self.tick_ms),
+            ("state-ms", self.state_ms),
         ]
     }
 }
@@ -146,6 +153,9 @@ impl Manifest {
             if time == Some(0) {
                 return Err(ManifestError::Zero(key));
             }
+        }
+        for key in self.limits.keys() {
+            Row::named(key)?.check_manifest()?;
         }
         for (key, parameter) in &self.config {
             parameter.check(key)?;

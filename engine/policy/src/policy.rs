@@ -7,13 +7,14 @@ use oriel_protocol::{EventKind, EventSet, Filter, Observation, Right};
 use wasmtime::component::{InstancePre, Linker};
 
 use crate::{
-    Desk, Effective, FailureMode, Instance, InstanceMode, Limits, Manifest, Place, Plugin,
-    PrepareError, Says, Slot, Terms,
+    Desk, Dropped, Effective, FailureMode, Instance, InstanceMode, Limits, Manifest, OnFailure,
+    Place, Plugin, PrepareError, Says, Slot, Terms,
     bindings::oriel::introspection::types::Setting as WitSetting,
     config,
     exports::Indices,
     instance::Answer,
     limits::Times,
+    meter::Meter,
     probe, rights,
     state::State,
     watchdog::{Minding, Watchdog},
@@ -22,12 +23,13 @@ use crate::{
 /// How often a policy is called by the clock that does not say it.
 const TICK: Duration = Duration::from_secs(1);
 
-/// A policy, ready to be instantiated. A clone is the same policy.
+/// A policy, ready to be instantiated. A clone is the same policy, which uses up the same limits.
 #[derive(Clone)]
 pub struct Policy {
     linked: Arc<Linked>,
     filters: Arc<[Filter]>,
     observations: Arc<[Observation]>,
+    meter: Arc<Meter>,
 }
 
 /// A policy before it was asked for its filters.
@@ -41,6 +43,8 @@ pub(crate) struct Linked {
     effective: Effective,
     pub(crate) limits: Limits,
     pub(crate) times: Times,
+    on_failure: OnFailure,
+    pause: Option<Duration>,
     pub(crate) component: InstancePre<State>,
     pub(crate) indices: Indices,
     pub(crate) settings: Vec<(String, WitSetting)>,
@@ -56,8 +60,10 @@ impl Policy {
     ) -> Result<Self, PrepareError> {
         let linked = Linked::new(watchdog, plugin, terms)?;
         let linked = Arc::new(linked);
-        let asked = probe::ask(&linked, &watchdog.slot())?;
+        let meter = Meter::new(&linked.limits);
+        let asked = probe::ask(&linked, &meter, &watchdog.slot())?;
         Ok(Self {
+            meter,
             linked,
             filters: asked.filters.into(),
             observations: asked.observations.into(),
@@ -105,9 +111,43 @@ impl Policy {
         &self.observations
     }
 
-    /// What answers an event of this kind when it cannot.
+    /// The same policy on another VM, whose limits by the second are not used up by this one's.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self {
+            meter: Meter::new(&self.linked.limits),
+            ..self.clone()
+        }
+    }
+
+    /// What answers an event of this kind when it cannot: as the operator says, else as its
+    /// manifest does. A pause that the operator does not allow is `closed`.
     pub fn failure_mode(&self, kind: EventKind) -> FailureMode {
-        self.manifest().on_failure.of(kind)
+        match (self.linked.on_failure.of(kind), self.linked.pause) {
+            (FailureMode::Pause, None) => FailureMode::Closed,
+            (mode, _) => mode,
+        }
+    }
+
+    /// The kinds that it hears and would pause for, had the operator allowed it.
+    pub fn vain_pauses(&self) -> EventSet {
+        let would = |kind: &EventKind| self.linked.on_failure.of(*kind) == FailureMode::Pause;
+        if self.linked.pause.is_some() {
+            return EventSet::NONE;
+        }
+        self.hears().iter().filter(would).collect()
+    }
+
+    /// How long a vCPU may be kept waiting for the operator, where the failure mode is `pause`.
+    pub fn pause_limit(&self) -> Option<Duration> {
+        self.linked.pause
+    }
+
+    /// What was dropped because its limits were reached, if it is time to tell the operator: at
+    /// once, then no oftener than every ten seconds. Each is told once.
+    #[inline]
+    pub fn news(&self) -> Option<Dropped> {
+        self.meter.news()
     }
 
     /// How many instances of it there are.
@@ -138,7 +178,7 @@ impl Policy {
         slot: &Arc<Slot>,
         desk: Box<dyn Desk>,
     ) -> Answer<Instance> {
-        Instance::begin(&self.linked, place, slot, desk)
+        Instance::begin(&self.linked, &self.meter, place, slot, desk)
     }
 }
 
@@ -156,7 +196,7 @@ impl Linked {
         let exports = &plugin.inspection().interfaces;
         let indices = Indices::find(&component, exports)
             .map_err(|error| PrepareError::Export(format!("{error:#}")))?;
-        let limits = terms.limits.within(&manifest.deadlines);
+        let limits = terms.limits.within(manifest);
         Ok(Self {
             plugin: Arc::clone(plugin),
             name: terms.name,
@@ -165,6 +205,10 @@ impl Linked {
             granted: terms.events,
             effective,
             times: Times::from(&limits),
+            on_failure: terms
+                .on_failure
+                .unwrap_or_else(|| manifest.on_failure.clone()),
+            pause: terms.pause,
             limits,
             component,
             indices,

@@ -11,7 +11,7 @@ use oriel_protocol::{
     },
 };
 
-use crate::{Desk, Failure, Instance, Place, Slot, policy::Linked};
+use crate::{Desk, Failure, Instance, Place, Slot, meter::Meter, policy::Linked};
 
 /// What a policy wants to hear and see.
 pub(crate) struct Asked {
@@ -20,11 +20,15 @@ pub(crate) struct Asked {
 }
 
 /// Asks a policy.
-pub(crate) fn ask(policy: &Arc<Linked>, slot: &Arc<Slot>) -> Result<Asked, Failure> {
+pub(crate) fn ask(
+    policy: &Arc<Linked>,
+    meter: &Arc<Meter>,
+    slot: &Arc<Slot>,
+) -> Result<Asked, Failure> {
     let desk = Box::new(ProbeDesk {
         policy: policy.name.clone(),
     });
-    let (probe, desk) = Instance::begin(policy, Place::Probe, slot, desk);
+    let (probe, desk) = Instance::begin(policy, meter, Place::Probe, slot, desk);
     probe?.ask(slot, desk).0
 }
 

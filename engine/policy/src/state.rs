@@ -13,7 +13,9 @@ use wasmtime::{
 
 use crate::{
     Desk, Failure, Slot,
+    failure::Trace,
     limits::{Allowance, HANDED_OVER_MAX, Limits},
+    meter::{Dropped, Meter},
     watchdog::Pulse,
 };
 
@@ -25,7 +27,8 @@ pub(crate) struct State {
     allowance: Allowance,
     growth: StoreLimits,
     left: Quota,
-    dropped: Dropped,
+    /// What all instances of the policy on this VM use up.
+    meter: Arc<Meter>,
     stop: Option<Pulse>,
     /// A call runs, or Wasm was unwound (by a trap, or by a panic of the desk): its memory may be
     /// half of something, and nobody enters it again.
@@ -43,23 +46,23 @@ struct Quota {
     commands: u32,
     logs: u32,
     alerts: u32,
-}
-
-/// What was refused without the policy being told, because the function has no result.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
-    /// Log lines.
-    pub logs: u64,
-    /// Measurements.
-    pub metrics: u64,
+    /// What it has asked for when nothing was left. A line that is dropped is none: nobody tells
+    /// the policy.
+    refused: u32,
 }
 
 /// How a policy's state changes hands: the desk goes in with the call and comes back after it.
 impl State {
-    pub(crate) fn new(slot: &Arc<Slot>, limits: Limits, allowance: Allowance) -> Self {
+    pub(crate) fn new(
+        slot: &Arc<Slot>,
+        limits: Limits,
+        allowance: Allowance,
+        meter: &Arc<Meter>,
+    ) -> Self {
         let growth = StoreLimitsBuilder::new()
             .memory_size(limits.memory)
             .table_elements(limits.table_elements)
+            .tables(limits.tables)
             .build();
         Self {
             desk: None,
@@ -68,7 +71,7 @@ impl State {
             allowance,
             growth,
             left: Quota::of(&limits),
-            dropped: Dropped::default(),
+            meter: Arc::clone(meter),
             stop: None,
             dead: false,
             last_words: None,
@@ -104,13 +107,24 @@ impl State {
         self.desk.take()
     }
 
-    /// Why it was stopped; none if it was not.
-    pub(crate) fn stopped(&self) -> Option<Failure> {
+    /// The storm that it has made in this call, if it has.
+    #[inline]
+    pub(crate) fn storm(&self) -> Option<Failure> {
+        let refused = self.left.refused;
+        (refused > self.limits.storm()).then_some(Failure::Storm {
+            most: self.limits.commands,
+            refused,
+        })
+    }
+
+    /// Why it was stopped, at `trace`; none if it was not.
+    pub(crate) fn stopped(&self, trace: &Trace) -> Option<Failure> {
         Some(match self.stop? {
             Pulse::GoOn => return None,
             Pulse::Overdue { cpu_ns } => Failure::Overdue {
                 limit: Duration::from_nanos(self.allowance.cpu_ns),
                 cpu_ns,
+                trace: trace.clone(),
             },
             Pulse::Stalled => Failure::Stalled {
                 bound: Duration::from_nanos(self.allowance.wall_ns),
@@ -134,8 +148,8 @@ impl State {
         self.last_words.as_deref()
     }
 
-    pub(crate) const fn dropped(&self) -> Dropped {
-        self.dropped
+    pub(crate) fn dropped(&self) -> Dropped {
+        self.meter.dropped()
     }
 }
 
@@ -165,26 +179,36 @@ impl State {
     /// The desk, if there is one and the call may still ask for something.
     fn desk(&mut self) -> Result<&mut dyn Desk, Refusal> {
         let desk = self.desk.as_deref_mut().ok_or(Refusal::Gone)?;
-        spend(&mut self.left.commands)?;
+        self.left.command()?;
         Ok(desk)
     }
 
-    /// One alert less is left.
-    pub(crate) fn spend_alert(&mut self) -> Result<(), Refusal> {
-        spend(&mut self.left.alerts)
+    /// Whether so many bytes can be an answer.
+    pub(crate) fn fits(&self, length: usize) -> Result<(), Refusal> {
+        if length > self.limits.reply_bytes {
+            return Err(Refusal::Limit);
+        }
+        Ok(())
     }
 
-    /// One log line less is left.
-    pub(crate) fn spend_log(&mut self) -> Result<(), Refusal> {
-        spend(&mut self.left.logs)
+    /// One alert less is left, of this call and of this second.
+    pub(crate) fn spend_alert(&mut self) -> Result<(), Refusal> {
+        let spent = self.left.alert().and_then(|()| self.meter.alert());
+        spent.inspect_err(|_| self.meter.lose(|lost| &mut lost.alerts))
+    }
+
+    /// One log line less is left of this call, and so many bytes of this second.
+    pub(crate) fn spend_log(&mut self, bytes: usize) -> Result<(), Refusal> {
+        spend(&mut self.left.logs)?;
+        self.meter.log(bytes)
     }
 
     pub(crate) fn drop_log(&mut self) {
-        self.dropped.logs += 1;
+        self.meter.lose(|lost| &mut lost.logs);
     }
 
     pub(crate) fn drop_metric(&mut self) {
-        self.dropped.metrics += 1;
+        self.meter.lose(|lost| &mut lost.metrics);
     }
 
     pub(crate) fn keep_words(&mut self, line: &str) {
@@ -198,7 +222,17 @@ impl Quota {
             commands: limits.commands,
             logs: limits.logs,
             alerts: limits.alerts,
+            refused: 0,
         }
+    }
+
+    #[inline]
+    fn command(&mut self) -> Result<(), Refusal> {
+        spend(&mut self.commands).inspect_err(|_| self.refused = self.refused.saturating_add(1))
+    }
+
+    fn alert(&mut self) -> Result<(), Refusal> {
+        spend(&mut self.alerts).inspect_err(|_| self.refused = self.refused.saturating_add(1))
     }
 }
 

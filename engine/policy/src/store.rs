@@ -17,24 +17,38 @@ use oriel_protocol::{
     },
 };
 
-/// The most keys.
+/// The most keys, where nobody says less.
 pub const KEYS_MAX: usize = 1024;
 /// The most bytes of a key.
 pub const KEY_MAX: usize = 256;
 /// The most bytes of a value.
 pub const VALUE_MAX: usize = 64 << 10;
-/// The most bytes of all keys and values together.
+/// The most bytes of all keys and values together, where nobody says less.
 pub const TOTAL_MAX: usize = 1 << 20;
 
 /// A policy's store. Whoever can see it can use it: `&Store` does the work of every store command.
 #[derive(Debug, Default)]
 pub struct Store(Mutex<Map>);
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Map {
     entries: BTreeMap<String, Vec<u8>>,
     /// Bytes of all keys and values.
     total: usize,
+    /// The most of both.
+    keys_max: usize,
+    total_max: usize,
+}
+
+impl Default for Map {
+    fn default() -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            total: 0,
+            keys_max: KEYS_MAX,
+            total_max: TOTAL_MAX,
+        }
+    }
 }
 
 impl Store {
@@ -47,6 +61,13 @@ impl Store {
     #[must_use]
     pub fn copy(&self) -> Self {
         Self(Mutex::new(self.lock().clone()))
+    }
+
+    /// From now on it takes so many keys, and so many bytes of keys and values. What is in it stays,
+    /// even if that is more.
+    pub fn bound(&self, keys: usize, bytes: usize) {
+        let mut map = self.lock();
+        (map.keys_max, map.total_max) = (keys, bytes);
     }
 
     /// Does one command.
@@ -77,8 +98,13 @@ impl Map {
         let old = self.get(&key).map(|old| key.len() + old.len());
         let new = key.len() + value.len();
         let total = self.total - old.unwrap_or(0) + new;
+        if key.len() > KEY_MAX || value.len() > VALUE_MAX {
+            return Err(Refusal::Limit);
+        }
+        // What was there under a larger bound can still be replaced by less.
+        let is_more = old.is_none_or(|old| new > old);
         let keys = self.entries.len() + usize::from(old.is_none());
-        if keys > KEYS_MAX || key.len() > KEY_MAX || value.len() > VALUE_MAX || total > TOTAL_MAX {
+        if is_more && (keys > self.keys_max || total > self.total_max) {
             return Err(Refusal::Limit);
         }
         self.total = total;

@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use oriel_protocol::{Bounds, EventSet, Right};
 
-use crate::{Limits, Setting};
+use crate::{Limits, OnFailure, Setting};
 
 /// On what terms a plugin is made a policy.
 #[derive(Clone, Debug, Default)]
@@ -24,4 +25,8 @@ pub struct Terms {
     pub config: BTreeMap<String, Setting>,
     /// What it may use.
     pub limits: Limits,
+    /// What answers events when it cannot, instead of what its manifest says.
+    pub on_failure: Option<OnFailure>,
+    /// A failure may keep a vCPU out of the guest for so long; none: not at all.
+    pub pause: Option<Duration>,
 }

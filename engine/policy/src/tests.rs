@@ -12,6 +12,8 @@ mod keeping;
 mod lifecycle;
 mod limits;
 mod loading;
+mod rates;
+mod reentry;
 mod rights;
 
 use std::sync::{Arc, LazyLock};

@@ -37,6 +37,6 @@ pub(crate) fn fact(settings: &Settings, is_meant: bool) -> verdict::Fact {
 fn chosen(settings: &Settings, is_meant: bool) -> Answer {
     match settings.act {
         Act::Answer(answer) if is_meant => answer,
-        Act::Answer(_) | Act::Harm(_) | Act::Ask(_) => Answer::Continue,
+        Act::Answer(_) | Act::Harm(_) | Act::Ask(_) | Act::HugeAnswer => Answer::Continue,
     }
 }

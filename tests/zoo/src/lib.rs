@@ -13,10 +13,10 @@ mod tests;
 
 use oriel_sdk::state::Saved;
 use oriel_sdk::{
-    Config, Failure, Host, Judge, Level, Moment, Place, Policy, State, Tick, msr, msr_read, pio,
-    reset,
+    Config, CreateVcpu, EventKind, Failure, Host, Judge, Level, Moment, Observe, Place, Policy,
+    State, Tick, Unhook, msr, msr_read, observe, pio, reset,
 };
-use settings::{Act, Answer, Settings, Stage};
+use settings::{Act, Answer, Ask, Harm, Settings, Stage};
 
 /// The version of what `save` writes.
 const SCHEMA: u32 = 1;
@@ -44,7 +44,7 @@ impl Zoo {
         if self.settings.at != stage {
             return Ok(());
         }
-        self.act(vcpu, host);
+        self.act(vcpu, 0, host);
         if self.settings.act == Act::Answer(Answer::Deny) {
             return Err("the zoo was told to refuse".into());
         }
@@ -57,25 +57,51 @@ impl Zoo {
         let wanted = self.settings.when_new;
         let is_meant = self.settings.at == Stage::Judge && (wanted.is_none() || wanted == new);
         if is_meant {
-            self.act(at.vcpu, host);
+            self.act(at.vcpu, at.seq, host);
         }
         is_meant
     }
 
-    fn act(&self, vcpu: u32, host: &mut impl Host) {
+    fn act(&self, vcpu: u32, chance: u64, host: &mut impl Host) {
         match self.settings.act {
-            Act::Answer(_) => {}
-            Act::Harm(harm) => harm::inflict(harm),
+            Act::Answer(_) | Act::HugeAnswer => {}
+            Act::Harm(harm) => harm::inflict(harm, chance),
             Act::Ask(ask) => ask::ask(ask, &self.settings, vcpu, host),
         }
     }
 
     /// The MSRs it was told to hear; none: all of them.
-    fn msrs<F>(&self, filter: fn(u32) -> F) -> Vec<F> {
-        if let (Stage::Filters, Act::Harm(harm)) = (self.settings.at, self.settings.act) {
-            harm::inflict(harm);
+    fn msrs<F: Clone>(&self, filter: fn(u32) -> F) -> Vec<F> {
+        if self.settings.at == Stage::Filters {
+            match self.settings.act {
+                Act::Harm(harm) => harm::inflict(harm, 0),
+                Act::HugeAnswer => return vec![filter(0); self.huge()],
+                Act::Answer(_) | Act::Ask(_) => {}
+            }
         }
         self.settings.msrs.iter().copied().map(filter).collect()
+    }
+
+    /// How many of something a huge answer has.
+    fn huge(&self) -> usize {
+        usize::try_from(self.settings.times).unwrap_or(usize::MAX)
+    }
+
+    /// Denies every value but the first, which the store knows; at one value it traps, which
+    /// should help nobody to get past it.
+    fn remembers(&self, new: u64, host: &mut impl Host) -> Option<msr::Verdict> {
+        if self.settings.act != Act::Ask(Ask::Remember) {
+            return None;
+        }
+        if new == self.settings.value {
+            harm::inflict(Harm::Trap, 0);
+        }
+        let verdict = if ask::differs_from_the_first(new, host) {
+            msr::Verdict::Deny
+        } else {
+            msr::Verdict::Continue
+        };
+        Some(verdict)
     }
 }
 
@@ -86,7 +112,8 @@ impl Judge<msr::Write> for Zoo {
 
     fn judge(&mut self, at: &Moment, write: msr::Write, host: &mut impl Host) -> msr::Verdict {
         let is_meant = self.judges(at, Some(write.new), host);
-        answer::value(&self.settings, is_meant)
+        let remembered = self.remembers(write.new, host);
+        remembered.unwrap_or_else(|| answer::value(&self.settings, is_meant))
     }
 }
 
@@ -115,6 +142,40 @@ impl Judge<reset::Reset> for Zoo {
     }
 }
 
+impl Observe for Zoo {
+    /// MSR writes where it is to misbehave as it sees them; else what hardly ever happens.
+    fn filters(&self) -> Vec<observe::Filter> {
+        let kind = if self.settings.at == Stage::Observe {
+            EventKind::Msr
+        } else {
+            EventKind::Xsetbv
+        };
+        vec![observe::Filter::of(kind)]
+    }
+
+    fn observe(&mut self, at: &Moment, _: observe::Seen, host: &mut impl Host) {
+        if self.settings.at == Stage::Observe {
+            self.act(at.vcpu, at.seq, host);
+        }
+    }
+}
+
+impl CreateVcpu for Zoo {
+    fn created(&mut self, at: &Moment, host: &mut impl Host) {
+        if self.settings.at == Stage::Notice {
+            self.act(at.vcpu, at.seq, host);
+        }
+    }
+}
+
+impl Unhook for Zoo {
+    fn unhooking(&mut self, host: &mut impl Host) {
+        if self.settings.at == Stage::Notice {
+            self.act(0, 0, host);
+        }
+    }
+}
+
 impl Tick for Zoo {
     fn tick(&mut self, _: u64, _: u32, host: &mut impl Host) {
         if let Err(failure) = self.obey(Stage::Tick, 0, host) {
@@ -126,6 +187,13 @@ impl Tick for Zoo {
 impl State for Zoo {
     fn save(&mut self, host: &mut impl Host) -> Result<Saved, Failure> {
         self.obey(Stage::Save, 0, host)?;
+        if (self.settings.at, self.settings.act) == (Stage::Save, Act::HugeAnswer) {
+            let data = vec![0; self.huge()];
+            return Ok(Saved {
+                schema: SCHEMA,
+                data,
+            });
+        }
         Saved::encode(SCHEMA, &self.seen)
     }
 
@@ -143,4 +211,4 @@ impl State for Zoo {
     }
 }
 
-oriel_sdk::export!(Zoo: msr, msr_read, pio, reset, tick, state);
+oriel_sdk::export!(Zoo: msr, msr_read, pio, reset, observe, create_vcpu, unhook, tick, state);

@@ -8,6 +8,8 @@ pub(crate) enum Stage {
     Init,
     Filters,
     Judge,
+    Observe,
+    Notice,
     Tick,
     Save,
     Restore,
@@ -22,6 +24,8 @@ pub(crate) enum Act {
     Harm(Harm),
     /// Asks something of the host.
     Ask(Ask),
+    /// Hands over more than anybody wants: filters, or saved state.
+    HugeAnswer,
 }
 
 /// An answer, by its verdict's name.
@@ -43,6 +47,8 @@ pub(crate) enum Harm {
     Loop,
     MemoryBomb,
     Recurse,
+    /// Traps in about half of its events, which ones nobody can tell.
+    TrapAtRandom,
 }
 
 /// What needs a right.
@@ -55,18 +61,25 @@ pub(crate) enum Ask {
     ReadMemory,
     Alert,
     Count,
+    CommandStorm,
+    Forbidden,
+    HugeText,
+    HugeList,
+    Remember,
 }
 
-const STAGES: [(&str, Stage); 6] = [
+const STAGES: [(&str, Stage); 8] = [
     ("init", Stage::Init),
     ("filters", Stage::Filters),
     ("judge", Stage::Judge),
+    ("observe", Stage::Observe),
+    ("notice", Stage::Notice),
     ("tick", Stage::Tick),
     ("save", Stage::Save),
     ("restore", Stage::Restore),
 ];
 
-const ACTS: [(&str, Act); 18] = [
+const ACTS: [(&str, Act); 25] = [
     ("continue", Act::Answer(Answer::Continue)),
     ("deny", Act::Answer(Answer::Deny)),
     ("replace", Act::Answer(Answer::Replace)),
@@ -78,6 +91,8 @@ const ACTS: [(&str, Act); 18] = [
     ("loop", Act::Harm(Harm::Loop)),
     ("memory-bomb", Act::Harm(Harm::MemoryBomb)),
     ("recurse", Act::Harm(Harm::Recurse)),
+    ("trap-at-random", Act::Harm(Harm::TrapAtRandom)),
+    ("huge-answer", Act::HugeAnswer),
     ("log-flood", Act::Ask(Ask::LogFlood)),
     ("alert-flood", Act::Ask(Ask::AlertFlood)),
     ("store-flood", Act::Ask(Ask::StoreFlood)),
@@ -85,6 +100,11 @@ const ACTS: [(&str, Act); 18] = [
     ("read-memory", Act::Ask(Ask::ReadMemory)),
     ("alert", Act::Ask(Ask::Alert)),
     ("count", Act::Ask(Ask::Count)),
+    ("command-storm", Act::Ask(Ask::CommandStorm)),
+    ("forbidden", Act::Ask(Ask::Forbidden)),
+    ("huge-text", Act::Ask(Ask::HugeText)),
+    ("huge-list", Act::Ask(Ask::HugeList)),
+    ("remember", Act::Ask(Ask::Remember)),
 ];
 
 /// What the zoo was told.
@@ -92,7 +112,7 @@ const ACTS: [(&str, Act); 18] = [
 pub(crate) struct Settings {
     pub(crate) at: Stage,
     pub(crate) act: Act,
-    /// What `replace` replaces by, and where `read-memory` reads.
+    /// What `replace` replaces by, where `read-memory` reads, and what makes `remember` trap.
     pub(crate) value: u64,
     /// Misbehave only when an MSR is written with this value.
     pub(crate) when_new: Option<u64>,

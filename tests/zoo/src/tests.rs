@@ -57,6 +57,26 @@ fn it_hears_only_the_msrs_it_is_told() -> Result<(), Failure> {
 }
 
 #[test]
+fn it_remembers_the_first_value_over_a_trap() -> Result<(), Failure> {
+    let mut bench = bench("remember")?;
+    assert_eq!(bench.raise(0, WRITE), Some(Verdict::Continue));
+    bench.crash();
+    let other = Write::new(0xC000_0082, 1, 3);
+    assert_eq!(bench.raise(0, other), Some(Verdict::Deny));
+    assert_eq!(bench.raise(0, WRITE), Some(Verdict::Continue));
+    Ok(())
+}
+
+#[test]
+fn it_asks_on_when_it_is_refused() -> Result<(), Failure> {
+    let mut bench = bench("command-storm")?;
+    bench.engine.refuse(Command::GetRegisters, Refusal::Limit);
+    bench.raise(0, WRITE);
+    assert_eq!(bench.engine.log[0].1, "10 commands were refused");
+    Ok(())
+}
+
+#[test]
 #[should_panic(expected = "the zoo was told to trap")]
 fn it_traps() {
     if let Ok(mut bench) = bench("trap") {

@@ -34,6 +34,7 @@ impl Handle<RaiseAlert> for Desk {
                 severity,
                 message,
                 fields,
+                by_engine: false,
             })
         });
         Ok(())

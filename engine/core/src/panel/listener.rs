@@ -37,6 +37,8 @@ impl Listener {
         let known = before
             .iter()
             .position(|old| old.owner == owner && old.observes());
+        // Who has been detached holds nothing any more.
+        let known = known.filter(|_| holdings.observations().iter().any(|seen| seen.kind == kind));
         let observing = match known {
             Some(at) => Some(before.swap_remove(at).ear),
             None => Ear::observing(holdings, kind),

@@ -2,7 +2,7 @@
 
 use oriel_policy::{Failure, Saved};
 
-use super::PolicyJudge;
+use super::{PolicyJudge, Uncalled};
 use crate::desk::Desk;
 
 impl PolicyJudge {
@@ -20,7 +20,7 @@ impl PolicyJudge {
             saved = answer.map(Some);
             Desk::back(lent)
         });
-        (uncalled.map_or(saved, |failure| Err(*failure)), desk)
+        (answered(uncalled, saved), desk)
     }
 
     /// Gives its instance what another revision has handed over.
@@ -36,6 +36,15 @@ impl PolicyJudge {
             taken = answer;
             Desk::back(lent)
         });
-        (uncalled.map_or(taken, |failure| Err(*failure)), desk)
+        (answered(uncalled, taken), desk)
+    }
+}
+
+/// What came of a call, or why there was none.
+fn answered<T>(uncalled: Option<Box<Uncalled>>, answer: Result<T, Failure>) -> Result<T, Failure> {
+    match uncalled.map(|reason| *reason) {
+        None => answer,
+        Some(Uncalled::Failed(failure)) => Err(failure),
+        Some(Uncalled::Resting) => Err(Failure::Dead),
     }
 }

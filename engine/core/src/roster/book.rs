@@ -14,7 +14,7 @@ use std::{
 use oriel_policy::{Place, Saved};
 
 use super::{OnChange, Past, Posted, RosterError, Standing, clock::Whereabouts};
-use crate::{engine::Candidate, panel::Trial};
+use crate::{engine::Candidate, panel::Trial, policy_judge::Standing as Conduct};
 
 /// How many revisions of a policy are kept to go back to.
 const KEPT: usize = 8;
@@ -252,7 +252,8 @@ impl Post {
             revision: self.current,
             digest: hosted.policy.plugin().inspection().digest,
             version: hosted.policy.manifest().version.clone(),
-            quarantined: hosted.conduct.is_quarantined(),
+            quarantined: hosted.conduct.standing() == Conduct::Quarantined,
+            detached: hosted.conduct.standing() == Conduct::Detached,
         })
     }
 }

@@ -92,6 +92,9 @@ pub enum RosterError {
     /// No such vCPU.
     #[error("there is no vCPU {0}")]
     NoVcpu(u32),
+    /// Nobody keeps it from judging.
+    #[error("{0:?} is not in quarantine")]
+    NotInQuarantine(String),
     /// The VM has ended.
     #[error("the VM has ended")]
     Ended,

@@ -177,7 +177,9 @@ impl Staged {
     ) -> Result<(), RosterError> {
         let hosted = self.hosted.clone();
         let taken = office.lend(self.owner, |desk, slot| {
-            let (made, lent) = hosted.policy.instantiate(place, slot, desk);
+            // Counted apart: those that will judge have used up what it may have.
+            let apart = hosted.policy.apart();
+            let (made, lent) = apart.instantiate(place, slot, desk);
             let mut instance = match made {
                 Ok(instance) => instance,
                 Err(failure) => return (Err(failure), Desk::back(lent)),

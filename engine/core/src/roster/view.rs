@@ -16,6 +16,8 @@ pub struct Posted {
     pub version: String,
     /// It is not asked any more: its failure verdict answers.
     pub quarantined: bool,
+    /// It has failed where that means that it hears nothing any more.
+    pub detached: bool,
 }
 
 /// How a revision stands.

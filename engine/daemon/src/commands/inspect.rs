@@ -109,6 +109,8 @@ fn print_manifest(inspection: &Inspection) {
             parameter.doc
         ));
     }
+    let (times, amounts) = (json(&manifest.deadlines), json(&manifest.limits));
+    say(format_args!("limits    {times} {amounts}"));
     say(format_args!("on failure {}", json(&manifest.on_failure)));
     say(format_args!("instances {}", json(&manifest.instances)));
 }

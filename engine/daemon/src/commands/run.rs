@@ -64,11 +64,12 @@ pub(crate) fn watch(
     audit: Option<Arc<Audit>>,
 ) -> anyhow::Result<(Outcome, Option<u8>)> {
     let host =
-        Arc::new(Host::new(Default::default()).context("the host of policies cannot be set up")?);
+        Arc::new(Host::new(judges.room.host()).context("the host of policies cannot be set up")?);
     let (machine, vcpus) = (parts.machine.clone(), parts.vcpus.len());
     let held = !judges.tools.is_empty() && !judges.tool_wait.is_zero();
     let settings = Settings {
         held,
+        round: judges.room.round,
         ..Settings::default()
     };
     let mut engine = Engine::new(host.clone(), parts)

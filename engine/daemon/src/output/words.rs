@@ -51,8 +51,9 @@ fn told(alert: &Alert) {
         .map(|(name, value)| format!(" {}={}", plain(name), plain(value)));
     let fields: String = fields.collect();
     let severity = format!("{:?}", alert.severity).to_lowercase();
+    let about = if alert.by_engine { "about " } else { "" };
     warn(format_args!(
-        "oriel: ALERT ({severity}) {}: {}{fields}",
+        "oriel: ALERT ({severity}) {about}{}: {}{fields}",
         alert.judge,
         plain(&alert.message)
     ));

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{config::ConfigError, manifest::LENGTH_MAX};
+use crate::{config::ConfigError, limits::LimitError, manifest::LENGTH_MAX};
 
 /// What is wrong with a manifest.
 #[derive(Debug, Error)]
@@ -17,6 +17,9 @@ pub enum ManifestError {
     /// A time of nothing.
     #[error("`{0}` is 0; leave it out for the default")]
     Zero(&'static str),
+    /// A limit that there is none of, or that is said elsewhere.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
     /// A parameter's default is not of its type.
     #[error("the default of a configuration key does not fit")]
     Default(#[from] ConfigError),

@@ -18,6 +18,8 @@ pub enum FailureMode {
     /// The vCPU waits for the operator, with an alert and for a limited time; only where the
     /// operator allows it.
     Pause,
+    /// It happens, and the policy is not asked any more: what it has armed is undone.
+    Detach,
 }
 
 /// A policy's failure modes, by kind of event.

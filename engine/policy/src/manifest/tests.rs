@@ -6,7 +6,8 @@ use crate::{Setting, SettingKind};
 const WHOLE: &str = r#"{
     "name": "msr-guard", "version": "1.2.3", "vendor": "Oriel", "description": "Guards MSRs.",
     "rights": ["alert", "memory-read"],
-    "deadlines": {"event-ms": 5, "init-ms": 50, "tick-ms": 20},
+    "deadlines": {"event-ms": 5, "init-ms": 50, "tick-ms": 20, "state-ms": 30},
+    "limits": {"memory-bytes": 1048576, "alerts": 2},
     "on-failure": {"default": "open", "msr": "closed"},
     "instances": "vm",
     "config": {"msrs": {"type": "numbers", "doc": "Which.", "default": [1]}},
@@ -23,6 +24,8 @@ fn every_key_is_read_and_written() {
         Some([Right::MemoryRead, Right::Alert].into())
     );
     assert_eq!(manifest.deadlines.init_ms, Some(50));
+    assert_eq!(manifest.deadlines.state_ms, Some(30));
+    assert_eq!(manifest.limits["alerts"], 2);
     assert_eq!(manifest.on_failure.of(EventKind::Msr), FailureMode::Closed);
     assert_eq!(manifest.on_failure.of(EventKind::Page), FailureMode::Open);
     assert_eq!(manifest.instances, InstanceMode::Vm);
@@ -54,4 +57,17 @@ fn modes_read_as_they_are_written() {
     let json = serde_json::to_string(&modes).unwrap();
     assert_eq!(json, r#"{"default":"open","msr-read":"pause"}"#);
     assert_eq!(serde_json::from_str::<OnFailure>(&json).unwrap(), modes);
+}
+
+#[test]
+fn limits_that_there_are_not_are_refused_by_name() {
+    for (limits, named) in [
+        (r#"{"memroy-bytes": 1}"#, "memroy-bytes"),
+        (r#"{"event-ms": 1}"#, "deadlines"),
+        (r#"{"alerts": -1}"#, "-1"),
+    ] {
+        let json = format!(r#"{{"limits": {limits}}}"#);
+        let error = Manifest::read(json.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(named), "{error}");
+    }
 }

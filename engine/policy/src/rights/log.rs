@@ -15,7 +15,7 @@ impl Host for State {
         if level == service::Level::Error {
             self.keep_words(&message);
         }
-        let spent = self.spend_log();
+        let spent = self.spend_log(message.len());
         if spent
             .and_then(|()| self.service(WriteLog { level, message }))
             .is_err()

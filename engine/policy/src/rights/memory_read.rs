@@ -19,6 +19,7 @@ use crate::{
 
 impl Host for State {
     fn read(&mut self, gpa: u64, length: u32) -> Result<Vec<u8>, Refusal> {
+        self.fits(length as usize)?;
         Ok(self.vm(physical(gpa, length)?)?)
     }
 
@@ -36,6 +37,7 @@ impl Host for State {
         if ranges.len() > RANGES_MAX || total > u64::from(BULK_MAX) {
             return Err(table::Refusal::Invalid.into());
         }
+        self.fits(usize::try_from(total).unwrap_or(usize::MAX))?;
         let range = |range: Range| (range.gpa, range.length);
         let ranges = ranges.into_iter().map(range).collect();
         let pieces = self.vm(vm::ReadScattered { ranges })?;
@@ -77,5 +79,6 @@ fn read_virtual(
     length: u32,
 ) -> Result<Vec<u8>, Refusal> {
     bulk(length as usize)?;
+    state.fits(length as usize)?;
     Ok(state.vcpu(vcpu, vcpu::ReadVirtual { cr3, gva, length })?)
 }

@@ -33,7 +33,9 @@ impl Host for State {
     }
 
     fn get_xsave(&mut self, vcpu: u32) -> Result<Vec<u8>, Refusal> {
-        Ok(self.vcpu(vcpu, vcpu::GetXsave {})?)
+        let area = self.vcpu(vcpu, vcpu::GetXsave {})?;
+        self.fits(area.len())?;
+        Ok(area)
     }
 
     fn get_mtrr_type(&mut self, vcpu: u32, gpa: u64) -> Result<u8, Refusal> {

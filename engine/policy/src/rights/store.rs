@@ -14,7 +14,9 @@ use crate::{
 
 impl Host for State {
     fn get(&mut self, key: String) -> Result<Option<Vec<u8>>, Refusal> {
-        Ok(self.service(StoreGet { key })?)
+        let value = self.service(StoreGet { key })?;
+        self.fits(value.as_ref().map_or(0, Vec::len))?;
+        Ok(value)
     }
 
     fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), Refusal> {
@@ -26,7 +28,9 @@ impl Host for State {
     }
 
     fn keys(&mut self, prefix: String) -> Result<Vec<String>, Refusal> {
-        Ok(self.service(StoreKeys { prefix })?)
+        let keys = self.service(StoreKeys { prefix })?;
+        self.fits(keys.iter().map(String::len).sum())?;
+        Ok(keys)
     }
 
     fn compare_and_swap(
@@ -35,7 +39,9 @@ impl Host for State {
         expected: Option<Vec<u8>>,
         new: Vec<u8>,
     ) -> Result<Option<Vec<u8>>, Refusal> {
-        Ok(self.service(StoreCompareAndSwap { key, expected, new })?)
+        let found = self.service(StoreCompareAndSwap { key, expected, new })?;
+        self.fits(found.as_ref().map_or(0, Vec::len))?;
+        Ok(found)
     }
 
     fn get_number(&mut self, key: String) -> Result<Option<u64>, Refusal> {

@@ -31,7 +31,7 @@ fn begun(guest: &Guest, terms: Terms) -> (Instance, Arc<Slot>) {
 }
 
 fn overdue(failure: &Failure) -> bool {
-    matches!(failure, Failure::Overdue { cpu_ns, limit } if Duration::from_nanos(*cpu_ns) >= *limit)
+    matches!(failure, Failure::Overdue { cpu_ns, limit, .. } if Duration::from_nanos(*cpu_ns) >= *limit)
 }
 
 #[test]
@@ -55,6 +55,8 @@ fn a_judge_that_loops_is_stopped_and_its_neighbours_are_not() {
     stopped.store(true, Ordering::Release);
     let failure = verdict.unwrap_err();
     assert!(overdue(&failure) && failure.is_strike(), "{failure:?}");
+    let looped = |frame: &String| frame.contains("judge-msr#judge");
+    assert!(failure.trace().iter().any(looped), "{failure:?}");
     assert!(policy.is_dead());
     FakeDesk::back(desk);
     neighbour.join().unwrap();
@@ -87,7 +89,10 @@ fn every_other_call_that_loops_is_stopped_too() {
         .with("state", "restore", LOOP)
         .with("notice-unhook", "unhooking", LOOP)
         .with("observe", "observe", LOOP);
-    let terms = short(|limits| (limits.event, limits.init, limits.tick) = (SHORT, SHORT, SHORT));
+    let terms = short(|limits| {
+        (limits.event, limits.init) = (SHORT, SHORT);
+        (limits.tick, limits.state) = (SHORT, SHORT);
+    });
     let policy = prepare(&guest, terms).unwrap();
     let slot = HOST.slot();
     let event = msr();

@@ -41,6 +41,7 @@ pub(crate) struct Guest {
     packages: Vec<String>,
     more: String,
     raw: String,
+    allocating: String,
     pages: u32,
 }
 
@@ -57,6 +58,7 @@ impl Guest {
             packages: Vec::new(),
             more: String::new(),
             raw: String::new(),
+            allocating: String::new(),
             pages: 1,
         }
     }
@@ -129,6 +131,12 @@ impl Guest {
     /// More of the module, in WebAssembly text.
     pub(crate) fn raw(mut self, more: &str) -> Self {
         self.raw.push_str(more);
+        self
+    }
+
+    /// Does this whenever it is asked for room for what it is handed.
+    pub(crate) fn allocating(mut self, body: &str) -> Self {
+        self.allocating = body.into();
         self
     }
 
@@ -248,7 +256,8 @@ impl Guest {
             .unwrap();
         }
         text.push_str(&self.raw);
-        text.push_str(&RUNTIME.replace("PAGES", &self.pages.to_string()));
+        let runtime = RUNTIME.replace("PAGES", &self.pages.to_string());
+        text.push_str(&runtime.replace("ALLOCATING", &self.allocating));
         for (at, data) in &self.texts {
             writeln!(text, "(data (i32.const {at}) {data:?})").unwrap();
         }
@@ -290,6 +299,7 @@ const RUNTIME: &str = r#"
 (global $next (mut i32) (i32.const 8192))
 (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
     (local $at i32)
+    ALLOCATING
     (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
     (global.set $next (i32.add (local.get $at) (local.get 3)))
     (local.get $at))

@@ -128,7 +128,7 @@ fn a_trap_ends_the_instance_and_gives_the_desk_back() {
     let (mut guard, slot) = instance(&guest);
     let event = msr();
     let (verdict, desk) = guard.judge(&case(&event), &slot, FakeDesk::new());
-    let Err(Failure::Trap { message }) = &verdict else {
+    let Err(Failure::Trap { message, trace }) = &verdict else {
         panic!("{verdict:?}");
     };
     assert!(message.starts_with(&format!("{words}; ")), "{message}");
@@ -137,6 +137,8 @@ fn a_trap_ends_the_instance_and_gives_the_desk_back() {
         "{message}"
     );
     assert!(message.contains("deep_down < "), "{message}");
+    let deepest = &trace.frames()[0];
+    assert!(deepest.contains("deep_down"), "{trace:?}");
     assert_eq!(FakeDesk::back(desk).asked.len(), 1);
     assert!(guard.is_dead() && verdict.unwrap_err().is_strike());
     let (verdict, _) = guard.judge(&case(&event), &slot, FakeDesk::new());

@@ -328,7 +328,7 @@ fn the_stack_ends_in_a_trap() {
         "(call $deep)",
         FakeDesk::new(),
     );
-    let Err(Failure::Trap { message }) = answer else {
+    let Err(Failure::Trap { message, .. }) = answer else {
         panic!("{answer:?}");
     };
     assert!(message.contains("call stack exhausted"), "{message}");

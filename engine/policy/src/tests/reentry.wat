@@ -1,0 +1,43 @@
+;; A policy by hand whose `tick` calls itself, by way of the component's own door.
+(component
+  (type $place (variant (case "probe") (case "vcpu" u32) (case "vm") (case "tick")))
+  (type $setting (variant (case "flag" bool) (case "number" u64) (case "text" string)
+    (case "numbers" (list u64)) (case "texts" (list string))))
+  (core module $lib
+    (memory (export "memory") 1)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+    (func (export "init") (param i32 i32 i32 i32) (result i32) (i32.const 16))
+    (func (export "tick") (param i64 i32)))
+  (core instance $inner (instantiate $lib))
+  (func $door (param "time-ns" u64) (param "missed" u32)
+    (canon lift (core func $inner "tick")))
+  (core func $through (canon lower (func $door)))
+  (core module $outer
+    (import "" "door" (func $door (param i64 i32)))
+    (func (export "tick") (param i64 i32)
+      (call $door (local.get 0) (local.get 1))))
+  (core instance $own (instantiate $outer
+    (with "" (instance (export "door" (func $through))))))
+  (func $init (param "config" (list (tuple string $setting))) (param "where" $place)
+    (result (result (error string)))
+    (canon lift (core func $inner "init") (memory $inner "memory")
+      (realloc (func $inner "realloc"))))
+  (func $tick (param "time-ns" u64) (param "missed" u32)
+    (canon lift (core func $own "tick")))
+  (component $lifecycle
+    (type $place-in (variant (case "probe") (case "vcpu" u32) (case "vm") (case "tick")))
+    (type $setting-in (variant (case "flag" bool) (case "number" u64) (case "text" string)
+      (case "numbers" (list u64)) (case "texts" (list string))))
+    (import "place" (type $p (eq $place-in)))
+    (import "setting" (type $s (eq $setting-in)))
+    (import "init" (func $f (param "config" (list (tuple string $s))) (param "where" $p)
+      (result (result (error string)))))
+    (export $p2 "place" (type $place-in))
+    (export $s2 "setting" (type $setting-in))
+    (export "init" (func $f) (func (param "config" (list (tuple string $s2)))
+      (param "where" $p2) (result (result (error string))))))
+  (instance $life (instantiate $lifecycle
+    (with "place" (type $place)) (with "setting" (type $setting)) (with "init" (func $init))))
+  (export "oriel:introspection/lifecycle@0.1.0" (instance $life))
+  (instance $ticking (export "tick" (func $tick)))
+  (export "oriel:introspection/tick@0.1.0" (instance $ticking)))
