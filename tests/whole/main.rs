@@ -8,3 +8,4 @@ mod linux;
 mod threads;
 mod tool;
 mod traps;
+mod unjudged;

@@ -1,7 +1,11 @@
 //! How other threads reach a running VM. A handle owns nothing of it: what it asks for is a letter
 //! to the thread that does.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use oriel_machine::End;
 use oriel_protocol::{
@@ -12,6 +16,7 @@ use oriel_protocol::{
 use crate::{
     engine::Outcome,
     mail::{Mail, Pauser},
+    metrics::Metric,
     record::Record,
     shared::Shared,
     tool,
@@ -118,8 +123,14 @@ impl VmHandle {
         Some(tool::Port::new(seat.clone(), self.shared.clone()))
     }
 
-    /// What policies have counted and measured, by the judge's number and the metric's name.
-    pub fn metrics(&self) -> std::collections::BTreeMap<(usize, String), crate::metrics::Metric> {
-        self.shared.metrics.snapshot()
+    /// What policies have counted and measured, by the judge's number and the metric's name; and
+    /// what the engine counts itself, without a judge: `unjudged`, the accesses to trapped pages
+    /// that went through before anybody could judge them.
+    pub fn metrics(&self) -> BTreeMap<(Option<usize>, String), Metric> {
+        let judges = self.shared.metrics.snapshot().into_iter();
+        let judges = judges.map(|((judge, name), metric)| ((Some(judge), name), metric));
+        let unjudged = Metric::Count(self.shared.unjudged.load(Ordering::Relaxed));
+        let own = [((None, "unjudged".to_owned()), unjudged)];
+        judges.chain(own).collect()
     }
 }

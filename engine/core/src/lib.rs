@@ -51,6 +51,7 @@ mod sync;
 mod thread;
 mod time;
 mod turn;
+mod unjudged;
 
 pub use clock::Clock;
 pub use desk::Desk;

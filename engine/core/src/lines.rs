@@ -40,6 +40,7 @@ pub fn line(identity: &Identity, record: &Record) -> String {
             "end",
             json!({
                 "end": end_name(&outcome.end), "detail": outcome.end.to_string(), "events": outcome.events,
+                "unjudged": outcome.unjudged,
                 "time_ns": u64::try_from(outcome.ran.as_nanos()).unwrap_or(u64::MAX),
             }),
         ),
@@ -92,7 +93,7 @@ fn data(data: &EventData) -> Json {
 
 fn alert(alert: &Alert) -> Json {
     let mut fields = stamp(alert.moment);
-    fields.insert("judge".to_owned(), json!(&*alert.judge));
+    fields.insert("judge".to_owned(), json!(alert.judge.as_deref()));
     fields.insert("severity".to_owned(), json!(alert.severity));
     fields.insert("message".to_owned(), json!(alert.message));
     let pairs = alert

@@ -27,7 +27,7 @@ pub enum Record {
     Start(Start),
     /// An event was judged.
     Event(Box<Judged>),
-    /// A judge tells the operator.
+    /// A judge, or the engine itself, tells the operator.
     Alert(Alert),
     /// A command was refused.
     Refusal(Refused),
@@ -90,11 +90,11 @@ pub struct Opinion {
     pub ns: u64,
 }
 
-/// A judge tells the operator.
+/// Something that the operator should know.
 #[derive(Clone, Debug)]
 pub struct Alert {
-    /// Who.
-    pub judge: Arc<str>,
+    /// Who says so; none: the engine itself.
+    pub judge: Option<Arc<str>>,
     /// When, and on which vCPU.
     pub moment: Moment,
     /// How bad it is.

@@ -39,6 +39,8 @@ pub struct Shared {
     pub(crate) end: OnceLock<End>,
     /// Events judged on vCPUs that have left.
     pub(crate) judged: AtomicU64,
+    /// Accesses to trapped pages that went through unjudged; touched only by those.
+    pub(crate) unjudged: AtomicU64,
 }
 
 /// Who asks: what the gate needs to know of a judge.
@@ -125,6 +127,7 @@ impl Shared {
         Outcome {
             end: self.end.get().cloned().unwrap_or(End::Cancelled),
             events: self.judged.load(Ordering::Relaxed),
+            unjudged: self.unjudged.load(Ordering::Relaxed),
             ran: self.time.elapsed(),
         }
     }

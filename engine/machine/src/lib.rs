@@ -19,6 +19,7 @@ pub mod mock;
 pub mod outlet;
 pub mod paging;
 mod sync;
+pub mod unjudged;
 pub mod wants;
 
 pub use machine::{
@@ -26,4 +27,5 @@ pub use machine::{
 };
 pub use memory::{GuestMemory, Piece};
 pub use outlet::Outlet;
+pub use unjudged::{Unjudged, Unseen};
 pub use wants::{Ranges, Wants};

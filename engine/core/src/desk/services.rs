@@ -18,7 +18,7 @@ impl Handle<RaiseAlert> for Desk {
             message,
             fields,
         } = request;
-        let judge = self.asking()?.name.clone();
+        let judge = Some(self.asking()?.name.clone());
         self.shared.tell(|| {
             Record::Alert(Alert {
                 judge,

@@ -52,7 +52,7 @@ fn told(alert: &Alert) {
     let severity = format!("{:?}", alert.severity).to_lowercase();
     warn(format_args!(
         "oriel: ALERT ({severity}) {}: {}{fields}",
-        alert.judge,
+        alert.judge.as_deref().unwrap_or("Oriel itself"),
         plain(&alert.message)
     ));
 }

@@ -43,6 +43,7 @@ mod debug;
 mod inject;
 mod over;
 mod page;
+mod unseen;
 
 use over::Over;
 
@@ -81,6 +82,7 @@ pub struct Tap {
     /// be decoded belongs to the same.
     judged: Option<page::Judged>,
     goes_on: Option<page::Judged>,
+    unseen: unseen::News,
     /// A trap could not be put back.
     trouble: Option<io::Error>,
     seat: Arc<Seat>,
@@ -156,6 +158,7 @@ impl Tap {
             faulted: false,
             judged: None,
             goes_on: None,
+            unseen: unseen::News::default(),
             trouble: None,
             pending: None,
             instruction: Instruction::Done,
@@ -211,9 +214,13 @@ impl Tap {
         if open || self.moved_to().is_some() {
             self.finish(vcpu)?;
         }
-        self.goes_on = judged.filter(|_| self.unread);
         if self.unread {
+            self.goes_on = judged;
             return Ok(false);
+        }
+        self.goes_on = None;
+        if let Some(judged) = judged {
+            self.unless_it_ran(judged);
         }
         self.settle_over();
         self.tell_step();

@@ -13,7 +13,7 @@ use super::{
     tapped::{Tapped, unhalt},
     vm::KvmVm,
 };
-use crate::{Exit, Kicker, MachineError, Vcpu};
+use crate::{Exit, Kicker, MachineError, Unjudged, Vcpu};
 
 mod reset;
 mod run;
@@ -93,5 +93,9 @@ impl Vcpu for KvmVcpu {
 
     fn enter(&mut self, verdict: Verdict) -> Result<Exit, MachineError> {
         self.go(verdict)
+    }
+
+    fn take_unjudged(&mut self) -> Option<Unjudged> {
+        self.tap.take_unjudged()
     }
 }

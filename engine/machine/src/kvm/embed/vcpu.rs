@@ -7,7 +7,7 @@ use oriel_protocol::{Event, EventKind, Refusal, Verdict, events::ShutdownCause};
 use rustix::io::Errno;
 
 use crate::{
-    End, Exit, Hold, Kicker, MachineError, Vcpu,
+    End, Exit, Hold, Kicker, MachineError, Unjudged, Vcpu,
     kvm::{
         bus::{Bus, Effect},
         exit::RawExit,
@@ -38,7 +38,8 @@ pub enum Ready {
     Run,
     /// Call [`EmbeddedVcpu::decode`]: there is something to see already.
     Decode,
-    /// Somebody has written to the vCPU: go round by the station's mailbox.
+    /// Somebody has written to the vCPU, or there is something to tell: go round by the station's
+    /// mailbox.
     Kicked,
 }
 
@@ -62,7 +63,7 @@ impl EmbeddedVcpu {
         let attached = self.tap.kick().attach();
         attached.map_err(|source| self.error("unblocking the kick signal", source))?;
         loop {
-            if self.tap.kick().is_kicked() {
+            if self.tap.kick().is_kicked() || self.tap.has_news() {
                 self.tap.finish(&mut self.fd)?;
                 return Ok(Ready::Kicked);
             }
@@ -198,6 +199,10 @@ impl Vcpu for EmbeddedVcpu {
 
     fn acknowledge_kick(&mut self) {
         self.tap.kick().acknowledge();
+    }
+
+    fn take_unjudged(&mut self) -> Option<Unjudged> {
+        self.tap.take_unjudged()
     }
 
     /// It is the VMM that enters.

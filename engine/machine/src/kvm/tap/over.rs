@@ -90,6 +90,7 @@ impl Tap {
                 .instruction_at(ip)
                 .is_some_and(|instruction| repeats(&instruction))
         {
+            self.note_open(&passed);
             self.over = Some(passed);
         }
         let goes_first = self.page.events().exception.injected != 0;
@@ -127,11 +128,6 @@ impl Tap {
         }
         if let Some(traps) = self.arming.traps().filter(|_| !over.frames.is_empty()) {
             let lifted = traps.lift(&over.frames);
-            if !self.can_step() {
-                // What else the vCPU does to these pages before it comes out is not seen.
-                traps.count_unjudged();
-                tracing::debug!(vcpu = self.index, frames = ?over.frames, "pages are open until the vCPU comes out");
-            }
             lifted.map_err(|source| self.error("lifting a page's protection", source))?;
         }
         self.planted_over = over.planted.as_ref().and_then(|(gpa, bytes)| {
@@ -168,6 +164,6 @@ impl Tap {
 }
 
 /// Whether the instruction is run in turns, with the instruction pointer on it meanwhile.
-fn repeats(instruction: &iced_x86::Instruction) -> bool {
+pub(super) fn repeats(instruction: &iced_x86::Instruction) -> bool {
     instruction.has_rep_prefix() || instruction.has_repne_prefix()
 }

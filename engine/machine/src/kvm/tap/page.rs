@@ -81,9 +81,10 @@ impl Tap {
         }
         if known {
             over.frames.extend(frames);
+            self.note_open(&over);
         } else {
             (over.blind, over.frames) = (true, all);
-            self.count_unjudged(ip);
+            self.note_unknown(ip);
         }
         self.over = Some(over);
         Seen::Handled
@@ -93,17 +94,6 @@ impl Tap {
     fn is_delivering(&self) -> bool {
         let events = self.page.events();
         events.exception.injected | events.interrupt.injected | events.nmi.injected != 0
-    }
-
-    fn count_unjudged(&self, ip: u64) {
-        if let Some(traps) = self.arming.traps() {
-            traps.count_unjudged();
-        }
-        tracing::warn!(
-            vcpu = self.index,
-            ip = format_args!("{ip:#x}"),
-            "an access to a trapped page goes through unjudged: what makes it is not known"
-        );
     }
 
     fn touched(
@@ -151,8 +141,10 @@ impl Tap {
             }
             Some(_) | None if self.moves_for_guest(touch, &[]) => self.over = None,
             Some(_) | None => {
-                if let Some(over) = &mut self.over {
+                if let Some(mut over) = self.over.take() {
                     over.frames.extend(involved.frames);
+                    self.note_open(&over);
+                    self.over = Some(over);
                 }
             }
         }

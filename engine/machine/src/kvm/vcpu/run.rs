@@ -85,7 +85,8 @@ impl KvmVcpu {
         if let Some(end) = self.vm.world.ended() {
             return Ok(Next::Leave(Exit::Ended(end.clone())));
         }
-        if self.kick.is_kicked() {
+        // Whoever hears of it may want to act before it happens.
+        if self.kick.is_kicked() || self.tap.has_news() {
             self.tap.finish(&mut self.mapped.fd)?;
             return Ok(Next::Leave(Exit::Kicked));
         }

@@ -11,22 +11,21 @@ use crate::{
         bus::Bus,
         exit::RawExit,
         pending::{Pending, Reach, Touch},
-        tap::{Seen, Tap},
+        tap::{Seen, Tap, over::repeats},
     },
 };
 
 /// A verdict on a fragment of an instruction.
 #[derive(Debug)]
 pub(in crate::kvm::tap) struct Judged {
-    frame: u64,
-    access: Access,
+    touch: Touch,
     verdict: Verdict,
 }
 
 impl Judged {
     /// Whether this is more of the same.
     pub(super) fn covers(&self, touch: &Touch) -> bool {
-        self.frame == frame(touch.gpa) && self.access.contains(touch.access)
+        frame(self.touch.gpa) == frame(touch.gpa) && self.touch.access.contains(touch.access)
     }
 }
 
@@ -107,10 +106,30 @@ impl Tap {
             && !matches!(touch.reach, Reach::Before { .. })
         {
             self.judged = Some(Judged {
-                frame: frame(touch.gpa),
-                access: touch.access,
+                touch: *touch,
                 verdict: verdict.clone(),
             });
+        }
+    }
+
+    /// Where an instruction has been given what it loads, and still is not done, KVM's emulator
+    /// reads more than it says, by a way that fails in silence (LIDT does so): it would ask for
+    /// ever. It runs with the page open, as where the emulator cannot begin.
+    pub(in crate::kvm::tap) fn unless_it_ran(&mut self, judged: Judged) {
+        let Judged { touch, verdict } = judged;
+        let stands = self.page.regs().rip == touch.ip;
+        let faults = self.page.events().exception.injected != 0;
+        if !matches!(touch.reach, Reach::Load { .. }) || !stands || faults {
+            return;
+        }
+        let repeats = |found| repeats(&found);
+        if self.instruction_at(touch.ip).is_none_or(repeats) {
+            return;
+        }
+        if let Verdict::Emulate(bytes) = verdict {
+            self.plant(touch, &bytes);
+        } else {
+            self.go_through(touch);
         }
     }
 
