@@ -33,6 +33,7 @@ mod code;
 pub mod decode;
 mod devices;
 pub mod embed;
+mod entry;
 pub mod error;
 pub mod exit;
 mod failure;

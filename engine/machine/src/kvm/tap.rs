@@ -20,12 +20,14 @@ use std::{io, sync::Arc};
 use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
 use kvm_ioctls::{VcpuFd, VmFd};
 use oriel_protocol::{Event, EventKind, Verdict, x86::Exception};
+use rustix::io::Errno;
 
 use super::{
     apply,
     arm::{Armed, Arming},
     bus::{Bus, Effect},
     decode::{self, At, Subject},
+    entry::{Entry, KvmRun, Ran, ran},
     exit::RawExit,
     habits::Habits,
     kick::Kick,
@@ -52,6 +54,7 @@ pub struct Tap {
     index: u32,
     habits: Habits,
     pub(super) page: RunPage,
+    entry: Box<dyn Entry>,
     kick: Arc<Kick>,
     arming: Arc<Arming>,
     armed: Arc<Armed>,
@@ -144,6 +147,7 @@ impl Tap {
             index,
             habits,
             page,
+            entry: Box::new(KvmRun),
             seat: arming.seats().take(index, kick.clone()),
             kick,
             generation: arming.generation(),
@@ -255,6 +259,34 @@ impl Tap {
     pub fn stay_out(&mut self) {
         self.lower();
         self.arming.seats().come_out(&self.seat);
+    }
+
+    /// Runs the vCPU until it comes out.
+    pub(super) fn run(&mut self, vcpu: &mut VcpuFd) -> Result<(), Errno> {
+        self.entry.run(vcpu)
+    }
+
+    /// Answers in the place of `KVM_RUN` from now on.
+    #[cfg(test)]
+    pub(super) fn enter_by(&mut self, entry: impl Entry + 'static) {
+        self.entry = Box::new(entry);
+    }
+
+    /// Notes what `KVM_RUN` has said.
+    ///
+    /// # Errors
+    /// Gives back what nothing can be made of.
+    pub(super) fn ran(&mut self, said: Result<(), Errno>) -> Result<Ran, Errno> {
+        let ran = ran(said);
+        match ran {
+            Ok(Ran::Exit) => self.after_run(false),
+            Ok(Ran::Fault) => self.after_fault(),
+            Ok(Ran::Interrupted) | Err(_) => {
+                self.after_run(true);
+                self.kick.release_entry();
+            }
+        }
+        ran
     }
 
     /// Notes that `KVM_RUN` has returned: with an exit to decode, or interrupted.

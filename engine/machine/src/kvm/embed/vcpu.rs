@@ -10,6 +10,7 @@ use crate::{
     End, Exit, Hold, Kicker, MachineError, Unjudged, Vcpu,
     kvm::{
         bus::{Bus, Effect},
+        entry::Ran,
         exit::RawExit,
         pending::Pending,
         sys::xsave::FitsArea,
@@ -101,19 +102,11 @@ impl EmbeddedVcpu {
     pub fn ran(&mut self, outcome: Result<(), kvm_ioctls::Error>) -> Result<Ready, io::Error> {
         self.world.come_out(self.index);
         self.hold = None;
-        match outcome.map_err(|errno| Errno::from_raw_os_error(errno.errno())) {
-            Ok(()) => self.tap.after_run(false),
-            Err(Errno::FAULT) => self.tap.after_fault(),
-            Err(errno) => {
-                self.tap.after_run(true);
-                self.tap.kick().release_entry();
-                return match errno {
-                    Errno::INTR | Errno::AGAIN => Ok(Ready::Kicked),
-                    _ => Err(errno.into()),
-                };
-            }
-        }
-        Ok(Ready::Decode)
+        let said = outcome.map_err(|errno| Errno::from_raw_os_error(errno.errno()));
+        Ok(match self.tap.ran(said)? {
+            Ran::Exit | Ran::Fault => Ready::Decode,
+            Ran::Interrupted => Ready::Kicked,
+        })
     }
 
     /// What the vCPU has done. Ports and memory that nobody watches come back as

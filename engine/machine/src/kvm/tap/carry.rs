@@ -172,7 +172,7 @@ impl Tap {
             self.set_ip(ip);
         }
         self.kick.hold_at_entry();
-        let outcome = vcpu.run().map(drop);
+        let outcome = self.run(vcpu);
         self.kick.release_entry();
         match outcome {
             // Where the vCPU is stepped, this is how KVM says that the instruction is done.
@@ -180,7 +180,7 @@ impl Tap {
                 self.completed(target, true);
             }
             Ok(()) => (self.unread, self.destination) = (true, target),
-            Err(errno) if errno.errno() == Errno::INTR.raw_os_error() => {
+            Err(Errno::INTR | Errno::AGAIN) => {
                 let faulted = self.page.events().exception.injected != 0;
                 self.completed(target, !faulted);
             }

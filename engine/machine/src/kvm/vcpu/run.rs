@@ -10,12 +10,14 @@
 use std::io;
 
 use oriel_protocol::{Refusal, Verdict, events::ShutdownCause};
-use rustix::io::Errno;
 
 use super::KvmVcpu;
 use crate::{
     End, Exit, Hold, MachineError,
-    kvm::tap::{Seen, Then},
+    kvm::{
+        entry::Ran,
+        tap::{Seen, Then},
+    },
 };
 
 /// How it goes on.
@@ -24,16 +26,6 @@ pub(super) enum Next {
     Run,
     /// Back to the engine.
     Leave(Exit),
-}
-
-/// How `KVM_RUN` came back.
-enum Ran {
-    /// With an exit.
-    Exit,
-    /// A signal, or `immediate_exit`.
-    Interrupted,
-    /// EFAULT: the memory behind a guest address cannot be reached.
-    Fault,
 }
 
 impl KvmVcpu {
@@ -131,24 +123,10 @@ impl KvmVcpu {
     }
 
     fn run(&mut self) -> Result<Ran, MachineError> {
-        let outcome = self.mapped.fd.run().map(drop);
+        let said = self.tap.run(&mut self.mapped.fd);
         self.vm.world.come_out(self.index);
-        let ran = match outcome.map_err(|errno| Errno::from_raw_os_error(errno.errno())) {
-            Ok(()) => Ran::Exit,
-            // EAGAIN: the vCPU has been reset under us, or waits for another to start it.
-            Err(Errno::INTR | Errno::AGAIN) => Ran::Interrupted,
-            Err(Errno::FAULT) => Ran::Fault,
-            Err(errno) => return Err(self.error("KVM_RUN", errno)),
-        };
-        match ran {
-            Ran::Exit => self.tap.after_run(false),
-            Ran::Fault => self.tap.after_fault(),
-            Ran::Interrupted => {
-                self.tap.after_run(true);
-                self.kick.release_entry();
-            }
-        }
-        Ok(ran)
+        let ran = self.tap.ran(said);
+        ran.map_err(|errno| self.error("KVM_RUN", errno))
     }
 
     fn see(&mut self) -> Result<Next, MachineError> {
