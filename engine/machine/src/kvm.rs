@@ -51,6 +51,7 @@ pub mod probe;
 mod program;
 mod ram;
 mod registers;
+mod rests;
 mod seats;
 mod serial;
 mod sys;

@@ -101,6 +101,11 @@ impl PatchedRam {
         }
     }
 
+    /// Whether there is a breakpoint here.
+    pub(super) fn is_managed(&self, gpa: Gpa) -> bool {
+        self.read().contains_key(&gpa)
+    }
+
     /// Takes the INT3 away for an instruction, while the other vCPUs are held.
     pub(super) fn lift(&self, gpa: Gpa) {
         if let Some(original) = self.write().get(&gpa) {

@@ -68,6 +68,10 @@ impl Tapped for KvmVcpu {
         self.fits
     }
 
+    fn changed(&mut self) {
+        self.vm.note_rest(self.index, || false);
+    }
+
     fn wake(&mut self) -> Result<(), Refusal> {
         self.vm.world.wake(self.index);
         match self.vm.chips {

@@ -64,7 +64,7 @@ impl Tap {
         let beneath = self
             .passed
             .as_ref()
-            .is_some_and(|passed| passed.breakpoint == Some(gpa));
+            .is_some_and(|passed| passed.breakpoints.first() == Some(&gpa));
         int3.managed = match memory.look(gpa) {
             Byte::Managed(_) => !beneath,
             Byte::Unmanaged => false,
@@ -77,9 +77,20 @@ impl Tap {
     pub(super) fn go_over(&mut self, int3: Int3) {
         if self.page.regs().rip == int3.ip {
             let mut over = self.over_here(int3.ip);
-            over.breakpoint = Some(int3.gpa);
+            over.breakpoints = self.within(int3);
             self.over = Some(over);
         }
+    }
+
+    /// The breakpoints in the instruction that one stands on, this one first: it is run whole.
+    fn within(&self, int3: Int3) -> Vec<Gpa> {
+        let behind =
+            (1..self.instruction_length(int3.ip)).map(|offset| int3.gva.wrapping_add(offset));
+        let behind = behind.filter_map(|gva| {
+            let gpa = self.translate(gva)?;
+            self.arming.memory()?.is_managed(gpa).then_some(gpa)
+        });
+        std::iter::once(int3.gpa).chain(behind).collect()
     }
 
     /// The guest takes #BP, as from its own INT3. KVM pushes the address behind it, or leaves

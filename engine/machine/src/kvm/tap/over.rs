@@ -17,8 +17,8 @@ use crate::{GuestMemory as _, MachineError};
 pub(super) struct Over {
     /// Where the vCPU stood when that was decided.
     pub(super) ip: u64,
-    /// A managed breakpoint on it.
-    pub(super) breakpoint: Option<Gpa>,
+    /// The managed breakpoint on it, and those that lie in the middle of it.
+    pub(super) breakpoints: Vec<Gpa>,
     /// Trapped pages that it touches.
     pub(super) frames: Vec<u64>,
     /// What of it was judged, a kind of access and a page each.
@@ -34,7 +34,7 @@ impl Over {
     pub(super) const fn at(ip: u64) -> Self {
         Self {
             ip,
-            breakpoint: None,
+            breakpoints: Vec::new(),
             frames: Vec::new(),
             judged: Vec::new(),
             blind: false,
@@ -123,8 +123,8 @@ impl Tap {
             return Ok(());
         };
         self.lifted = true;
-        if let (Some(gpa), Some(memory)) = (over.breakpoint, self.arming.memory()) {
-            memory.lift(gpa);
+        if let Some(memory) = self.arming.memory() {
+            over.breakpoints.iter().for_each(|gpa| memory.lift(*gpa));
         }
         if let Some(traps) = self.arming.traps().filter(|_| !over.frames.is_empty()) {
             let lifted = traps.lift(&over.frames);
@@ -154,8 +154,8 @@ impl Tap {
             // It was RAM when it was planted, and nobody else has run since.
             let _ = memory.write_at(*gpa, &original);
         }
-        if let (Some(gpa), Some(memory)) = (over.breakpoint, self.arming.memory()) {
-            memory.lower(gpa);
+        if let Some(memory) = self.arming.memory() {
+            over.breakpoints.iter().for_each(|gpa| memory.lower(*gpa));
         }
         if let Some(traps) = self.arming.traps().filter(|_| !over.frames.is_empty()) {
             self.trouble = traps.lower(&over.frames).err();

@@ -199,8 +199,11 @@ fn a_vcpu_whose_file_is_dead_ends_the_vm_for_the_others_too() {
     }
 }
 
+/// Says something in the place of KVM.
+type Says = fn(&mut VcpuFd) -> Result<(), Errno>;
+
 /// What an entry can be answered with.
-const ANSWERS: [fn(&mut VcpuFd) -> Result<(), Errno>; 9] = [
+const ANSWERS: [Says; 9] = [
     |_| Err(Errno::FAULT),
     |_| Err(Errno::BADF),
     |_| Err(Errno::NOMEM),

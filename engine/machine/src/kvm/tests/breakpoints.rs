@@ -339,6 +339,33 @@ fn an_int3_that_a_tool_wrote_is_unmanaged_and_one_under_a_managed_one_too() {
 }
 
 #[test]
+fn one_in_the_middle_of_anothers_instruction_is_not_run_with_it() {
+    if !has_kvm() {
+        return;
+    }
+    let guest = guest("calls", 1);
+    let function = guest.mark("function").unwrap();
+    // A LOCK INC of eight bytes: one on it, and one on each byte behind but the RET.
+    let inside: Vec<u64> = (function..function + 8).collect();
+    let play = watch(guest, &breaking(&inside), continues);
+    assert_eq!(play.end(), &End::Finished(0));
+    assert_eq!(play.values(), [u64::from(CALLS)], "it ran as it is");
+    assert_eq!(hits(&play), vec![managed(function); CALLS as usize]);
+}
+
+#[test]
+fn the_same_place_twice_is_one_hit() {
+    if !has_kvm() {
+        return;
+    }
+    let guest = guest("calls", 1);
+    let function = guest.mark("function").unwrap();
+    let play = watch(guest, &breaking(&[function, function]), continues);
+    assert_eq!(play.values(), [u64::from(CALLS)]);
+    assert_eq!(hits(&play), vec![managed(function); CALLS as usize]);
+}
+
+#[test]
 fn thousands_are_set_and_cleared_at_once() {
     if !has_kvm() {
         return;

@@ -2,10 +2,10 @@
 
 use std::{io::Cursor, sync::atomic::AtomicU32, sync::atomic::Ordering::SeqCst};
 
-use oriel_guests::{PROCESSOR_HERE, TICKS};
-use oriel_protocol::{EventData, EventKind, Support, Verdict};
+use oriel_guests::{Guest, PROCESSOR_HERE, TICKS};
+use oriel_protocol::{EventData, EventKind, Support, Verdict, events::ShutdownCause};
 
-use super::theatre::{all_of, continues, has_kvm, machine, nothing, play, run};
+use super::theatre::{all_of, build, continues, has_kvm, machine, nothing, play, run};
 use crate::{
     End,
     kvm::{Config, Image},
@@ -20,6 +20,53 @@ fn the_timer_wakes_a_vcpu_that_halts() {
     let play = play("ticks", 1, &nothing(), continues);
     assert_eq!(play.end(), &End::Finished(0));
     assert_eq!(play.values(), [TICKS]);
+}
+
+/// The same guest with interrupt controllers.
+fn with_interrupts(name: &str, vcpus: u32) -> Guest {
+    Guest {
+        interrupts: true,
+        ..oriel_guests::by_name(name, vcpus).unwrap()
+    }
+}
+
+#[test]
+fn a_guest_that_halts_for_good_is_noticed_though_kvm_waits_for_interrupts() {
+    if !has_kvm() {
+        return;
+    }
+    let halted = End::Shutdown(ShutdownCause::Halted);
+    for vcpus in [1, 3] {
+        let (parts, kept) = build(with_interrupts("halt", vcpus));
+        let unwatched = run(parts, &kept, continues);
+        assert_eq!(unwatched.end(), &halted);
+        let (parts, kept) = build(with_interrupts("halt", vcpus));
+        parts.machine.arm(&all_of(&[EventKind::Shutdown])).unwrap();
+        let watched = run(parts, &kept, continues);
+        assert_eq!((watched.end(), watched.events.len()), (&halted, 1));
+    }
+}
+
+#[test]
+fn a_vcpu_that_is_sent_on_from_the_last_halt_runs_and_halts_again() {
+    if !has_kvm() {
+        return;
+    }
+    let guest = with_interrupts("halt", 1);
+    let entry = guest.entry;
+    let (parts, kept) = build(guest);
+    parts.machine.arm(&all_of(&[EventKind::Shutdown])).unwrap();
+    let sent = AtomicU32::new(0);
+    let play = run(parts, &kept, |_, vcpu| {
+        if sent.fetch_add(1, SeqCst) < 3 {
+            let mut general = vcpu.general().unwrap();
+            general.rip = entry;
+            vcpu.set_general(&general).unwrap();
+        }
+        Verdict::Continue
+    });
+    assert_eq!(play.end(), &End::Shutdown(ShutdownCause::Halted));
+    assert_eq!(play.events.len(), 4, "each halt for good is told once");
 }
 
 #[test]

@@ -10,12 +10,14 @@
 use std::io;
 
 use oriel_protocol::{Refusal, Verdict, events::ShutdownCause};
+use rustix::io::Errno;
 
 use super::KvmVcpu;
 use crate::{
     End, Exit, Hold, MachineError,
     kvm::{
         entry::Ran,
+        rests::rests,
         tap::{Seen, Then},
     },
 };
@@ -65,9 +67,7 @@ impl KvmVcpu {
                 Next::Run
             }
             // Somebody has been woken since; the halt was not the end.
-            Then::End(End::Shutdown(ShutdownCause::Halted)) if !self.vm.world.all_halt() => {
-                Next::Run
-            }
+            Then::End(End::Shutdown(ShutdownCause::Halted)) if !self.vm.all_rest() => Next::Run,
             Then::End(end) => self.end(end),
         })
     }
@@ -99,7 +99,7 @@ impl KvmVcpu {
         drop(hold);
         match ran {
             Ran::Exit | Ran::Fault => self.see(),
-            Ran::Interrupted => Ok(Next::Run),
+            Ran::Interrupted => Ok(self.look()),
         }
     }
 
@@ -124,6 +124,11 @@ impl KvmVcpu {
 
     fn run(&mut self) -> Result<Ran, MachineError> {
         let said = self.tap.run(&mut self.mapped.fd);
+        // Before it counts as out: whoever holds it then knows what it does.
+        self.vm.note_rest(self.index, || {
+            let interrupted = matches!(said, Err(Errno::INTR | Errno::AGAIN));
+            interrupted && rests(&self.mapped.fd, self.tap.page.regs().rflags)
+        });
         self.vm.world.come_out(self.index);
         let ran = self.tap.ran(said);
         ran.map_err(|errno| self.error("KVM_RUN", errno))

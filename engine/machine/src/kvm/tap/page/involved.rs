@@ -25,7 +25,7 @@ pub(super) struct Involved {
 }
 
 impl Tap {
-    pub(super) fn translate(&self, gva: Gva) -> Option<Gpa> {
+    pub(in crate::kvm::tap) fn translate(&self, gva: Gva) -> Option<Gpa> {
         let memory = self.arming.memory()?;
         let sregs = self.page.sregs();
         let code = Code {
