@@ -86,7 +86,7 @@ pub(super) const fn mechanism(kind: EventKind, habits: Habits) -> Result<Mechani
 
 const fn breakpoints(habits: Habits) -> Result<Mechanism, &'static str> {
     const HOW: &str = "INT3, over which reads show the original byte";
-    const NOT_USER: &str = "this KVM keeps INT3s of 64-bit user code to the guest";
+    const NOT_USER: &str = "this KVM keeps INT3s of 64-bit user code and of real mode to the guest: its own handler runs, unseen";
     if !habits.breaks {
         return Err("this KVM does not bring out an INT3");
     }

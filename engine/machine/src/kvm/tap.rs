@@ -71,6 +71,8 @@ pub struct Tap {
     /// The exception of the next entry was asked for, and nobody has been told of it yet.
     untold: bool,
     debug: debug::Debug,
+    /// A HLT has been run for the guest, and whoever runs the vCPU has not been told.
+    halts: bool,
     /// A trap is to be lifted for the next instruction.
     over: Option<Over>,
     /// It is lifted.
@@ -84,7 +86,7 @@ pub struct Tap {
     /// What was decided on the last fragment of an instruction; and whether the exit that is to
     /// be decoded belongs to the same.
     judged: Option<page::Judged>,
-    goes_on: Option<page::Judged>,
+    so_far: page::SoFar,
     unseen: unseen::News,
     /// A trap could not be put back.
     trouble: Option<io::Error>,
@@ -155,13 +157,14 @@ impl Tap {
             arming,
             msrs: MsrBank::new(Features::of(cpuid.as_slice())),
             debug: debug::Debug::default(),
+            halts: false,
             over: None,
             lifted: false,
             passed: None,
             planted_over: None,
             faulted: false,
             judged: None,
-            goes_on: None,
+            so_far: page::SoFar::default(),
             unseen: unseen::News::default(),
             trouble: None,
             pending: None,
@@ -198,8 +201,8 @@ impl Tap {
         (self.unread, self.instruction) = (false, Instruction::Done);
         (self.untold, self.own) = (false, None);
         (self.over, self.passed, self.faulted) = (None, None, false);
-        (self.judged, self.goes_on) = (None, None);
-        self.debug.stepped = false;
+        (self.judged, self.so_far) = (None, page::SoFar::default());
+        (self.debug.stepped, self.halts) = (false, false);
         Ok(())
     }
 
@@ -213,20 +216,19 @@ impl Tap {
         if let Some(source) = self.trouble.take() {
             return Err(self.error("putting a page's protection back", source));
         }
-        let judged = self.judged.take();
-        let open = self.staged.is_some() || self.debug.steps() || judged.is_some();
+        let open = self.staged.is_some() || self.debug.steps() || self.judged.is_some();
         if open || self.moved_to().is_some() {
             self.finish(vcpu)?;
         }
+        self.keep_judged();
         if self.unread {
-            self.goes_on = judged;
             return Ok(false);
         }
-        self.goes_on = None;
-        if let Some(judged) = judged {
-            self.unless_it_ran(judged);
-        }
         self.settle_over();
+        self.halt_instead(vcpu);
+        if self.halts {
+            return Ok(false);
+        }
         self.tell_step();
         if self.own.is_none() {
             if let Some(exception) = self.staged.take() {
@@ -245,7 +247,6 @@ impl Tap {
     fn go_in(&mut self, vcpu: &VcpuFd) -> Result<(), MachineError> {
         loop {
             self.refresh();
-            self.halt_instead(vcpu);
             self.tell_debug(vcpu)?;
             self.arming.seats().go_in(&self.seat, self.generation);
             if self.arming.generation() == self.generation {
@@ -313,6 +314,9 @@ impl Tap {
     pub fn decode(&mut self, vcpu: &mut VcpuFd, bus: &dyn Bus) -> Result<Seen, MachineError> {
         if let Some(own) = self.own.take() {
             return Ok(Seen::Event(self.raise(own)));
+        }
+        if self.take_halt() {
+            return Ok(Seen::NotOurs(RawExit::Halt));
         }
         self.unread = false;
         let stale = self.arming.generation() != self.generation;

@@ -15,5 +15,6 @@ mod msr;
 mod pages;
 mod state;
 mod steps;
+mod strings;
 mod theatre;
 mod tour;

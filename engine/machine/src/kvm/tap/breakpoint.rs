@@ -121,6 +121,17 @@ impl Tap {
             .map_or(1, |instruction| instruction.len() as u64)
     }
 
+    /// Where the instruction at an instruction pointer lies.
+    pub(super) fn place_of(&self, ip: u64) -> Option<Gpa> {
+        let memory = self.arming.memory()?;
+        let sregs = self.page.sregs();
+        let code = Code {
+            memory: &**memory,
+            sregs: &sregs,
+        };
+        code.translate(code.linear(ip)).ok()
+    }
+
     pub(super) fn instruction_at(&self, ip: u64) -> Option<iced_x86::Instruction> {
         let memory = self.arming.memory()?;
         let sregs = self.page.sregs();

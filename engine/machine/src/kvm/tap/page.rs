@@ -26,7 +26,7 @@ use crate::{
 mod fragment;
 mod involved;
 
-pub(super) use fragment::Judged;
+pub(super) use fragment::{Judged, SoFar};
 use involved::Involved;
 
 impl Tap {
@@ -44,9 +44,8 @@ impl Tap {
             return Ok(Seen::NotOurs(exit));
         }
         let involved = self.involved();
-        let goes_on = self.goes_on.take();
         if let Some(touch) = self.next_unjudged(&involved) {
-            if goes_on.is_some_and(|judged| judged.covers(&touch)) {
+            if self.so_far.on(&touch, touch.ip).is_some() {
                 // Its load was let through already; only then did KVM's emulator give up.
                 self.go_through(touch);
                 return Ok(Seen::Handled);
