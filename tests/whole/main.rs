@@ -5,6 +5,7 @@ mod guard;
 mod judging;
 mod kvm;
 mod linux;
+mod refused;
 mod threads;
 mod tool;
 mod traps;
