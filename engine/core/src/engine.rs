@@ -106,6 +106,8 @@ pub struct Outcome {
     pub end: End,
     /// Events judged, on all vCPUs.
     pub events: u64,
+    /// Accesses to trapped pages that went through unjudged, on all vCPUs.
+    pub unjudged: u64,
     /// How long it ran.
     pub ran: Duration,
 }
@@ -214,6 +216,7 @@ impl Engine {
             settings,
             end: std::sync::OnceLock::new(),
             judged: AtomicU64::new(0),
+            unjudged: AtomicU64::new(0),
         });
         seat_tools(&shared);
         shared.tell(|| Record::Start(start_record(&shared)));

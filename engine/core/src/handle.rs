@@ -1,7 +1,11 @@
 //! How other threads reach a running VM. A handle owns nothing of it: what it asks for is a letter
 //! to the thread that does.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use oriel_machine::{End, paging::Walks};
 use oriel_protocol::{
@@ -14,6 +18,7 @@ use crate::{
     audit::{self, Audited, Command, Who},
     engine::Outcome,
     mail::{Mail, Pauser},
+    metrics::Metric,
     policy_judge::{FailureReport, Standing},
     record::{self, Alert, CLOCK, Record},
     resolve::{self, Resolved},
@@ -206,7 +211,7 @@ impl VmHandle {
         };
         self.shared.tell(|| {
             Record::Alert(Alert {
-                judge: policy.into(),
+                judge: Some(policy.into()),
                 moment,
                 severity: Severity::Info,
                 message: "out of quarantine, by the operator's word".to_owned(),
@@ -217,9 +222,15 @@ impl VmHandle {
         Ok(())
     }
 
-    /// What policies have counted and measured, by the judge's number and the metric's name.
-    pub fn metrics(&self) -> std::collections::BTreeMap<(usize, String), crate::metrics::Metric> {
-        self.shared.metrics.snapshot()
+    /// What policies have counted and measured, by the judge's number and the metric's name; and
+    /// what the engine counts itself, without a judge: `unjudged`, the accesses to trapped pages
+    /// that went through before anybody could judge them.
+    pub fn metrics(&self) -> BTreeMap<(Option<usize>, String), Metric> {
+        let judges = self.shared.metrics.snapshot().into_iter();
+        let judges = judges.map(|((judge, name), metric)| ((Some(judge), name), metric));
+        let unjudged = Metric::Count(self.shared.unjudged.load(Ordering::Relaxed));
+        let own = [((None, "unjudged".to_owned()), unjudged)];
+        judges.chain(own).collect()
     }
 }
 

@@ -58,6 +58,7 @@ mod sync;
 mod thread;
 mod time;
 mod turn;
+mod unjudged;
 
 pub use audit::Audit;
 pub use clock::Clock;

@@ -41,6 +41,7 @@ pub fn line(identity: &Identity, record: &Record) -> String {
             "end",
             json!({
                 "end": end_name(&outcome.end), "detail": outcome.end.to_string(), "events": outcome.events,
+                "unjudged": outcome.unjudged,
                 "time_ns": u64::try_from(outcome.ran.as_nanos()).unwrap_or(u64::MAX),
             }),
         ),
@@ -98,7 +99,7 @@ fn data(data: &EventData) -> Json {
 
 fn alert(alert: &Alert) -> Json {
     let mut fields = stamp(alert.moment);
-    fields.insert("judge".to_owned(), json!(&*alert.judge));
+    fields.insert("judge".to_owned(), json!(alert.judge.as_deref()));
     let by = if alert.by_engine { "engine" } else { "judge" };
     fields.insert("by".to_owned(), json!(by));
     fields.insert("severity".to_owned(), json!(alert.severity));

@@ -27,7 +27,7 @@ pub enum Record {
     Start(Start),
     /// An event was judged.
     Event(Box<Judged>),
-    /// A judge tells the operator.
+    /// A judge, or the engine itself, tells the operator.
     Alert(Alert),
     /// A command was refused.
     Refusal(Refused),
@@ -103,11 +103,11 @@ pub struct Opinion {
     pub ns: u64,
 }
 
-/// A judge tells the operator, or the engine tells of the judge.
+/// A judge tells the operator, or the engine tells of the judge, or of itself.
 #[derive(Clone, Debug)]
 pub struct Alert {
-    /// Who, or of whom.
-    pub judge: Arc<str>,
+    /// Who, or of whom; none: the engine, of itself.
+    pub judge: Option<Arc<str>>,
     /// When, and on which vCPU.
     pub moment: Moment,
     /// How bad it is.

@@ -50,6 +50,8 @@ pub struct Shared {
     pub(crate) judged: AtomicU64,
     /// The last number that was given to a question of one thread to another.
     pub(crate) tickets: AtomicU64,
+    /// Accesses to trapped pages that went through unjudged; touched only by those.
+    pub(crate) unjudged: AtomicU64,
 }
 
 /// Bounds on waiting and keeping.
@@ -121,6 +123,7 @@ impl Shared {
         Outcome {
             end: self.end.get().cloned().unwrap_or(End::Cancelled),
             events: self.judged.load(Ordering::Relaxed),
+            unjudged: self.unjudged.load(Ordering::Relaxed),
             ran: self.time.elapsed(),
         }
     }

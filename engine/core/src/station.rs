@@ -17,7 +17,7 @@ use std::{
 
 use oriel_machine::{End, Vcpu};
 use oriel_policy::Slot;
-use oriel_protocol::{Event, EventKind, Verdict};
+use oriel_protocol::{Event, EventKind, Moment, Verdict};
 
 use crate::{
     desk::Desk,
@@ -25,7 +25,9 @@ use crate::{
     judge::Bench,
     mail::Mail,
     panel::{Panel, Role, Seat},
+    record::{Alert, Record},
     shared::Shared,
+    unjudged::Tally,
 };
 
 /// A vCPU's desk and panel.
@@ -34,6 +36,7 @@ pub struct Station {
     desk: Option<Box<Desk>>,
     panel: Panel,
     shared: Arc<Shared>,
+    unjudged: Tally,
     left: bool,
 }
 
@@ -66,6 +69,7 @@ impl Station {
             desk: Some(desk),
             panel,
             shared: shared.clone(),
+            unjudged: Tally::default(),
             left: false,
         }
     }
@@ -85,6 +89,7 @@ impl Station {
     /// real. The verdict is the one that the entry is to carry out; none if it has been. Says how
     /// the VM ends if the guest is not to be entered any more; then [`leave`](Self::leave).
     pub fn board(&mut self, verdict: Option<&Verdict>) -> Option<End> {
+        self.tell_unjudged(Tally::due);
         loop {
             let desk = self.desk();
             // This order loses no letter: one that comes after the drain has kicked again.
@@ -142,6 +147,26 @@ impl Station {
         }
     }
 
+    /// Tells the operator what has gone through unjudged, if the tally has an alert.
+    fn tell_unjudged(&mut self, alert: fn(&mut Tally, Moment) -> Option<Alert>) {
+        if let Some(unjudged) = self.desk().machine_vcpu().take_unjudged() {
+            self.shared
+                .unjudged
+                .fetch_add(unjudged.count, Ordering::Relaxed);
+            self.unjudged.add(unjudged);
+        }
+        if self.unjudged.waits() {
+            let moment = Moment {
+                vcpu: self.desk().index(),
+                seq: self.events(),
+                time_ns: self.shared.now(),
+            };
+            if let Some(alert) = alert(&mut self.unjudged, moment) {
+                self.shared.tell(|| Record::Alert(alert));
+            }
+        }
+    }
+
     /// Lets judges act that asked for it while the vCPU ran. The VM ends if one of them says so.
     fn attend(&mut self) {
         while let Some(judge) = self.desk().take_attention() {
@@ -158,6 +183,7 @@ impl Station {
     /// answers the letters that come too late.
     pub fn leave(mut self, end: &End) {
         self.left = true;
+        self.tell_unjudged(Tally::last);
         self.shared
             .judged
             .fetch_add(self.events(), Ordering::Relaxed);
@@ -183,6 +209,12 @@ impl Station {
     /// Tells everybody who listens of something that takes no answer.
     pub fn notice(&mut self, kind: EventKind) {
         self.lend(|panel, desk| ((), panel.notice(kind, desk)));
+    }
+
+    /// How many accesses to trapped pages have gone through unjudged, on all vCPUs so far. The
+    /// sink has the alerts.
+    pub fn unjudged(&self) -> u64 {
+        self.shared.unjudged.load(Ordering::Relaxed)
     }
 
     /// How many events passed the filters.

@@ -20,6 +20,7 @@ pub mod outlet;
 pub mod paging;
 mod points;
 mod sync;
+pub mod unjudged;
 pub mod wants;
 
 pub use machine::{
@@ -28,4 +29,5 @@ pub use machine::{
 pub use memory::{GuestMemory, Piece};
 pub use oriel_protocol::Ranges;
 pub use outlet::Outlet;
+pub use unjudged::{Unjudged, Unseen};
 pub use wants::Wants;

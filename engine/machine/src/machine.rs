@@ -16,7 +16,7 @@ use oriel_protocol::{
 };
 use thiserror::Error;
 
-use crate::{GuestMemory, Wants};
+use crate::{GuestMemory, Unjudged, Wants};
 
 /// A virtual machine as a whole. Shared by all threads.
 pub trait Machine: Send + Sync {
@@ -107,6 +107,14 @@ pub trait Vcpu: VcpuState + Any {
     /// # Errors
     /// [`MachineError`] when the vCPU cannot go on.
     fn enter(&mut self, verdict: Verdict) -> Result<Exit, MachineError>;
+
+    /// Accesses to trapped pages that went through unjudged since the last answer, on this vCPU or
+    /// where it is not known on which. A machine that has some to tell makes
+    /// [`enter`](Self::enter) return [`Exit::Kicked`], once, so that they are told soon. None where
+    /// every access can be judged.
+    fn take_unjudged(&mut self) -> Option<Unjudged> {
+        None
+    }
 }
 
 /// Makes a vCPU leave the guest.
@@ -120,7 +128,7 @@ pub trait Kicker: Send + Sync {
 pub enum Exit {
     /// Something was seen that somebody wants.
     Event(Event),
-    /// Somebody wants the thread.
+    /// Somebody wants the thread, or it has something to tell besides events.
     Kicked,
     /// It will not run again.
     Ended(End),

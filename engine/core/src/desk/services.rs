@@ -29,7 +29,7 @@ impl Handle<RaiseAlert> for Desk {
         }
         self.shared.tell(|| {
             Record::Alert(Alert {
-                judge,
+                judge: Some(judge),
                 moment: self.moment,
                 severity,
                 message,

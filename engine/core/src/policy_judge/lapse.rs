@@ -196,7 +196,7 @@ impl PolicyJudge {
         let judge = self.policy.name();
         desk.shared().tell(|| {
             Record::Alert(Alert {
-                judge: judge.into(),
+                judge: Some(judge.into()),
                 moment: desk.moment(),
                 severity,
                 message,

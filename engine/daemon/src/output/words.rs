@@ -51,10 +51,14 @@ fn told(alert: &Alert) {
         .map(|(name, value)| format!(" {}={}", plain(name), plain(value)));
     let fields: String = fields.collect();
     let severity = format!("{:?}", alert.severity).to_lowercase();
-    let about = if alert.by_engine { "about " } else { "" };
+    let about = if alert.by_engine && alert.judge.is_some() {
+        "about "
+    } else {
+        ""
+    };
     warn(format_args!(
         "oriel: ALERT ({severity}) {about}{}: {}{fields}",
-        alert.judge,
+        alert.judge.as_deref().unwrap_or("Oriel itself"),
         plain(&alert.message)
     ));
 }

@@ -20,7 +20,8 @@ use super::{
     patched::PatchedRam,
     probe,
     program::Program,
-    ram::Ram,
+    ram::{self, Ram},
+    rests::Rests,
     serial::{Interrupt, SerialLine, type_from},
     sys::{
         signal::KickSignal,
@@ -82,6 +83,7 @@ impl Config {
     /// # Errors
     /// [`KvmError`] names what is missing, and what to do about it.
     pub fn build(self) -> Result<Parts, KvmError> {
+        self.check()?;
         let kvm = open()?;
         check_capabilities(&kvm)?;
         let ram = self.load()?;
@@ -103,6 +105,13 @@ impl Config {
         if let Some(input) = self.input {
             type_from(&serial, input).map_err(KvmError::host("reading the serial line's input"))?;
         }
+        let world = World::new(kicks);
+        let rests = chips
+            .as_ref()
+            .map(|_| Rests::watch(Arc::downgrade(&world), self.vcpus));
+        let rests = rests
+            .transpose()
+            .map_err(KvmError::host("starting a thread"))?;
         let shared = KvmVm {
             identity: self.identity,
             capabilities: with_interrupts(capabilities(habits), self.interrupts),
@@ -114,19 +123,25 @@ impl Config {
             devices: Devices::new(self.vcpus, self.outlet, serial),
             chips,
             arming,
-            world: World::new(kicks),
+            rests,
+            world,
         };
         parts(Arc::new(shared), vcpus).map_err(KvmError::host("reading a vCPU's first state"))
     }
 
-    /// Memory with the image in it.
-    fn load(&self) -> Result<Ram, KvmError> {
+    /// What can be said before anything is made.
+    fn check(&self) -> Result<(), KvmError> {
         if self.vcpus == 0 || self.vcpus > MOST_VCPUS {
             return Err(KvmError::Vcpus {
                 asked: self.vcpus,
                 most: MOST_VCPUS,
             });
         }
+        ram::check(self.memory_mib)
+    }
+
+    /// Memory with the image in it.
+    fn load(&self) -> Result<Ram, KvmError> {
         let ram = Ram::new(self.memory_mib)?;
         self.program.load(&ram.alias, self.vcpus)?;
         Ok(ram)
@@ -223,6 +238,30 @@ fn parts(vm: Arc<KvmVm>, vcpus: Vec<(MappedVcpu, Tap)>) -> io::Result<Parts> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{kvm::Image, outlet::Kept};
+
+    #[test]
+    fn too_much_memory_and_too_many_vcpus_are_said_before_anything_is_made() {
+        let image = || Image {
+            bytes: vec![0xf4],
+            load: 0x10_0000,
+            entry: 0x10_0000,
+        };
+        let config = || Config::new(image(), Arc::new(Kept::default()));
+        for memory_mib in [0, 1 << 40, u64::MAX] {
+            let config = Config {
+                memory_mib,
+                ..config()
+            };
+            let error = config.build().unwrap_err();
+            assert!(matches!(error, KvmError::Memory { asked, .. } if asked == memory_mib));
+            assert!(error.to_string().contains("MiB of memory here"), "{error}");
+        }
+        for vcpus in [0, MOST_VCPUS + 1] {
+            let error = Config { vcpus, ..config() }.build().unwrap_err();
+            assert!(matches!(error, KvmError::Vcpus { asked, .. } if asked == vcpus));
+        }
+    }
 
     #[test]
     fn a_device_that_is_missing_or_not_permitted_is_told_with_the_next_step() {

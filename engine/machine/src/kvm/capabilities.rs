@@ -107,7 +107,7 @@ fn breakpoints(habits: Habits) -> Result<Mechanism, &'static str> {
 fn breakpoint_limits(habits: Habits) -> Vec<&'static str> {
     let mut limits = Vec::new();
     if !habits.breaks_user || !habits.steps_user {
-        limits.push("this KVM keeps INT3s of 64-bit user code to the guest");
+        limits.push("this KVM keeps INT3s of 64-bit user code and of real mode to the guest: its own handler runs, unseen");
     }
     match (habits.code_points, habits.code_points_user) {
         (true, true) => {}
@@ -129,12 +129,12 @@ const fn pages(habits: Habits) -> Mechanism {
         (false, true) => within(
             HOW,
             ALL,
-            "not what the processor itself reads and writes in page tables and descriptors",
+            "not what the processor itself reads and writes in page tables and descriptors, which is counted and told as unjudged",
         ),
         (true, _) => within(
             HOW,
             ALL,
-            "this KVM emulates kernel code: its stores are reported behind their instruction, for continue, skip, replace and crash; pages with the guest's page tables or descriptors cannot be trapped; 64-bit user code has a page open until its next exit once an access is let through",
+            "this KVM emulates kernel code: its stores are reported behind their instruction, for continue, skip, replace and crash; pages with the guest's page tables or descriptors, or the stack that an exception is pushed to, cannot be trapped (the guest shuts down, or waits for ever); 64-bit user code has a page open until its next exit once an access is let through",
         ),
         (false, false) => within(
             HOW,

@@ -98,6 +98,11 @@ impl PatchedRam {
         }
     }
 
+    /// Whether there is a breakpoint here.
+    pub(super) fn is_managed(&self, gpa: Gpa) -> bool {
+        self.read().contains_key(&gpa)
+    }
+
     /// Takes the INT3 away for an instruction, while the other vCPUs are held; whether there is one.
     pub(super) fn lift(&self, gpa: Gpa) -> bool {
         let saved = self.write();

@@ -93,6 +93,9 @@ pub struct Touch {
     pub value: Option<u64>,
     /// How far it has come.
     pub reach: Reach,
+    /// It is one element of several, of a string instruction: what is decided on it is decided on
+    /// all of them on this page, and one value cannot stand for them.
+    pub repeats: bool,
 }
 
 /// How far an access to a trapped page has come.
@@ -121,7 +124,7 @@ impl Touch {
             .union(VerdictSet::DENY)
             .union(VerdictSet::SKIP)
             .union(VerdictSet::INJECT);
-        match self.reach {
+        let all = match self.reach {
             Reach::Store => always.union(VerdictSet::SKIP).union(VerdictSet::REPLACE),
             Reach::Load { undoable } => {
                 let mut all = always.union(VerdictSet::STEP);
@@ -143,6 +146,10 @@ impl Touch {
                     (true | false, _) => all,
                 }
             }
+        };
+        match self.repeats {
+            true => all.difference(VerdictSet::REPLACE.union(VerdictSet::EMULATE)),
+            false => all,
         }
     }
 }

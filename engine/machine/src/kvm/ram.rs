@@ -27,10 +27,7 @@ pub(super) struct Ram {
 impl Ram {
     /// So many MiB of zeros.
     pub(super) fn new(mib: u64) -> Result<Self, KvmError> {
-        let host = host_mib().map_err(KvmError::host("reading /proc/meminfo"))?;
-        if mib == 0 || mib > host {
-            return Err(KvmError::Memory { asked: mib, host });
-        }
+        check(mib)?;
         let size = mib * MIB;
         let file = memfd_create("oriel-guest", MemfdFlags::CLOEXEC)
             .and_then(|file| ftruncate(&file, size).map(|()| file))
@@ -93,12 +90,36 @@ fn blocks(size: u64) -> impl Iterator<Item = (u64, u64, u64)> {
         .filter(|(_, length, _)| *length > 0)
 }
 
-fn host_mib() -> io::Result<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib: Option<u64> = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-    kib.map(|kib| kib / 1024)
+/// Whether a VM can have so many MiB. A guest's memory is taken from the host as the guest touches
+/// it, so more than the host has is refused before anything is made, and more than is free now is
+/// said: the host kills somebody when it runs out.
+///
+/// # Errors
+/// [`KvmError::Memory`].
+pub(super) fn check(mib: u64) -> Result<(), KvmError> {
+    let text = std::fs::read_to_string("/proc/meminfo");
+    let text = text.map_err(KvmError::host("reading /proc/meminfo"))?;
+    let host = mib_of(&text, "MemTotal:")
         .ok_or_else(|| io::Error::other("it has no line MemTotal"))
+        .map_err(KvmError::host("reading /proc/meminfo"))?;
+    if mib == 0 || mib > host {
+        return Err(KvmError::Memory { asked: mib, host });
+    }
+    if let Some(free) = mib_of(&text, "MemAvailable:").filter(|free| mib > *free) {
+        tracing::warn!(
+            asked = mib,
+            free,
+            "the guest may use more MiB than the host has free"
+        );
+    }
+    Ok(())
+}
+
+/// What a line of `/proc/meminfo` says, in MiB.
+fn mib_of(meminfo: &str, name: &str) -> Option<u64> {
+    let rest = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = rest.split_whitespace().next()?.parse().ok()?;
+    Some(kib / 1024)
 }
 
 #[cfg(test)]

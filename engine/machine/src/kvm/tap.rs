@@ -20,12 +20,14 @@ use std::{io, sync::Arc};
 use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
 use kvm_ioctls::{VcpuFd, VmFd};
 use oriel_protocol::{Event, EventKind, Verdict, x86::Exception};
+use rustix::io::Errno;
 
 use super::{
     apply,
     arm::{Armed, Arming},
     bus::{Bus, Effect},
     decode::{self, At, Subject},
+    entry::{Entry, KvmRun, Ran, ran},
     exit::RawExit,
     habits::Habits,
     kick::Kick,
@@ -44,6 +46,7 @@ mod inject;
 mod over;
 mod page;
 mod point;
+mod unseen;
 
 use over::Over;
 
@@ -52,6 +55,7 @@ pub struct Tap {
     index: u32,
     habits: Habits,
     pub(super) page: RunPage,
+    entry: Box<dyn Entry>,
     kick: Arc<Kick>,
     arming: Arc<Arming>,
     armed: Arc<Armed>,
@@ -68,6 +72,8 @@ pub struct Tap {
     /// The exception of the next entry was asked for, and nobody has been told of it yet.
     untold: bool,
     debug: debug::Debug,
+    /// A HLT has been run for the guest, and whoever runs the vCPU has not been told.
+    halts: bool,
     /// A trap is to be lifted for the next instruction.
     over: Option<Over>,
     /// It is lifted.
@@ -81,7 +87,8 @@ pub struct Tap {
     /// What was decided on the last fragment of an instruction; and whether the exit that is to
     /// be decoded belongs to the same.
     judged: Option<page::Judged>,
-    goes_on: Option<page::Judged>,
+    so_far: page::SoFar,
+    unseen: unseen::News,
     /// A trap could not be put back.
     trouble: Option<io::Error>,
     seat: Arc<Seat>,
@@ -143,6 +150,7 @@ impl Tap {
             index,
             habits,
             page,
+            entry: Box::new(KvmRun),
             seat: arming.seats().take(index, kick.clone()),
             kick,
             generation: arming.generation(),
@@ -150,13 +158,15 @@ impl Tap {
             arming,
             msrs: MsrBank::new(Features::of(cpuid.as_slice())),
             debug: debug::Debug::default(),
+            halts: false,
             over: None,
             lifted: false,
             passed: None,
             planted_over: None,
             faulted: false,
             judged: None,
-            goes_on: None,
+            so_far: page::SoFar::default(),
+            unseen: unseen::News::default(),
             trouble: None,
             pending: None,
             instruction: Instruction::Done,
@@ -192,8 +202,9 @@ impl Tap {
         (self.unread, self.instruction) = (false, Instruction::Done);
         (self.untold, self.own) = (false, None);
         (self.over, self.passed, self.faulted) = (None, None, false);
-        (self.judged, self.goes_on) = (None, None);
+        (self.judged, self.so_far) = (None, page::SoFar::default());
         self.debug.forget();
+        self.halts = false;
         Ok(())
     }
 
@@ -207,17 +218,23 @@ impl Tap {
         if let Some(source) = self.trouble.take() {
             return Err(self.error("putting a page's protection back", source));
         }
-        let judged = self.judged.take();
-        let open = self.staged.is_some() || self.debug.steps() || judged.is_some();
+        let open = self.staged.is_some() || self.debug.steps() || self.judged.is_some();
         if open || self.moved_to().is_some() {
             self.finish(vcpu)?;
         }
-        self.goes_on = judged.filter(|_| self.unread);
+        self.keep_judged();
         if self.unread {
             return Ok(false);
         }
         self.settle_over();
         self.tell_debugged();
+        if self.own.is_none() {
+            self.halt_instead(vcpu);
+            if self.halts {
+                return Ok(false);
+            }
+            self.tell_debugged();
+        }
         if self.own.is_none() {
             if let Some(exception) = self.staged.take() {
                 self.raise_staged(vcpu, exception)?;
@@ -235,7 +252,6 @@ impl Tap {
     fn go_in(&mut self, vcpu: &VcpuFd) -> Result<(), MachineError> {
         loop {
             self.refresh();
-            self.halt_instead(vcpu);
             self.tell_debug(vcpu)?;
             self.arming.seats().go_in(&self.seat, self.generation);
             if self.arming.generation() == self.generation {
@@ -249,6 +265,34 @@ impl Tap {
     pub fn stay_out(&mut self) {
         self.lower();
         self.arming.seats().come_out(&self.seat);
+    }
+
+    /// Runs the vCPU until it comes out.
+    pub(super) fn run(&mut self, vcpu: &mut VcpuFd) -> Result<(), Errno> {
+        self.entry.run(vcpu)
+    }
+
+    /// Answers in the place of `KVM_RUN` from now on.
+    #[cfg(test)]
+    pub(super) fn enter_by(&mut self, entry: impl Entry + 'static) {
+        self.entry = Box::new(entry);
+    }
+
+    /// Notes what `KVM_RUN` has said.
+    ///
+    /// # Errors
+    /// Gives back what nothing can be made of.
+    pub(super) fn ran(&mut self, said: Result<(), Errno>) -> Result<Ran, Errno> {
+        let ran = ran(said);
+        match ran {
+            Ok(Ran::Exit) => self.after_run(false),
+            Ok(Ran::Fault) => self.after_fault(),
+            Ok(Ran::Interrupted) | Err(_) => {
+                self.after_run(true);
+                self.kick.release_entry();
+            }
+        }
+        ran
     }
 
     /// Notes that `KVM_RUN` has returned: with an exit to decode, or interrupted.
@@ -275,6 +319,9 @@ impl Tap {
     pub fn decode(&mut self, vcpu: &mut VcpuFd, bus: &dyn Bus) -> Result<Seen, MachineError> {
         if let Some(own) = self.own.take() {
             return Ok(Seen::Event(self.raise(own)));
+        }
+        if self.take_halt() {
+            return Ok(Seen::NotOurs(RawExit::Halt));
         }
         self.unread = false;
         let stale = self.arming.generation() != self.generation;

@@ -34,6 +34,9 @@ pub(super) trait Tapped: Send {
     /// The proof that its XSAVE area is of a size that can be had.
     fn fits(&self) -> Option<FitsArea>;
 
+    /// Its state is another now than it came out of the guest with.
+    fn changed(&mut self) {}
+
     /// It has something to run again, if it halted.
     fn wake(&mut self) -> Result<(), Refusal>;
 }
@@ -58,6 +61,7 @@ impl<T: Tapped> VcpuState for T {
         if general.rip != self.tapped().0.page.rip() {
             self.wake()?;
         }
+        self.changed();
         let regs = registers::from_general(general);
         self.tapped().0.page.set_regs(&regs);
         Ok(())
@@ -68,6 +72,7 @@ impl<T: Tapped> VcpuState for T {
     }
 
     fn set_special(&mut self, special: &Special) -> Result<(), Refusal> {
+        self.changed();
         let (tap, vcpu) = self.tapped();
         let sregs = registers::with_special(special, &tap.page.sregs());
         vcpu.set_sregs(&sregs).map_err(refused)?;
@@ -155,6 +160,7 @@ impl<T: Tapped> VcpuState for T {
 
     fn inject(&mut self, exception: Exception) -> Result<(), Refusal> {
         self.tapped().0.stage(exception)?;
+        self.changed();
         self.wake()
     }
 }

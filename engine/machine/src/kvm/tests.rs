@@ -1,6 +1,7 @@
 //! Real guests on the real KVM of this host. Without one these tests say so and pass; with
 //! `kvm` in the environment variable `ORIEL_REQUIRE` they fail instead.
 
+mod answers;
 mod breakpoints;
 mod conformance;
 mod devices;
@@ -16,5 +17,6 @@ mod msr;
 mod pages;
 mod state;
 mod steps;
+mod strings;
 mod theatre;
 mod tour;

@@ -13,7 +13,7 @@ use super::{
     tapped::{Tapped, unhalt},
     vm::KvmVm,
 };
-use crate::{Exit, Kicker, MachineError, Vcpu};
+use crate::{Exit, Kicker, MachineError, Unjudged, Vcpu};
 
 mod reset;
 mod run;
@@ -68,6 +68,10 @@ impl Tapped for KvmVcpu {
         self.fits
     }
 
+    fn changed(&mut self) {
+        self.vm.note_rest(self.index, || false);
+    }
+
     fn wake(&mut self) -> Result<(), Refusal> {
         self.vm.world.wake(self.index);
         match self.vm.chips {
@@ -93,5 +97,9 @@ impl Vcpu for KvmVcpu {
 
     fn enter(&mut self, verdict: Verdict) -> Result<Exit, MachineError> {
         self.go(verdict)
+    }
+
+    fn take_unjudged(&mut self) -> Option<Unjudged> {
+        self.tap.take_unjudged()
     }
 }

@@ -6,7 +6,7 @@ use oriel_protocol::{Capabilities, Identity, Refusal};
 
 use super::{
     arm::Arming, chips::Chips, devices::Devices, patched::PatchedRam, program::Program, ram::Ram,
-    sys::vm::MappedVm, world::World,
+    rests::Rests, sys::vm::MappedVm, world::World,
 };
 use crate::{ArmError, GuestMemory, Hold, Machine, Wants};
 
@@ -22,6 +22,8 @@ pub(super) struct KvmVm {
     pub(super) devices: Devices,
     /// None: no interrupts.
     pub(super) chips: Option<Chips>,
+    /// Who rests, where it is KVM that waits.
+    pub(super) rests: Option<Rests>,
     pub(super) arming: Arc<Arming>,
     pub(super) world: Arc<World>,
 }
@@ -39,8 +41,28 @@ impl KvmVm {
         if let Some(chips) = &self.chips {
             chips.put_back(self.vm.fd())?;
         }
+        if let Some(rests) = &self.rests {
+            rests.reset();
+        }
         self.world.reset();
         Ok(())
+    }
+}
+
+impl KvmVm {
+    /// Whether nothing runs any more, nor will.
+    pub(super) fn all_rest(&self) -> bool {
+        match &self.rests {
+            Some(rests) => rests.all(),
+            None => self.world.all_halt(),
+        }
+    }
+
+    /// This vCPU has come out of the guest, or has been changed: whether it rests.
+    pub(super) fn note_rest(&self, vcpu: u32, rests: impl FnOnce() -> bool) {
+        if let Some(known) = &self.rests {
+            known.note(vcpu, rests());
+        }
     }
 }
 

@@ -164,7 +164,7 @@ impl World {
     /// This vCPU halts; true for the one that completes the set, which nothing can wake any more.
     ///
     /// Only where there is no interrupt controller, so that a halt with interrupts on is as final as
-    /// one with interrupts off. With one, it is KVM that halts, and nobody is told.
+    /// one with interrupts off. With one, it is KVM that halts, and has to be asked (`rests`).
     pub(super) fn halt(&self, vcpu: u32) -> bool {
         let before = self.halted.fetch_or(bit(vcpu), SeqCst);
         before != self.everybody() && before | bit(vcpu) == self.everybody()
@@ -184,6 +184,14 @@ impl World {
         (0..)
             .zip(&self.vcpus)
             .fold(0, |all, (vcpu, _)| all | bit(vcpu))
+    }
+
+    /// Takes every vCPU out of the guest for a moment, if all are in it.
+    pub(super) fn nudge_if_all_run(&self) {
+        let mut seats = self.vcpus.iter();
+        if seats.all(|seat| seat.in_guest.load(SeqCst)) {
+            self.vcpus.iter().for_each(|seat| seat.kick.nudge());
+        }
     }
 
     /// How often the VM has been reset.

@@ -127,8 +127,13 @@ impl Armed {
     }
 
     fn forbids(&self, touch: &Page) -> bool {
-        let allowed = self.wants.pages.get(&frame(touch.gpa));
-        allowed.is_some_and(|allowed| !allowed.contains(touch.access))
+        self.traps(touch.gpa, touch.access)
+    }
+
+    /// Whether these kinds of access are trapped at an address.
+    pub(super) fn traps(&self, gpa: Gpa, access: Access) -> bool {
+        let allowed = self.wants.pages.get(&frame(gpa));
+        allowed.is_some_and(|allowed| !allowed.contains(access))
     }
 }
 

@@ -1,6 +1,6 @@
 //! One entry of a script: what a vCPU does, how often, and where it stands meanwhile.
 
-use oriel_protocol::{Decision, commands::vcpu::Place, x86::Register};
+use oriel_protocol::{Access, Decision, Gpa, commands::vcpu::Place, x86::Register};
 
 use super::instruction::{Instruction, Notice, Plain, Raise, ReadMsr, WriteCr, WriteMsr};
 
@@ -35,8 +35,19 @@ pub enum Action {
     Signal(String),
     /// Does nothing for so many milliseconds, as a guest does that waits for its timer.
     Idle(u32),
+    /// The processor by itself touches RAM: it goes through, whatever is trapped there.
+    Unjudged(Passing),
     /// Ends the VM by the guest's own word.
     Finish(u32),
+}
+
+/// An access that nobody can judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passing {
+    /// Of which kinds.
+    pub access: Access,
+    /// Where.
+    pub gpa: Gpa,
 }
 
 /// What a vCPU reads back.
@@ -151,6 +162,11 @@ impl Step {
     /// Does nothing for so many milliseconds.
     pub fn idle(ms: u32) -> Self {
         Self::new(Action::Idle(ms))
+    }
+
+    /// The processor by itself touches RAM, which nobody can judge.
+    pub fn unjudged(access: Access, gpa: Gpa) -> Self {
+        Self::new(Action::Unjudged(Passing { access, gpa }))
     }
 
     /// Ends the VM.

@@ -34,7 +34,7 @@ use super::{
     world::World,
 };
 use crate::{
-    Outlet,
+    Outlet, Unjudged,
     machine::{Exit, Kicker, MachineError, Vcpu},
 };
 
@@ -57,6 +57,8 @@ pub(super) struct MockVcpu {
     waits: BTreeMap<String, u64>,
     /// When it will have done nothing for long enough.
     idle_until: Option<Instant>,
+    /// What the engine has not asked for yet.
+    unjudged: Option<Unjudged>,
     bell: Arc<Bell>,
     world: Arc<World>,
     outlet: Arc<dyn Outlet>,
@@ -121,6 +123,7 @@ impl MockVcpu {
             armed: Arc::default(),
             waits: BTreeMap::new(),
             idle_until: None,
+            unjudged: None,
             bell: world.bell(index),
             world,
             outlet,
@@ -150,6 +153,10 @@ impl Vcpu for MockVcpu {
         let exit = self.play();
         self.world.go_out(&self.bell);
         Ok(exit)
+    }
+
+    fn take_unjudged(&mut self) -> Option<Unjudged> {
+        self.unjudged.take()
     }
 }
 

@@ -223,3 +223,33 @@ fn the_properties_meet_pages_of_all_sizes() {
         "{sizes:?}"
     );
 }
+
+#[test]
+fn tables_that_change_while_they_are_walked_lead_to_one_page_or_nowhere() {
+    let memory = tables(&[(0x1000, 0x2007)]);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let relaxed = std::sync::atomic::Ordering::Relaxed;
+    std::thread::scope(|scope| {
+        let (scribbled, over) = (memory.clone(), &over);
+        scope.spawn(move || {
+            // Entries of all sorts: to any page of memory and beyond, large or not, present or not.
+            let mut state = 1u64;
+            while !over.load(relaxed) {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                let at = 0x1000 + (state >> 20) % 0x4000 / 8 * 8;
+                let entry = (state >> 33) & 0x1_f0e7 | NO_EXECUTE & state;
+                scribbled.write_at(at, &entry.to_le_bytes()).unwrap();
+            }
+        });
+        for step in 0..20_000u64 {
+            let gva = (step * 0x20_1008) & 0xffff_ffff;
+            if let Ok(found) = translate(&memory, LONG, 0x1000, gva) {
+                let within = found.page_size - 1;
+                assert_eq!(found.gpa & within, gva & within, "{found:?}");
+            }
+        }
+        over.store(true, relaxed);
+    });
+}

@@ -96,7 +96,11 @@ fn print_alert(alert: &Alert) {
     row(
         alert.moment.time_ns,
         "",
-        &format!("  alert from {}: {}", alert.judge, alert.message),
+        &format!(
+            "  alert from {}: {}",
+            alert.judge.as_deref().unwrap_or("Oriel itself"),
+            alert.message
+        ),
     );
 }
 

@@ -155,6 +155,7 @@ fn touch(reach: Reach, access: PageAccess, value: Option<u64>) -> Touch {
         size: 8,
         value,
         reach,
+        repeats: false,
     }
 }
 

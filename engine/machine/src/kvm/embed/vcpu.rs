@@ -7,9 +7,10 @@ use oriel_protocol::{Event, EventKind, Refusal, Verdict, events::ShutdownCause};
 use rustix::io::Errno;
 
 use crate::{
-    End, Exit, Hold, Kicker, MachineError, Vcpu,
+    End, Exit, Hold, Kicker, MachineError, Unjudged, Vcpu,
     kvm::{
         bus::{Bus, Effect},
+        entry::Ran,
         exit::RawExit,
         pending::Pending,
         sys::xsave::FitsArea,
@@ -38,7 +39,8 @@ pub enum Ready {
     Run,
     /// Call [`EmbeddedVcpu::decode`]: there is something to see already.
     Decode,
-    /// Somebody has written to the vCPU: go round by the station's mailbox.
+    /// Somebody has written to the vCPU, or there is something to tell: go round by the station's
+    /// mailbox.
     Kicked,
 }
 
@@ -62,7 +64,7 @@ impl EmbeddedVcpu {
         let attached = self.tap.kick().attach();
         attached.map_err(|source| self.error("unblocking the kick signal", source))?;
         loop {
-            if self.tap.kick().is_kicked() {
+            if self.tap.kick().is_kicked() || self.tap.has_news() {
                 self.tap.finish(&mut self.fd)?;
                 return Ok(Ready::Kicked);
             }
@@ -100,19 +102,11 @@ impl EmbeddedVcpu {
     pub fn ran(&mut self, outcome: Result<(), kvm_ioctls::Error>) -> Result<Ready, io::Error> {
         self.world.come_out(self.index);
         self.hold = None;
-        match outcome.map_err(|errno| Errno::from_raw_os_error(errno.errno())) {
-            Ok(()) => self.tap.after_run(false),
-            Err(Errno::FAULT) => self.tap.after_fault(),
-            Err(errno) => {
-                self.tap.after_run(true);
-                self.tap.kick().release_entry();
-                return match errno {
-                    Errno::INTR | Errno::AGAIN => Ok(Ready::Kicked),
-                    _ => Err(errno.into()),
-                };
-            }
-        }
-        Ok(Ready::Decode)
+        let said = outcome.map_err(|errno| Errno::from_raw_os_error(errno.errno()));
+        Ok(match self.tap.ran(said)? {
+            Ran::Exit | Ran::Fault => Ready::Decode,
+            Ran::Interrupted => Ready::Kicked,
+        })
     }
 
     /// What the vCPU has done. Ports and memory that nobody watches come back as
@@ -198,6 +192,10 @@ impl Vcpu for EmbeddedVcpu {
 
     fn acknowledge_kick(&mut self) {
         self.tap.kick().acknowledge();
+    }
+
+    fn take_unjudged(&mut self) -> Option<Unjudged> {
+        self.tap.take_unjudged()
     }
 
     /// It is the VMM that enters.

@@ -53,7 +53,7 @@ impl Tap {
         let beneath = self
             .passed
             .as_ref()
-            .is_some_and(|passed| passed.breakpoint == Some(gpa));
+            .is_some_and(|passed| passed.breakpoints.first() == Some(&gpa));
         int3.managed = match memory.look(gpa) {
             Byte::Managed(_) => !beneath,
             Byte::Unmanaged => false,
@@ -66,12 +66,24 @@ impl Tap {
     pub(super) fn go_over(&mut self, int3: Break) {
         if self.page.rip() == int3.ip {
             self.refresh();
-            // Another vCPU that goes over it may have the byte away just now.
-            let breakpoint = Some(int3.gpa).filter(|gpa| self.armed.has_breakpoint(*gpa));
+            let breakpoints = self.within(int3);
             let mut over = self.over_here(int3.ip);
-            (over.breakpoint, over.point) = (breakpoint, Some(int3.gva));
+            (over.breakpoints, over.point) = (breakpoints, Some(int3.gva));
             self.over = Some(over);
         }
+    }
+
+    /// The managed breakpoints in the instruction that one stands on, this one first: it is run
+    /// whole. That the byte is away just now, for another vCPU that goes over it, changes nothing.
+    fn within(&self, int3: Break) -> Vec<Gpa> {
+        let behind =
+            (1..self.instruction_length(int3.ip)).map(|offset| int3.gva.wrapping_add(offset));
+        let behind = behind.filter_map(|gva| {
+            let gpa = self.translate(gva)?;
+            self.arming.memory()?.is_managed(gpa).then_some(gpa)
+        });
+        let here = Some(int3.gpa).filter(|gpa| self.armed.has_breakpoint(*gpa));
+        here.into_iter().chain(behind).collect()
     }
 
     /// The guest takes #BP, as from its own INT3. KVM pushes the address behind it, or leaves

@@ -5,7 +5,7 @@ use kvm_ioctls::VcpuFd;
 use oriel_protocol::{VerdictKind, x86::Exception};
 use rustix::io::Errno;
 
-use super::{Instruction, Tap, Then};
+use super::{Instruction, Tap, Then, over};
 use crate::{
     End, MachineError,
     kvm::{
@@ -141,12 +141,21 @@ impl Tap {
         self.finish_all(vcpu)?;
         self.judged = None;
         match undone {
-            Undone::Behind if !moved => before.rip = self.page.rip(),
+            Undone::Behind if !moved => before.rip = self.behind(before.rip),
             Undone::Behind => {}
             Undone::Before => self.debug.stepped = false,
         }
         self.page.set_regs(&before);
         Ok(())
+    }
+
+    /// Where the vCPU is to go on behind an instruction that KVM has completed: a string
+    /// instruction may have turns left, which go with it.
+    fn behind(&self, ip: u64) -> u64 {
+        let now = self.page.rip();
+        let repeats = |found: &iced_x86::Instruction| now == ip && over::repeats(found);
+        let instruction = self.instruction_at(ip).filter(repeats);
+        instruction.map_or(now, |found| found.next_ip())
     }
 
     /// Where a judge has moved the instruction pointer while the instruction is still open.
@@ -172,7 +181,7 @@ impl Tap {
             self.set_ip(ip);
         }
         self.kick.hold_at_entry();
-        let outcome = vcpu.run().map(drop);
+        let outcome = self.run(vcpu);
         self.kick.release_entry();
         match outcome {
             // Where the vCPU is stepped, this is how KVM says that the instruction is done.
@@ -180,7 +189,7 @@ impl Tap {
                 self.completed(target, true);
             }
             Ok(()) => (self.unread, self.destination) = (true, target),
-            Err(errno) if errno.errno() == Errno::INTR.raw_os_error() => {
+            Err(Errno::INTR | Errno::AGAIN) => {
                 let faulted = self.page.events().exception.injected != 0;
                 self.completed(target, !faulted);
             }

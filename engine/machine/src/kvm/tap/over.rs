@@ -6,12 +6,12 @@
 //! (`docs/decisions/0005-stepping-over-breakpoints.md`). A return for another reason than the end
 //! of the instruction puts everything back.
 
-use iced_x86::Mnemonic;
+use iced_x86::{Mnemonic, OpKind};
 use kvm_bindings::{KVM_MP_STATE_HALTED, kvm_mp_state};
 use kvm_ioctls::VcpuFd;
-use oriel_protocol::{Access, Gpa, Gva};
+use oriel_protocol::{Access, Gpa, Gva, HardwarePoint};
 
-use super::Tap;
+use super::{Tap, breakpoint::UNKNOWN};
 use crate::{GuestMemory as _, MachineError};
 
 /// What is lifted for one instruction.
@@ -19,8 +19,8 @@ use crate::{GuestMemory as _, MachineError};
 pub(super) struct Over {
     /// Where the vCPU stood when that was decided.
     pub(super) ip: u64,
-    /// A managed breakpoint on it.
-    pub(super) breakpoint: Option<Gpa>,
+    /// The managed breakpoint on it, and those that lie in the middle of it.
+    pub(super) breakpoints: Vec<Gpa>,
     /// Its linear address, where no hardware point is to be met.
     pub(super) point: Option<Gva>,
     /// Trapped pages that it touches.
@@ -38,7 +38,7 @@ impl Over {
     pub(super) const fn at(ip: u64) -> Self {
         Self {
             ip,
-            breakpoint: None,
+            breakpoints: Vec::new(),
             point: None,
             frames: Vec::new(),
             judged: Vec::new(),
@@ -49,7 +49,7 @@ impl Over {
 
     /// Whether something is lifted that other vCPUs see.
     const fn is_shared(&self) -> bool {
-        self.breakpoint.is_some() || !self.frames.is_empty() || self.planted.is_some()
+        !self.breakpoints.is_empty() || !self.frames.is_empty() || self.planted.is_some()
     }
 
     /// A verdict lets these kinds of access to a frame through.
@@ -100,6 +100,7 @@ impl Tap {
                 .instruction_at(ip)
                 .is_some_and(|instruction| repeats(&instruction))
         {
+            self.note_open(&passed);
             self.over = Some(passed);
         }
         let goes_first = self.page.events().exception.injected != 0;
@@ -107,22 +108,67 @@ impl Tap {
         self.over = self.over.take().filter(stays);
     }
 
-    /// A halt is not stepped over, as with an in-kernel APIC the vCPU would stay in `KVM_RUN`
-    /// with the others held: it halts behind it (KVM API, 4.39). Without one KVM refuses that, and
-    /// its halt comes out at once.
+    /// A halt is not stepped: with an in-kernel APIC the vCPU would stay in `KVM_RUN` with the
+    /// others held, and without one KVM reports the step in the place of the halt, which is lost. So
+    /// the vCPU halts behind it (KVM API, 4.39), or whoever runs it is told of the halt.
     pub(super) fn halt_instead(&mut self, vcpu: &VcpuFd) {
-        let Some(ip) = self.over.as_ref().map(|over| over.ip) else {
+        self.refresh();
+        let stepped = self.armed.steps(self.index);
+        let faults = self.page.events().exception.injected != 0 || self.page.sregs().ss.dpl != 0;
+        if faults || !(stepped || self.over.is_some()) {
+            return;
+        }
+        let ip = self.page.rip();
+        if self.over.is_none() && self.is_watched(ip) {
+            return;
+        }
+        let instruction = self.instruction_at(ip);
+        let Some(halt) = instruction.filter(|found| found.mnemonic() == Mnemonic::Hlt) else {
             return;
         };
-        let Some(instruction) = self.instruction_at(ip) else {
-            return;
+        let mp_state = KVM_MP_STATE_HALTED;
+        self.halts = vcpu.set_mp_state(kvm_mp_state { mp_state }).is_err();
+        self.set_ip(halt.next_ip());
+        self.end_shadow();
+        self.over = None;
+        // Told of first, where KVM does not wait by itself.
+        self.debug.stepped = stepped && !self.halts;
+    }
+
+    /// Whether somebody may want to hear that the instruction there is reached, before it runs.
+    fn is_watched(&self, ip: u64) -> bool {
+        let here = self.here(ip);
+        let met = |point: &HardwarePoint| point.executes() && point.gva() == here.gva;
+        if here.gpa == UNKNOWN || self.armed.hardware.iter().any(met) {
+            return true;
+        }
+        let breaks = |gpa| {
+            let memory = self.arming.memory();
+            memory.is_some_and(|memory| memory.is_managed(gpa))
         };
-        let halted = kvm_mp_state {
-            mp_state: KVM_MP_STATE_HALTED,
+        let traps = |gpa| {
+            let traps = self.arming.traps();
+            traps.is_some_and(|traps| traps.allowed(gpa).is_some())
         };
-        if instruction.mnemonic() == Mnemonic::Hlt && vcpu.set_mp_state(halted).is_ok() {
-            self.set_ip(instruction.next_ip());
-            self.over = None;
+        breaks(here.gpa) || traps(here.gpa)
+    }
+
+    /// The halt that was done in the place of KVM, for whoever runs the vCPU.
+    pub(super) fn take_halt(&mut self) -> bool {
+        let halts = std::mem::take(&mut self.halts);
+        if halts {
+            self.debug.stepped = self.armed.steps(self.index);
+        }
+        halts
+    }
+
+    /// An instruction has run: no interrupt is held off any more by an STI before it. With that
+    /// shadow KVM would not wake a vCPU that halts.
+    fn end_shadow(&mut self) {
+        let mut events = self.page.events();
+        if events.interrupt.shadow != 0 {
+            events.interrupt.shadow = 0;
+            self.page.set_events(&events);
         }
     }
 
@@ -131,7 +177,7 @@ impl Tap {
         if let Some(over) = &mut self.over {
             let memory = self.arming.memory();
             let lies = |gpa: &Gpa| memory.is_some_and(|memory| memory.lift(*gpa));
-            over.breakpoint = over.breakpoint.filter(lies);
+            over.breakpoints.retain(lies);
         }
         let Some(over) = &self.over else {
             return Ok(());
@@ -139,11 +185,6 @@ impl Tap {
         self.lifted = true;
         if let Some(traps) = self.arming.traps().filter(|_| !over.frames.is_empty()) {
             let lifted = traps.lift(&over.frames);
-            if !self.can_step() {
-                // What else the vCPU does to these pages before it comes out is not seen.
-                traps.count_unjudged();
-                tracing::debug!(vcpu = self.index, frames = ?over.frames, "pages are open until the vCPU comes out");
-            }
             lifted.map_err(|source| self.error("lifting a page's protection", source))?;
         }
         self.planted_over = over.planted.as_ref().and_then(|(gpa, bytes)| {
@@ -170,8 +211,8 @@ impl Tap {
             // It was RAM when it was planted, and nobody else has run since.
             let _ = memory.write_at(*gpa, &original);
         }
-        if let (Some(gpa), Some(memory)) = (over.breakpoint, self.arming.memory()) {
-            memory.lower(gpa);
+        if let Some(memory) = self.arming.memory() {
+            over.breakpoints.iter().for_each(|gpa| memory.lower(*gpa));
         }
         if let Some(traps) = self.arming.traps().filter(|_| !over.frames.is_empty()) {
             self.trouble = traps.lower(&over.frames).err();
@@ -180,6 +221,24 @@ impl Tap {
 }
 
 /// Whether the instruction is run in turns, with the instruction pointer on it meanwhile.
-fn repeats(instruction: &iced_x86::Instruction) -> bool {
-    instruction.has_rep_prefix() || instruction.has_repne_prefix()
+pub(super) fn repeats(instruction: &iced_x86::Instruction) -> bool {
+    instruction.is_string_instruction()
+        && (instruction.has_rep_prefix() || instruction.has_repne_prefix())
+}
+
+/// How many turns are left of it, by the register that counts them: as wide as its addresses.
+pub(super) fn turns(instruction: &iced_x86::Instruction, rcx: u64) -> u64 {
+    let operands = (0..instruction.op_count()).map(|at| instruction.op_kind(at));
+    let is = |of: &[OpKind]| operands.clone().any(|kind| of.contains(&kind));
+    if is(&[OpKind::MemorySegSI, OpKind::MemoryESDI, OpKind::MemorySegDI]) {
+        rcx & 0xffff
+    } else if is(&[
+        OpKind::MemorySegESI,
+        OpKind::MemoryESEDI,
+        OpKind::MemorySegEDI,
+    ]) {
+        rcx & 0xffff_ffff
+    } else {
+        rcx
+    }
 }

@@ -26,7 +26,7 @@ use crate::{
 mod fragment;
 mod involved;
 
-pub(super) use fragment::Judged;
+pub(super) use fragment::{Judged, SoFar};
 use involved::Involved;
 
 impl Tap {
@@ -44,9 +44,8 @@ impl Tap {
             return Ok(Seen::NotOurs(exit));
         }
         let involved = self.involved();
-        let goes_on = self.goes_on.take();
         if let Some(touch) = self.next_unjudged(&involved) {
-            if goes_on.is_some_and(|judged| judged.covers(&touch)) {
+            if self.so_far.on(&touch, touch.ip).is_some() {
                 // Its load was let through already; only then did KVM's emulator give up.
                 self.go_through(touch);
                 return Ok(Seen::Handled);
@@ -81,9 +80,10 @@ impl Tap {
         }
         if known {
             over.frames.extend(frames);
+            self.note_open(&over);
         } else {
             (over.blind, over.frames) = (true, all);
-            self.count_unjudged(ip);
+            self.note_unknown(ip);
         }
         self.over = Some(over);
         Seen::Handled
@@ -93,17 +93,6 @@ impl Tap {
     fn is_delivering(&self) -> bool {
         let events = self.page.events();
         events.exception.injected | events.interrupt.injected | events.nmi.injected != 0
-    }
-
-    fn count_unjudged(&self, ip: u64) {
-        if let Some(traps) = self.arming.traps() {
-            traps.count_unjudged();
-        }
-        tracing::warn!(
-            vcpu = self.index,
-            ip = format_args!("{ip:#x}"),
-            "an access to a trapped page goes through unjudged: what makes it is not known"
-        );
     }
 
     fn touched(
@@ -151,8 +140,10 @@ impl Tap {
             }
             Some(_) | None if self.moves_for_guest(touch, &[]) => self.over = None,
             Some(_) | None => {
-                if let Some(over) = &mut self.over {
+                if let Some(mut over) = self.over.take() {
                     over.frames.extend(involved.frames);
+                    self.note_open(&over);
+                    self.over = Some(over);
                 }
             }
         }

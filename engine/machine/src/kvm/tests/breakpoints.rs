@@ -7,7 +7,7 @@ use oriel_guests::{CALLS, Guest, KERNEL_ENTRY, OWN_INT3S, PIO_TEXT, SPIN_COUNTER
 use oriel_protocol::{
     Access, Event, EventData, EventKind, Verdict,
     events::Breakpoint,
-    x86::{Exception, msr},
+    x86::{Exception, Segment, msr},
 };
 
 use super::theatre::{Play, Timer, build, continues, has_kvm, machine, nothing, run, writes_of};
@@ -340,6 +340,33 @@ fn an_int3_that_a_tool_wrote_is_unmanaged_and_one_under_a_managed_one_too() {
 }
 
 #[test]
+fn one_in_the_middle_of_anothers_instruction_is_not_run_with_it() {
+    if !has_kvm() {
+        return;
+    }
+    let guest = guest("calls", 1);
+    let function = guest.mark("function").unwrap();
+    // A LOCK INC of eight bytes: one on it, and one on each byte behind but the RET.
+    let inside: Vec<u64> = (function..function + 8).collect();
+    let play = watch(guest, &breaking(&inside), continues);
+    assert_eq!(play.end(), &End::Finished(0));
+    assert_eq!(play.values(), [u64::from(CALLS)], "it ran as it is");
+    assert_eq!(hits(&play), vec![managed(function); CALLS as usize]);
+}
+
+#[test]
+fn the_same_place_twice_is_one_hit() {
+    if !has_kvm() {
+        return;
+    }
+    let guest = guest("calls", 1);
+    let function = guest.mark("function").unwrap();
+    let play = watch(guest, &breaking(&[function, function]), continues);
+    assert_eq!(play.values(), [u64::from(CALLS)]);
+    assert_eq!(hits(&play), vec![managed(function); CALLS as usize]);
+}
+
+#[test]
 fn thousands_are_set_and_cleared_at_once() {
     if !has_kvm() {
         return;
@@ -495,4 +522,66 @@ fn a_reset_keeps_the_breakpoints() {
         };
         assert_eq!(hit(&event), managed(entry));
     }
+}
+
+/// Sends a vCPU to this address in real mode.
+fn to_real_mode(vcpu: &mut dyn Vcpu, ip: u64) {
+    let mut special = vcpu.special().unwrap();
+    let data = Segment {
+        base: 0,
+        limit: 0xffff,
+        selector: 0,
+        kind: 3,
+        present: true,
+        dpl: 0,
+        db: false,
+        s: true,
+        l: false,
+        g: false,
+        avl: false,
+        unusable: false,
+    };
+    (special.cr0, special.cr4, special.efer) = (0x10, 0, 0);
+    (special.ds, special.es, special.ss) = (data, data, data);
+    special.cs = Segment { kind: 11, ..data };
+    vcpu.set_special(&special).unwrap();
+    let mut general = vcpu.general().unwrap();
+    (general.rip, general.rflags) = (ip, 2);
+    vcpu.set_general(&general).unwrap();
+}
+
+#[test]
+fn a_breakpoint_in_real_mode_is_hit_and_gone_over_or_said_not_to_be() {
+    if !has_kvm() {
+        return;
+    }
+    /// `nop; inc word [0x9000]; xor eax, eax; out 0xf4, eax`, in 16 bits.
+    const CODE: [u8; 11] = [
+        0x90, 0xff, 0x06, 0, 0x90, 0x66, 0x31, 0xc0, 0x66, 0xe7, 0xf4,
+    ];
+    let (parts, kept) = build(guest("msr-attack", 1));
+    let machine = parts.machine.clone();
+    machine.memory().write_at(0x8000, &CODE).unwrap();
+    let mut wants = writes_of(msr::LSTAR);
+    wants.events.insert(EventKind::Breakpoint);
+    wants.breakpoints = vec![0x8001];
+    machine.arm(&wants).unwrap();
+    let play = run(parts, &kept, |event, vcpu| {
+        if event.kind() == EventKind::Msr {
+            to_real_mode(vcpu, 0x8000);
+        }
+        Verdict::Continue
+    });
+    let row = machine.capabilities().get("breakpoint").unwrap();
+    if row.reason.contains("real mode") {
+        assert_eq!(
+            hits(&play),
+            [],
+            "the guest's own handler runs, if it has one"
+        );
+        return eprintln!("SKIPPED: {}", row.reason);
+    }
+    assert_eq!(hits(&play), [managed(0x8001)]);
+    assert_eq!(play.end(), &End::Finished(0));
+    assert_eq!(machine.memory().read_u64(0x9000), Ok(1));
 }

@@ -8,7 +8,7 @@ use oriel_protocol::{Access, EventKind, page::frame};
 
 use super::theatre::has_kvm;
 use crate::{
-    Wants,
+    Unseen, Wants,
     kvm::{
         Arming, Bus, Effect, Image, KickSignal, PatchedRam, Protection, Seen, Shield as _, Tap,
         exit::RawExit,
@@ -110,6 +110,9 @@ fn a_fault_that_no_trap_explains_lifts_them_all_once_and_is_counted() {
     };
     robbed.arming.arm(robbed.vcpu.vm.fd(), &elsewhere).unwrap();
     assert_eq!(first_foreign(&mut robbed), RawExit::Fault);
-    // Where user code cannot be stepped, the page that it opens is counted too.
-    assert!((1..=2).contains(&robbed.arming.unjudged()));
+    assert_eq!(robbed.arming.unjudged(), 1);
+    let told = robbed.tap.take_unjudged().unwrap();
+    assert_eq!((told.count, told.why), (1, Unseen::Unknown));
+    assert_eq!((told.ip.is_some(), told.gpa), (true, None));
+    assert_eq!(robbed.tap.take_unjudged(), None, "told once");
 }

@@ -15,7 +15,7 @@ use oriel_protocol::{
 };
 
 use super::theatre::{Play, Timer, build, has_kvm, machine, nothing, run};
-use crate::{ArmError, End, Exit, Machine, Vcpu, Wants, kvm::probe};
+use crate::{ArmError, End, Exit, Machine, Unjudged, Unseen, Vcpu, Wants, kvm::probe};
 
 const THERE: u64 = 0xabc;
 const STORED: u64 = PAGE_STORED as u64;
@@ -554,4 +554,53 @@ fn code_that_writes_to_its_own_page_is_judged_for_both() {
         let word = machine.memory().read_u64(PAGE + 16).unwrap();
         assert_eq!(word, expected, "{write:?}");
     }
+}
+
+#[test]
+fn a_page_that_stays_open_for_user_code_is_told_before_it_is() {
+    if !has_kvm() {
+        return;
+    }
+    let (mut parts, _) = build(guest("user-pages"));
+    let additions = ["add", "locked"].map(|mark| guest("user-pages").mark(mark).unwrap());
+    parts.machine.memory().write_at(PAGE, &[RET; 8]).unwrap();
+    parts.machine.arm(&trapping(NO_WRITE)).unwrap();
+    let timer = Timer::of(&parts);
+    let mut vcpu = parts.vcpus.remove(0);
+    let mut told = Vec::new();
+    loop {
+        vcpu.acknowledge_kick();
+        timer.check();
+        match vcpu.enter(Verdict::Continue).unwrap() {
+            Exit::Event(_) => assert_eq!(vcpu.take_unjudged(), None, "not decided yet"),
+            Exit::Kicked => told.push((vcpu.general().unwrap().rip, vcpu.take_unjudged().unwrap())),
+            Exit::Ended(end) => break assert_eq!(end, End::Finished(0)),
+        }
+    }
+    if probe::habits(&Kvm::new().unwrap()).unwrap().steps_user {
+        return assert!(told.is_empty(), "it is stepped: {told:?}");
+    }
+    let open = |rip| (rip, Unjudged::one(Some(rip), Some(PAGE), Unseen::Open));
+    assert_eq!(told, additions.map(open));
+}
+
+#[test]
+fn an_instruction_that_loads_more_than_kvm_says_is_asked_about_once() {
+    if !has_kvm() {
+        return;
+    }
+    /// Of the first vCPU, its last page.
+    const STACK: u64 = 0x11_000;
+    let mut wants = trapping(Access::NONE);
+    wants.pages = [(frame(STACK), Access::NONE)].into();
+    let (parts, kept) = build(guest("msr-verdicts"));
+    parts.machine.arm(&wants).unwrap();
+    let asked = AtomicU32::new(0);
+    let play = run(parts, &kept, |event, _| {
+        assert_eq!(frame(touched(event).gpa), frame(STACK));
+        // LIDT, whose operand lies on the stack, and what puts it there.
+        assert!(asked.fetch_add(1, SeqCst) < 20, "for ever: {event:x?}");
+        Verdict::Continue
+    });
+    assert_eq!(play.end(), &End::Finished(0));
 }

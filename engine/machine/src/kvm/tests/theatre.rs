@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use iced_x86::{IcedError, code_asm::CodeAssembler};
 use oriel_guests::Guest;
 use oriel_protocol::{Event, EventKind, Verdict};
 
@@ -232,4 +233,17 @@ pub(super) fn reads_of(msr: u32) -> Wants {
 /// A judge that lets everything happen.
 pub(super) fn continues(_: &Event, _: &mut dyn Vcpu) -> Verdict {
     Verdict::Continue
+}
+
+/// A guest of one vCPU out of these instructions, in long mode.
+pub(super) fn assembled(write: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>) -> Guest {
+    let mut asm = CodeAssembler::new(64).unwrap();
+    write(&mut asm).unwrap();
+    let image = asm.assemble(oriel_guests::abi::LOAD).unwrap();
+    Guest {
+        code: image.len(),
+        image,
+        marks: Vec::new(),
+        ..oriel_guests::by_name("halt", 1).unwrap()
+    }
 }

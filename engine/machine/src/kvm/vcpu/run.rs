@@ -15,7 +15,11 @@ use rustix::io::Errno;
 use super::KvmVcpu;
 use crate::{
     End, Exit, Hold, MachineError,
-    kvm::tap::{Seen, Then},
+    kvm::{
+        entry::Ran,
+        rests::rests,
+        tap::{Seen, Then},
+    },
 };
 
 /// How it goes on.
@@ -24,16 +28,6 @@ pub(super) enum Next {
     Run,
     /// Back to the engine.
     Leave(Exit),
-}
-
-/// How `KVM_RUN` came back.
-enum Ran {
-    /// With an exit.
-    Exit,
-    /// A signal, or `immediate_exit`.
-    Interrupted,
-    /// EFAULT: the memory behind a guest address cannot be reached.
-    Fault,
 }
 
 impl KvmVcpu {
@@ -73,9 +67,7 @@ impl KvmVcpu {
                 Next::Run
             }
             // Somebody has been woken since; the halt was not the end.
-            Then::End(End::Shutdown(ShutdownCause::Halted)) if !self.vm.world.all_halt() => {
-                Next::Run
-            }
+            Then::End(End::Shutdown(ShutdownCause::Halted)) if !self.vm.all_rest() => Next::Run,
             Then::End(end) => self.end(end),
         })
     }
@@ -85,7 +77,8 @@ impl KvmVcpu {
         if let Some(end) = self.vm.world.ended() {
             return Ok(Next::Leave(Exit::Ended(end.clone())));
         }
-        if self.kick.is_kicked() {
+        // Whoever hears of it may want to act before it happens.
+        if self.kick.is_kicked() || self.tap.has_news() {
             self.tap.finish(&mut self.mapped.fd)?;
             return Ok(Next::Leave(Exit::Kicked));
         }
@@ -106,7 +99,7 @@ impl KvmVcpu {
         drop(hold);
         match ran {
             Ran::Exit | Ran::Fault => self.see(),
-            Ran::Interrupted => Ok(Next::Run),
+            Ran::Interrupted => Ok(self.look()),
         }
     }
 
@@ -130,24 +123,15 @@ impl KvmVcpu {
     }
 
     fn run(&mut self) -> Result<Ran, MachineError> {
-        let outcome = self.mapped.fd.run().map(drop);
+        let said = self.tap.run(&mut self.mapped.fd);
+        // Before it counts as out: whoever holds it then knows what it does.
+        self.vm.note_rest(self.index, || {
+            let interrupted = matches!(said, Err(Errno::INTR | Errno::AGAIN));
+            interrupted && rests(&self.mapped.fd, self.tap.page.regs().rflags)
+        });
         self.vm.world.come_out(self.index);
-        let ran = match outcome.map_err(|errno| Errno::from_raw_os_error(errno.errno())) {
-            Ok(()) => Ran::Exit,
-            // EAGAIN: the vCPU has been reset under us, or waits for another to start it.
-            Err(Errno::INTR | Errno::AGAIN) => Ran::Interrupted,
-            Err(Errno::FAULT) => Ran::Fault,
-            Err(errno) => return Err(self.error("KVM_RUN", errno)),
-        };
-        match ran {
-            Ran::Exit => self.tap.after_run(false),
-            Ran::Fault => self.tap.after_fault(),
-            Ran::Interrupted => {
-                self.tap.after_run(true);
-                self.kick.release_entry();
-            }
-        }
-        Ok(ran)
+        let ran = self.tap.ran(said);
+        ran.map_err(|errno| self.error("KVM_RUN", errno))
     }
 
     fn see(&mut self) -> Result<Next, MachineError> {

@@ -62,6 +62,24 @@ impl KvmVcpu {
         }
     }
 
+    /// If no vCPU has anything to do, nor will have, that is the end. KVM waits for interrupts, so
+    /// it is asked.
+    pub(super) fn look(&mut self) -> Next {
+        let vm = self.vm.clone();
+        let Some(rests) = vm.rests.as_ref().filter(|rests| rests.all()) else {
+            return Next::Run;
+        };
+        // With all of them out of the guest, nobody wakes another meanwhile.
+        let Ok(_hold) = vm.world.hold_others(self.index) else {
+            return Next::Run;
+        };
+        if !rests.may_tell() {
+            return Next::Run;
+        }
+        let cause = ShutdownCause::Halted;
+        self.shut_down(cause, End::Shutdown(cause))
+    }
+
     /// The VM ends, unless somebody who wants to hear of it says otherwise.
     fn shut_down(&mut self, cause: ShutdownCause, end: End) -> Next {
         let pending = Pending::Shutdown {

@@ -5,7 +5,7 @@ mod keys;
 
 use std::ops::Range;
 
-use oriel_protocol::{Decision, EventKind};
+use oriel_protocol::{Access, Decision, EventKind};
 use serde::de::DeserializeOwned;
 use toml::{
     Spanned,
@@ -13,12 +13,12 @@ use toml::{
 };
 
 use self::keys::{
-    COMMON, Common, Faults, Memory, Nothing, RegisterKey, STAND, StandKeys, VERBS, Verb,
+    COMMON, Common, Faults, GpaKey, Memory, Nothing, RegisterKey, STAND, StandKeys, VERBS, Verb,
 };
 use super::{error::Mistake, value::word};
 use crate::mock::{
     instruction::{Instruction, Notice, ReadMsr},
-    step::{Action, Expect, Report, Stand, Step},
+    step::{Action, Expect, Passing, Report, Stand, Step},
 };
 
 /// Reads all steps, with where each stands.
@@ -113,12 +113,26 @@ impl<'i> Keys<'i> {
             Verb::WaitFor(name) => self.nothing_but(Action::WaitFor(name))?,
             Verb::Signal(name) => self.nothing_but(Action::Signal(name))?,
             Verb::Idle(ms) => self.nothing_but(Action::Idle(ms))?,
+            Verb::Unjudged(access) => self.passing(&access)?,
             Verb::Finish(status) => self.nothing_but(Action::Finish(status))?,
         })
     }
 
     fn nothing_but(self, action: Action) -> Result<Action, Mistake> {
         self.all::<Nothing>().map(|Nothing {}| action)
+    }
+
+    fn passing(self, access: &str) -> Result<Action, Mistake> {
+        let known = Access::NAMES.iter().find(|(_, name)| *name == access);
+        let (access, _) = known.ok_or_else(|| {
+            Mistake::new(
+                self.at.clone(),
+                format!("`unjudged` is `read`, `write` or `execute`, not `{access}`"),
+            )
+        })?;
+        let access = *access;
+        self.all::<GpaKey>()
+            .map(|GpaKey { gpa }| Action::Unjudged(Passing { access, gpa }))
     }
 
     fn report(self, name: &str) -> Result<Report, Mistake> {

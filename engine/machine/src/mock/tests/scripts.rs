@@ -4,7 +4,7 @@ use oriel_protocol::{Verdict, x86::msr};
 
 use super::{Run, everything};
 use crate::{
-    Wants,
+    Unjudged, Unseen, Wants,
     machine::{End, Exit},
     mock::{Scenario, Step},
 };
@@ -130,4 +130,32 @@ fn loads_keep_or_clear_the_rest_of_rax_as_a_processor_does() {
         0x1122_3344_5566_7788,
     ];
     assert_eq!(loaded, expected);
+}
+
+#[test]
+fn what_the_processor_does_by_itself_goes_through_and_is_told_where_it_is_trapped() {
+    let text = "
+        [[step]]
+        unjudged = 'write'
+        gpa = 0x4008
+        repeat = 2
+        [[step]]
+        unjudged = 'write'
+        gpa = 0x5000
+        [[step]]
+        finish = 0
+    ";
+    let mut run = Run::text(text, &everything());
+    let mut told = Vec::new();
+    loop {
+        run.vcpu.acknowledge_kick();
+        match run.vcpu.enter(Verdict::Continue).unwrap() {
+            Exit::Kicked => told.extend(run.vcpu.take_unjudged()),
+            Exit::Ended(end) => break assert_eq!(end, End::Finished(0)),
+            Exit::Event(event) => panic!("{event:?}"),
+        }
+    }
+    let one = Unjudged::one(Some(0x1000), Some(0x4008), Unseen::Unknown);
+    assert_eq!(told, [one, one]);
+    assert_eq!(run.vcpu.take_unjudged(), None);
 }

@@ -6,9 +6,10 @@ use oriel_protocol::{Access, Event, commands::vcpu::Place, events, x86::Exceptio
 
 use super::MockVcpu;
 use crate::{
+    Unjudged, Unseen,
     machine::End,
     mock::{
-        step::{Action, Report},
+        step::{Action, Passing, Report},
         world::{Barriers, Parked, Standing},
     },
 };
@@ -22,6 +23,7 @@ impl MockVcpu {
             Action::Report(report) => self.report(report),
             Action::Serial(text) => self.outlet.serial(text.as_bytes()),
             Action::Signal(name) => self.world.signal(&name),
+            Action::Unjudged(it) => self.pass(it),
             Action::Finish(status) => self.world.end(End::Finished(status)),
             Action::Event(_) => {}
         }
@@ -42,6 +44,17 @@ impl MockVcpu {
             }
             Parked::Stuck(who) => self.stuck(&who),
         }
+    }
+
+    /// An access that nobody is asked about: where somebody wanted to be, that is told.
+    fn pass(&mut self, it: Passing) {
+        if !self.armed.traps(it.gpa, it.access) {
+            return;
+        }
+        let ip = self.guest.cpu.general.rip;
+        let one = Unjudged::one(Some(ip), Some(it.gpa), Unseen::Unknown);
+        self.unjudged = Some(one.after(self.unjudged.take()));
+        self.world.kick(&self.bell);
     }
 
     /// Rests until its time is over; whoever wants the thread meanwhile gets it.

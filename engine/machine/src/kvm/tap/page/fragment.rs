@@ -11,22 +11,52 @@ use crate::{
         bus::Bus,
         exit::RawExit,
         pending::{Pending, Reach, Touch},
-        tap::{Seen, Tap},
+        tap::{
+            Seen, Tap,
+            over::{repeats, turns},
+        },
     },
 };
 
 /// A verdict on a fragment of an instruction.
 #[derive(Debug)]
 pub(in crate::kvm::tap) struct Judged {
-    frame: u64,
-    access: Access,
+    touch: Touch,
     verdict: Verdict,
+}
+
+/// What was decided on fragments of an instruction that goes on.
+#[derive(Debug, Default)]
+pub(in crate::kvm::tap) struct SoFar {
+    judged: Vec<Judged>,
+    /// It goes on if the next exit is here and for the next element, as between two turns of a
+    /// string instruction; none: the next exit is its next fragment for sure.
+    at: Option<u64>,
+}
+
+impl SoFar {
+    /// What was decided on the same access to the same page, by an instruction that stands here.
+    pub(super) fn on(&self, touch: &Touch, ip: u64) -> Option<&Verdict> {
+        let goes_on = |judged: &Judged| match self.at {
+            None => true,
+            Some(at) => at == ip && judged.is_beside(touch),
+        };
+        let mut judged = self.judged.iter();
+        let found = judged.find(|judged| judged.covers(touch) && goes_on(judged));
+        found.map(|judged| &judged.verdict)
+    }
 }
 
 impl Judged {
     /// Whether this is more of the same.
     pub(super) fn covers(&self, touch: &Touch) -> bool {
-        self.frame == frame(touch.gpa) && self.access.contains(touch.access)
+        frame(self.touch.gpa) == frame(touch.gpa) && self.touch.access.contains(touch.access)
+    }
+
+    /// Whether this is the next element of a string.
+    fn is_beside(&self, touch: &Touch) -> bool {
+        let size = u64::from(self.touch.size);
+        self.touch.gpa.abs_diff(touch.gpa) == size
     }
 }
 
@@ -85,11 +115,11 @@ impl Tap {
             ..touch
         };
         // The rest of an instruction that was judged already goes the same way.
-        let judged = self.goes_on.take().filter(|judged| judged.covers(&touch));
+        let judged = self.so_far.on(&touch, self.page.rip()).cloned();
         if forbidden != Access::NONE && judged.is_none() {
             return self.touched(vcpu, bus, touch);
         }
-        let skips = judged.is_some_and(|judged| judged.verdict == Verdict::Skip);
+        let skips = judged == Some(Verdict::Skip);
         let verdict = if skips && touch.reach == Reach::Store {
             Verdict::Skip
         } else {
@@ -107,10 +137,61 @@ impl Tap {
             && !matches!(touch.reach, Reach::Before { .. })
         {
             self.judged = Some(Judged {
-                frame: frame(touch.gpa),
-                access: touch.access,
+                touch: *touch,
                 verdict: verdict.clone(),
             });
+        }
+    }
+
+    /// Keeps in mind, or forgets, what was decided on the instruction of the last exit, by whether
+    /// there is more of it to come; to be asked when KVM has completed what it could.
+    pub(in crate::kvm::tap) fn keep_judged(&mut self) {
+        let Some(judged) = self.judged.take() else {
+            if self.so_far.at != Some(self.page.rip()) {
+                self.so_far.judged.clear();
+            }
+            return;
+        };
+        self.so_far.at = match self.unread {
+            true => None,
+            false if self.has_turns_left(&judged.touch) => Some(judged.touch.ip),
+            false => {
+                self.so_far.judged.clear();
+                return self.unless_it_ran(judged);
+            }
+        };
+        let known = &mut self.so_far.judged;
+        known.retain(|known| !known.covers(&judged.touch));
+        known.push(judged);
+    }
+
+    /// Whether the vCPU stands between two turns of a string instruction.
+    fn has_turns_left(&self, touch: &Touch) -> bool {
+        let regs = self.page.regs();
+        let instruction = self.instruction_at(touch.ip).filter(repeats);
+        touch.repeats
+            && regs.rip == touch.ip
+            && instruction.is_some_and(|found| turns(&found, regs.rcx) != 0)
+    }
+
+    /// Where an instruction has been given what it loads, and still is not done, KVM's emulator
+    /// reads more than it says, by a way that fails in silence (LIDT does so): it would ask for
+    /// ever. It runs with the page open, as where the emulator cannot begin.
+    pub(in crate::kvm::tap) fn unless_it_ran(&mut self, judged: Judged) {
+        let Judged { touch, verdict } = judged;
+        let stands = self.page.rip() == touch.ip;
+        let faults = self.page.events().exception.injected != 0;
+        if !matches!(touch.reach, Reach::Load { .. }) || !stands || faults {
+            return;
+        }
+        let repeats = |found| repeats(&found);
+        if self.instruction_at(touch.ip).is_none_or(repeats) {
+            return;
+        }
+        if let Verdict::Emulate(bytes) = verdict {
+            self.plant(touch, &bytes);
+        } else {
+            self.go_through(touch);
         }
     }
 
@@ -118,14 +199,17 @@ impl Tap {
     fn store_touch(&self, gpa: Gpa, size: u8) -> Touch {
         let mut bytes = [0; 8];
         self.page.data(0, &mut bytes[..usize::from(size).min(8)]);
+        // A string instruction is not behind its store, unless it was the last.
+        let ip = self.page.rip();
         Touch {
-            ip: self.page.rip(),
+            ip,
             gva: None,
             gpa,
             access: Access::WRITE,
             size,
             value: Some(u64::from_le_bytes(bytes)),
             reach: Reach::Store,
+            repeats: self.instruction_at(ip).as_ref().is_some_and(repeats),
         }
     }
 
@@ -152,6 +236,7 @@ impl Tap {
             reach: Reach::Load {
                 undoable: instruction.is_some_and(|found| access::only_loads(&found)),
             },
+            repeats: instruction.as_ref().is_some_and(repeats),
         }
     }
 }

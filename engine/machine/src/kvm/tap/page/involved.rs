@@ -10,7 +10,7 @@ use crate::kvm::{
     access::{self, Before, Operand},
     code::Code,
     pending::{Reach, Touch},
-    tap::Tap,
+    tap::{Tap, over::repeats},
 };
 
 /// What an instruction touches of the trapped pages.
@@ -25,7 +25,7 @@ pub(super) struct Involved {
 }
 
 impl Tap {
-    pub(super) fn translate(&self, gva: Gva) -> Option<Gpa> {
+    pub(in crate::kvm::tap) fn translate(&self, gva: Gva) -> Option<Gpa> {
         let memory = self.arming.memory()?;
         let sregs = self.page.sregs();
         let code = Code {
@@ -63,7 +63,8 @@ impl Tap {
         let operands = access::operands(&instruction, before);
         let is_mov = access::stored(&instruction, before).is_some()
             || access::loaded(&instruction).is_some();
-        let alone = operands.len() == 1 && (is_mov || self.can_step());
+        let repeats = repeats(&instruction);
+        let alone = operands.len() == 1 && !repeats && (is_mov || self.can_step());
         for operand in operands {
             let part = Part::Operand {
                 instruction: &instruction,
@@ -102,6 +103,7 @@ impl Tap {
                 size: if part.is_fetch() { 0 } else { operand.size },
                 value,
                 reach,
+                repeats: part.repeats(),
             };
             if forbidden != Access::NONE {
                 involved.forbidden.push(touch);
@@ -127,6 +129,10 @@ enum Part<'a> {
 impl Part<'_> {
     const fn is_fetch(&self) -> bool {
         matches!(self, Self::Fetch)
+    }
+
+    fn repeats(&self) -> bool {
+        matches!(self, Self::Operand { instruction, .. } if repeats(instruction))
     }
 
     /// What it stores, where that is known; and what can be done about it.

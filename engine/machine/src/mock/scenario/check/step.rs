@@ -25,6 +25,7 @@ pub(super) fn check(scenario: &Scenario, part: Part, step: &Step) -> Result<(), 
         Action::Report(Report::Memory(place, size)) => reach(part, *place, *size),
         Action::Report(Report::Msr(_) | Report::Register(_) | Report::Faults(_)) => Ok(()),
         Action::Serial(_) | Action::WaitFor(_) | Action::Signal(_) => Ok(()),
+        Action::Unjudged(it) => part.must(it.gpa < scenario.ram_size(), "`gpa` is not in RAM"),
         Action::Idle(_) | Action::Finish(_) => Ok(()),
     }
 }

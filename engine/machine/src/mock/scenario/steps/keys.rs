@@ -9,8 +9,8 @@ use crate::mock::{
 };
 
 /// Keys that say what is done.
-pub(super) const VERBS: [&str; 7] = [
-    "event", "report", "serial", "wait-for", "signal", "idle", "finish",
+pub(super) const VERBS: [&str; 8] = [
+    "event", "report", "serial", "wait-for", "signal", "idle", "unjudged", "finish",
 ];
 /// Keys that every step can have.
 pub(super) const COMMON: [&str; 3] = ["vcpu", "repeat", "expect"];
@@ -27,6 +27,7 @@ pub(super) enum Verb {
     WaitFor(String),
     Signal(String),
     Idle(#[serde(deserialize_with = "number")] u32),
+    Unjudged(String),
     Finish(#[serde(deserialize_with = "number")] u32),
 }
 
@@ -95,6 +96,14 @@ pub(super) struct Nothing {}
 #[serde(deny_unknown_fields)]
 pub(super) struct RegisterKey {
     pub(super) register: Name,
+}
+
+/// `unjudged`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GpaKey {
+    #[serde(deserialize_with = "number")]
+    pub(super) gpa: Gpa,
 }
 
 /// `report = "faults"`.
