@@ -1,9 +1,13 @@
 //! What was typed. Nothing here looks at the machine or opens a file.
 
+mod policy;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
+
+pub(crate) use policy::{LoadArgs, PolicyArgs, PolicyCommand, SwapArgs, TermArgs};
 
 /// Sandboxed, hot-swappable virtual-machine introspection.
 #[derive(Debug, Parser)]
@@ -24,6 +28,8 @@ pub(crate) enum Command {
     /// Look at plugins.
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Look at the policies of a running VM, and change them.
+    Policy(PolicyArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -113,7 +119,30 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "stdout|stderr|FILE|none")]
     pub(crate) serial: Option<String>,
     #[command(flatten)]
+    pub(crate) operation: OperationArgs,
+    #[command(flatten)]
     pub(crate) tools: ToolArgs,
+}
+
+/// Changing policies while the guest runs.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Changing policies while it runs")]
+pub(crate) struct OperationArgs {
+    /// Take orders on this UNIX socket (`oriel policy`); only this user and root are heard.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
+    /// Keep the policies in force in this directory, and begin with those that it holds.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Begin with the policies named here whatever the directory holds, and keep these.
+    #[arg(long)]
+    pub(crate) state_reset: bool,
+    /// Each NAME.wasm in this directory is the policy NAME: loaded, and swapped when it changes.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) watch: Option<PathBuf>,
+    /// Unload a policy when its file is removed from the watched directory.
+    #[arg(long)]
+    pub(crate) watch_unload: bool,
 }
 
 /// KVMI tools. What is said of them goes for all, those of the configuration included.

@@ -3,4 +3,5 @@
 pub(crate) mod caps;
 pub(crate) mod demo;
 pub(crate) mod inspect;
+pub(crate) mod policy;
 pub(crate) mod run;

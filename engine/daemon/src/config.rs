@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, path::PathBuf};
 
 use anyhow::Context;
 use oriel_protocol::Dialect;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::args::{MachineKind, OnFailure};
@@ -38,16 +38,26 @@ pub(crate) struct VmConfig {
     pub(crate) serial: Option<String>,
     /// Seconds.
     pub(crate) tool_wait: Option<f64>,
+    /// Where the control socket is.
+    pub(crate) control: Option<PathBuf>,
+    /// Where the last committed set of policies is kept.
+    pub(crate) state: Option<PathBuf>,
+    /// A directory whose files are policies.
+    pub(crate) watch: Option<PathBuf>,
+    pub(crate) watch_unload: Option<bool>,
 }
 
-/// `[[policy]]`
-#[derive(Debug, Deserialize)]
+/// `[[policy]]`, and what an operator says of a policy anywhere else: on the control socket, beside
+/// a watched file, in the set that is kept.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct PolicyConfig {
     pub(crate) file: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) grant: Option<GrantConfig>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) config: BTreeMap<String, toml::Value>,
 }
 
@@ -73,7 +83,7 @@ pub(crate) struct ToolConfig {
 }
 
 /// What a policy may see and do.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(untagged)]
 pub(crate) enum GrantConfig {
     /// `"all"`
@@ -109,8 +119,14 @@ impl Config {
             tool.settle_paths(base);
         }
         let vm = &mut config.vm;
-        if let Some(initrd) = &mut vm.initrd {
-            *initrd = base.join(&*initrd);
+        let paths = [
+            &mut vm.initrd,
+            &mut vm.control,
+            &mut vm.state,
+            &mut vm.watch,
+        ];
+        for path in paths.into_iter().flatten() {
+            *path = base.join(&*path);
         }
         for place in [&mut vm.events, &mut vm.serial, &mut vm.input]
             .into_iter()

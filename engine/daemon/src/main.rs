@@ -4,16 +4,22 @@
 //! once, here, with their causes; the exit status says how it ended (`docs/running.md`).
 
 mod args;
+mod client;
 mod commands;
 mod config;
+mod control;
 mod exit;
 mod guest;
 mod load;
+mod operation;
 mod output;
 mod plan;
 mod serial;
 mod signals;
+mod state;
+mod steward;
 mod tools;
+mod watch;
 
 use std::{io::IsTerminal, process::ExitCode};
 
@@ -45,6 +51,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Run(args) => commands::run::run(*args),
         Command::Caps(args) => commands::caps::run(&args),
         Command::Plugin(PluginCommand::Inspect(args)) => commands::inspect::run(&args),
+        Command::Policy(args) => commands::policy::run(&args),
     }
 }
 

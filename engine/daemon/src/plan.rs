@@ -1,6 +1,8 @@
 //! What is to be run: flags and configuration resolved and checked. Nothing is opened here but
 //! the files that the operator named.
 
+mod operation;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -18,10 +20,18 @@ use crate::{
     tools::{self, ToolPlan},
 };
 
+pub(crate) use operation::{Operation, StatePlan, WatchPlan};
+
 /// What was typed makes no sense.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(String);
+
+impl Usage {
+    pub(crate) fn new(words: &str) -> Self {
+        Self(words.to_owned())
+    }
+}
 
 /// What is to be run.
 #[derive(Debug)]
@@ -39,6 +49,7 @@ pub(crate) struct Plan {
     pub(crate) events: Option<String>,
     pub(crate) serial: String,
     pub(crate) judges: Judges,
+    pub(crate) operation: Operation,
 }
 
 /// Who watches.
@@ -51,17 +62,19 @@ pub(crate) struct Judges {
 }
 
 /// A policy to be loaded.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PolicyPlan {
     pub(crate) name: String,
     pub(crate) file: PathBuf,
     /// None: the default grant.
     pub(crate) grant: Option<GrantPlan>,
     pub(crate) config: BTreeMap<String, Setting>,
+    /// All this in the operator's words, for whoever keeps or shows it.
+    pub(crate) said: PolicyConfig,
 }
 
 /// What the operator grants.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GrantPlan {
     pub(crate) rights: Vec<Right>,
     /// None: all that the policy listens to.
@@ -75,16 +88,17 @@ impl Plan {
             Some(path) => Config::load(path)?,
             None => Config::default(),
         };
-        let mut policies = Vec::new();
-        for policy in config.policies {
-            policies.push(PolicyPlan::configured(policy)?);
+        let typed = args.policies.iter().map(|typed| PolicyConfig::typed(typed));
+        let mut said: Vec<_> = config.policies.into_iter().chain(typed).collect();
+        for policy in &mut said {
+            policy.name = Some(named(policy.name.take(), &policy.file)?);
         }
-        for typed in &args.policies {
-            policies.push(PolicyPlan::typed(typed)?);
-        }
-        apply_flags(&mut policies, &args.grants, &args.policy_configs)?;
+        apply_flags(&mut said, &args.grants, &args.policy_configs)?;
+        let policies = said.into_iter().map(PolicyPlan::configured);
+        let policies = policies.collect::<anyhow::Result<_>>()?;
         let tools = tools::plans(config.tools, &args.tools)?;
         let vm = config.vm;
+        let operation = Operation::resolve(args.operation, &vm)?;
         let tool_wait = match args.tools.tool_wait {
             Some(typed) => typed,
             None => Duration::try_from_secs_f64(vm.tool_wait.unwrap_or(0.0))
@@ -118,6 +132,7 @@ impl Plan {
                 tools,
                 tool_wait,
             },
+            operation,
         };
         plan.check_devices()?;
         Ok(plan)
@@ -148,43 +163,52 @@ fn default_serial(events: Option<&str>) -> &'static str {
     }
 }
 
-impl PolicyPlan {
+impl PolicyConfig {
     /// `[NAME=]FILE.wasm`; the name is the file's without it.
-    fn typed(typed: &str) -> anyhow::Result<Self> {
+    pub(crate) fn typed(typed: &str) -> Self {
         let (name, file) = match typed.split_once('=') {
             Some((name, file)) => (Some(name.to_owned()), PathBuf::from(file)),
             None => (None, PathBuf::from(typed)),
         };
-        Ok(Self {
-            name: named(name, &file)?,
-            file,
-            grant: None,
-            config: BTreeMap::new(),
-        })
+        Self::of(name, file)
     }
 
-    fn configured(policy: PolicyConfig) -> anyhow::Result<Self> {
-        let name = named(policy.name, &policy.file)?;
-        let grant = match policy.grant {
-            None => None,
-            Some(GrantConfig::Word(word)) => Some(GrantPlan::parse(&word)),
-            Some(GrantConfig::List(list)) => Some(GrantPlan::of(list.iter().map(String::as_str))),
-        };
+    /// A policy of which nothing else is said.
+    pub(crate) const fn of(name: Option<String>, file: PathBuf) -> Self {
+        Self {
+            file,
+            name,
+            grant: None,
+            config: BTreeMap::new(),
+        }
+    }
+}
+
+impl PolicyPlan {
+    /// Checks what the operator says of a policy.
+    pub(crate) fn configured(said: PolicyConfig) -> anyhow::Result<Self> {
+        let name = named(said.name.clone(), &said.file)?;
+        let grant = said.grant.as_ref().map(GrantPlan::configured);
         let grant = grant
             .transpose()
             .with_context(|| format!("the grant of policy {name:?}"))?;
-        let config = settings(policy.config)
+        let config = settings(&said.config)
             .with_context(|| format!("the configuration of policy {name:?}"))?;
         Ok(Self {
-            name,
-            file: policy.file,
+            file: said.file.clone(),
             grant,
             config,
+            said: PolicyConfig {
+                name: Some(name.clone()),
+                ..said
+            },
+            name,
         })
     }
 }
 
-fn named(name: Option<String>, file: &Path) -> anyhow::Result<String> {
+/// The name that is given, or else the file's.
+pub(crate) fn named(name: Option<String>, file: &Path) -> anyhow::Result<String> {
     let stem = || {
         file.file_stem()
             .map(|stem| stem.to_string_lossy().into_owned())
@@ -200,25 +224,26 @@ fn named(name: Option<String>, file: &Path) -> anyhow::Result<String> {
 
 /// Puts `--grant` and `--policy-config` where they belong.
 fn apply_flags(
-    policies: &mut [PolicyPlan],
+    policies: &mut [PolicyConfig],
     grants: &[String],
     configs: &[String],
 ) -> anyhow::Result<()> {
     for typed in grants {
         let (name, list) = split(typed, "--grant NAME=LIST|all")?;
-        let grant = GrantPlan::parse(list).with_context(|| format!("--grant {typed}"))?;
-        find(policies, name, "--grant")?.grant = Some(grant);
+        find(policies, name, "--grant")?.grant = Some(GrantConfig::typed(list));
     }
     for typed in configs {
         let (name, file) = split(typed, "--policy-config NAME=FILE")?;
-        let text =
-            std::fs::read_to_string(file).with_context(|| format!("{file} cannot be read"))?;
-        let table: BTreeMap<String, toml::Value> = toml::from_str(&text)
-            .with_context(|| format!("{file} is not a policy's configuration"))?;
-        find(policies, name, "--policy-config")?.config =
-            settings(table).with_context(|| file.to_owned())?;
+        find(policies, name, "--policy-config")?.config = table(Path::new(file))?;
     }
     Ok(())
+}
+
+/// A policy's configuration in a file of its own.
+pub(crate) fn table(file: &Path) -> anyhow::Result<BTreeMap<String, toml::Value>> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| format!("{shown} cannot be read"))?;
+    toml::from_str(&text).with_context(|| format!("{shown} is not a policy's configuration"))
 }
 
 fn split<'a>(typed: &'a str, usage: &str) -> anyhow::Result<(&'a str, &'a str)> {
@@ -228,14 +253,14 @@ fn split<'a>(typed: &'a str, usage: &str) -> anyhow::Result<(&'a str, &'a str)> 
 }
 
 fn find<'a>(
-    policies: &'a mut [PolicyPlan],
+    policies: &'a mut [PolicyConfig],
     name: &str,
     flag: &str,
-) -> anyhow::Result<&'a mut PolicyPlan> {
-    let known: Vec<_> = policies.iter().map(|policy| policy.name.clone()).collect();
+) -> anyhow::Result<&'a mut PolicyConfig> {
+    let known: Vec<_> = policies.iter().filter_map(|one| one.name.clone()).collect();
     policies
         .iter_mut()
-        .find(|policy| policy.name == name)
+        .find(|policy| policy.name.as_deref() == Some(name))
         .ok_or_else(|| {
             Usage(format!(
                 "{flag} names {name:?}, but the policies are {known:?}"
@@ -244,20 +269,31 @@ fn find<'a>(
         })
 }
 
-impl GrantPlan {
+impl GrantConfig {
     /// `all`, or a list with commas.
-    fn parse(list: &str) -> anyhow::Result<Self> {
+    pub(crate) fn typed(list: &str) -> Self {
         if list == "all" {
-            return Ok(Self {
+            return Self::Word(list.to_owned());
+        }
+        let words = list.split(',').map(str::trim);
+        let words = words.filter(|word| !word.is_empty());
+        Self::List(words.map(str::to_owned).collect())
+    }
+}
+
+impl GrantPlan {
+    fn configured(said: &GrantConfig) -> anyhow::Result<Self> {
+        match said {
+            GrantConfig::Word(word) if word == "all" => Ok(Self {
                 rights: Right::ALL.to_vec(),
                 events: None,
-            });
+            }),
+            GrantConfig::Word(word) => match GrantConfig::typed(word) {
+                GrantConfig::List(list) => Self::of(list.iter().map(String::as_str)),
+                GrantConfig::Word(_) => Self::of([word.as_str()].into_iter()),
+            },
+            GrantConfig::List(list) => Self::of(list.iter().map(String::as_str)),
         }
-        Self::of(
-            list.split(',')
-                .map(str::trim)
-                .filter(|word| !word.is_empty()),
-        )
     }
 
     /// Rights and kinds of event. A list without a kind grants all that the policy listens to.
@@ -285,12 +321,12 @@ fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-fn settings(table: BTreeMap<String, toml::Value>) -> anyhow::Result<BTreeMap<String, Setting>> {
-    let one = |(key, value): (String, toml::Value)| {
-        let setting = setting(&value).with_context(|| format!("key {key:?}"))?;
-        Ok((key, setting))
+fn settings(table: &BTreeMap<String, toml::Value>) -> anyhow::Result<BTreeMap<String, Setting>> {
+    let one = |(key, value): (&String, &toml::Value)| {
+        let setting = setting(value).with_context(|| format!("key {key:?}"))?;
+        Ok((key.clone(), setting))
     };
-    table.into_iter().map(one).collect()
+    table.iter().map(one).collect()
 }
 
 /// A TOML value as a setting. Which type the policy wants is its manifest's to say.

@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use oriel_engine::{Engine, Outcome, Settings, Sink, VmHandle, tool};
-use oriel_machine::Parts;
+use oriel_machine::{Machine, Parts};
 use oriel_policy::Host;
 
 use crate::{
     args::RunArgs,
     exit::Exit,
     guest, load,
+    operation::Opening,
     output::{LineWriter, Tee, Words},
-    plan::{Judges, Plan},
+    plan::{Judges, Plan, PolicyPlan},
     serial::Serial,
     signals::StopsOnSignal,
+    steward::Entry,
     tools::Tools,
 };
 
@@ -33,7 +35,7 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Exit> {
     let sink: Arc<dyn Sink> = Arc::new(Tee(sinks));
     let serial = Serial::open(&plan.serial, Some(sink.clone()))?;
     let parts = guest::build(&plan, identity, serial.clone())?;
-    let ended = watch(parts, &plan.judges, Arc::new(Tee(vec![serial, sink])));
+    let ended = watch(parts, &plan, Arc::new(Tee(vec![serial, sink])));
     if let Some(lines) = lines {
         lines.finish();
     }
@@ -41,32 +43,30 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Exit> {
     Ok(signal.map_or_else(|| Exit::of(&outcome.end), Exit::Signal))
 }
 
-/// Runs a machine under these judges; answers how it ended, and which signal ended it.
+/// Runs a machine under the judges of this plan; answers how it ended, and which signal ended it.
 pub(crate) fn watch(
     parts: Parts,
-    judges: &Judges,
+    plan: &Plan,
     sink: Arc<dyn Sink>,
 ) -> anyhow::Result<(Outcome, Option<u8>)> {
     let host =
         Arc::new(Host::new(Default::default()).context("the host of policies cannot be set up")?);
     let (machine, vcpus) = (parts.machine.clone(), parts.vcpus.len());
+    let judges = &plan.judges;
+    let opening = Opening::prepare(plan, &machine.identity().name)?;
     let held = !judges.tools.is_empty() && !judges.tool_wait.is_zero();
     let settings = Settings {
         held,
         ..Settings::default()
     };
-    let mut engine = Engine::new(host.clone(), parts)
+    let engine = Engine::new(host.clone(), parts)
         .sink(sink)
         .settings(settings);
-    for policy in &judges.policies {
-        engine = engine.judge(load::judge(&host, policy, &*machine)?);
-    }
-    for tool in &judges.tools {
-        engine = engine.judge(tool::candidate(tool.name.as_str(), tool.settings.clone()));
-    }
+    let engine = seat(engine, &host, &*machine, &opening.policies, judges)?;
     let running = engine.start().context("the VM was not started")?;
     let vm = running.handle();
     let signals = StopsOnSignal::install(vm.clone())?;
+    let operation = opening.take_over(&host, &machine, &vm)?;
     let tools = Tools::connect(&judges.tools, &vm, &*machine)?;
     if held {
         tools.wait(judges.tool_wait);
@@ -74,7 +74,26 @@ pub(crate) fn watch(
     }
     let outcome = running.wait();
     drop(tools);
+    drop(operation);
     Ok((outcome, signals.caught()))
+}
+
+/// Adds the judges, policies first.
+fn seat(
+    mut engine: Engine,
+    host: &Arc<Host>,
+    machine: &dyn Machine,
+    policies: &[Entry],
+    judges: &Judges,
+) -> anyhow::Result<Engine> {
+    for policy in policies {
+        let plan = PolicyPlan::configured(policy.said.clone())?;
+        engine = engine.judge(load::judge(host, &plan, &policy.code, machine)?);
+    }
+    for tool in &judges.tools {
+        engine = engine.judge(tool::candidate(tool.name.as_str(), tool.settings.clone()));
+    }
+    Ok(engine)
 }
 
 /// Lets the guest run that was held at the start.
