@@ -37,7 +37,7 @@ fn leave_out_unreported(candidate: &mut Candidate, machine: &dyn Machine) {
 }
 
 /// Makes a policy of this code, on the terms of its plan.
-pub(crate) fn policy(
+fn policy(
     host: &Host,
     plan: &PolicyPlan,
     code: &[u8],

@@ -7,6 +7,7 @@ mod explain;
 #[cfg(test)]
 pub(crate) mod fake;
 mod live;
+mod stores;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use book::Book;
 pub(crate) use book::{Entry, Member, read_component};
 pub(crate) use explain::Explanation;
 pub(crate) use live::Live;
+pub(crate) use stores::Stores;
 
 /// The policies that a steward looks after: a running VM's, or what a test puts in their place.
 pub(crate) trait Policies: Send + Sync {
@@ -164,7 +166,6 @@ impl Steward {
     /// Takes a policy away.
     pub(crate) fn unload(&self, name: &str) -> Result<Change<Gone>, RosterError> {
         self.policies.unload(name)?;
-        self.book.forget(name, |_| false);
         let name = name.to_owned();
         Ok(self.change(Gone { name }))
     }
@@ -187,10 +188,9 @@ impl Steward {
 
     /// What the engine has forgotten cannot be rolled back to.
     fn forget_old(&self, name: &str) {
-        if let Ok(known) = self.policies.history(name) {
-            let known = |revision| known.iter().any(|past| past.revision == revision);
-            self.book.forget(name, known);
-        }
+        let known = self.policies.history(name).unwrap_or_default();
+        let oldest = known.iter().map(|past| past.revision).min();
+        self.book.forget_before(name, oldest.unwrap_or(0));
     }
 
     fn change<T>(&self, made: T) -> Change<T> {

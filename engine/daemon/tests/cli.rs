@@ -1,6 +1,8 @@
 //! The program as its users meet it: exit statuses, event lines, and what it says when something
 //! is wrong. On the mock machine; what needs `/dev/kvm` skips loudly without it.
 
+#[path = "cli/policies.rs"]
+mod policies;
 #[path = "cli/tools.rs"]
 mod tools;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use oriel_engine::{Engine, Outcome, Settings, Sink, VmHandle, tool};
+use oriel_engine::{Candidate, Engine, Outcome, Settings, Sink, VmHandle, tool};
 use oriel_machine::{Machine, Parts};
 use oriel_policy::Host;
 
@@ -16,7 +16,6 @@ use crate::{
     plan::{Judges, Plan, PolicyPlan},
     serial::Serial,
     signals::StopsOnSignal,
-    steward::Entry,
     tools::Tools,
 };
 
@@ -62,7 +61,7 @@ pub(crate) fn watch(
     let engine = Engine::new(host.clone(), parts)
         .sink(sink)
         .settings(settings);
-    let engine = seat(engine, &host, &*machine, &opening.policies, judges)?;
+    let engine = seat(engine, &host, &*machine, (&opening, judges))?;
     let running = engine.start().context("the VM was not started")?;
     let vm = running.handle();
     let signals = StopsOnSignal::install(vm.clone())?;
@@ -83,12 +82,17 @@ fn seat(
     mut engine: Engine,
     host: &Arc<Host>,
     machine: &dyn Machine,
-    policies: &[Entry],
-    judges: &Judges,
+    (opening, judges): (&Opening, &Judges),
 ) -> anyhow::Result<Engine> {
-    for policy in policies {
+    for policy in &opening.policies {
         let plan = PolicyPlan::configured(policy.said.clone())?;
-        engine = engine.judge(load::judge(host, &plan, &policy.code, machine)?);
+        let made = load::judge(host, &plan, &policy.code, machine)?;
+        let lent = opening.stores.lend(&plan.name, &policy.code)?;
+        engine = engine.judge(Candidate {
+            store: lent.store.clone(),
+            ..made
+        });
+        opening.stores.keep(lent);
     }
     for tool in &judges.tools {
         engine = engine.judge(tool::candidate(tool.name.as_str(), tool.settings.clone()));

@@ -80,7 +80,7 @@ impl Order {
         let code = code.ok_or_else(|| wrong("it names no `file` and holds no `component`"))?;
         self.0.entry("file").or_insert_with(|| SENT.into());
         let said = said(self.0)?;
-        if said.name.is_none() && said.file == PathBuf::from(SENT) {
+        if said.name.is_none() && said.file.as_os_str() == SENT {
             return Err(wrong("a component that is sent needs a `name`"));
         }
         Ok(Entry { said, code })

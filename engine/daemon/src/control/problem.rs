@@ -99,10 +99,7 @@ impl From<ChangeError> for Problem {
 impl From<RosterError> for Problem {
     fn from(error: RosterError) -> Self {
         let (status, code) = code(&error);
-        let wait = match &error {
-            RosterError::TooSoon { wait, .. } => Some(*wait),
-            other => matches!(other, RosterError::Busy).then_some(Duration::from_secs(1)),
-        };
+        let wait = wait(&error);
         let problem = Self {
             wait,
             ..Self::new(status, code, chain(error))
@@ -117,6 +114,7 @@ impl From<RosterError> for Problem {
 /// Status and code of what the engine says.
 const fn code(error: &RosterError) -> (u16, &'static str) {
     match error {
+        RosterError::NoPolicy(_) => (409, "no-policy"),
         RosterError::Busy => (409, "busy"),
         RosterError::Unknown(_) => (404, "unknown-policy"),
         RosterError::Taken(_) => (409, "taken"),
@@ -134,6 +132,17 @@ const fn code(error: &RosterError) -> (u16, &'static str) {
         RosterError::Ended => (503, "ended"),
         RosterError::Thread(_) => (500, "no-thread"),
     }
+}
+
+/// How long the same would be refused, where that is known.
+const fn wait(error: &RosterError) -> Option<Duration> {
+    if let RosterError::TooSoon { wait, .. } = error {
+        return Some(*wait);
+    }
+    if let RosterError::Busy = error {
+        return Some(Duration::from_secs(1));
+    }
+    None
 }
 
 /// What to do about it, where the message does not say it.

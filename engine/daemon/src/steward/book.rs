@@ -110,6 +110,8 @@ impl Book {
     /// These are in force now.
     pub(super) fn changed(&self, posted: &[Posted]) {
         let mut pages = self.lock();
+        let there = |name: &String| posted.iter().any(|one| one.name == *name);
+        pages.revisions.retain(|name, _| there(name));
         let members: Option<Vec<_>> = posted.iter().map(|one| pages.member(one)).collect();
         match members {
             Some(members) => pages.keep(&members),
@@ -122,13 +124,11 @@ impl Book {
         self.lock().revisions.get(name)?.get(&revision).cloned()
     }
 
-    /// Forgets the revisions of a policy but those that somebody still knows.
-    pub(super) fn forget(&self, name: &str, known: impl Fn(u64) -> bool) {
-        let mut pages = self.lock();
-        if let Some(revisions) = pages.revisions.get_mut(name) {
-            revisions.retain(|&revision, _| known(revision));
+    /// Forgets the revisions of a policy that are older than this one.
+    pub(super) fn forget_before(&self, name: &str, oldest: u64) {
+        if let Some(revisions) = self.lock().revisions.get_mut(name) {
+            revisions.retain(|&revision, _| revision >= oldest);
         }
-        pages.revisions.retain(|_, revisions| !revisions.is_empty());
     }
 
     /// Whether the set in force is kept, and why not.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use oriel_engine::{
-    Roster,
+    Candidate, Roster,
     roster::{OnChange, Past, Posted, RosterError, SwapOptions, Swapped},
 };
 use oriel_machine::Machine;
-use oriel_policy::{Host, Policy, Store};
+use oriel_policy::Host;
 
-use super::{ChangeError, Policies};
+use super::{ChangeError, Policies, Stores, stores::Lent};
 use crate::{load, plan::PolicyPlan};
 
 /// The policies of a VM that runs.
@@ -17,12 +17,20 @@ pub(crate) struct Live {
     pub(crate) host: Arc<Host>,
     pub(crate) machine: Arc<dyn Machine>,
     pub(crate) roster: Roster,
+    pub(crate) stores: Stores,
 }
 
 impl Live {
-    fn prepare(&self, plan: &PolicyPlan, code: &[u8]) -> Result<Arc<Policy>, ChangeError> {
-        let policy = load::policy(&self.host, plan, code, &*self.machine);
-        policy.map(Arc::new).map_err(ChangeError::Refused)
+    /// Makes a revision, with the store that its predecessors have filled.
+    fn candidate(&self, plan: &PolicyPlan, code: &[u8]) -> Result<(Candidate, Lent), ChangeError> {
+        let lent = self.stores.lend(&plan.name, code);
+        let lent = lent.map_err(ChangeError::Refused)?;
+        let made = load::judge(&self.host, plan, code, &*self.machine);
+        let candidate = Candidate {
+            store: lent.store.clone(),
+            ..made.map_err(ChangeError::Refused)?
+        };
+        Ok((candidate, lent))
     }
 }
 
@@ -40,8 +48,10 @@ impl Policies for Live {
     }
 
     fn load(&self, plan: &PolicyPlan, code: &[u8]) -> Result<Posted, ChangeError> {
-        let policy = self.prepare(plan, code)?;
-        Ok(self.roster.load(policy, Arc::new(Store::default()))?)
+        let (candidate, lent) = self.candidate(plan, code)?;
+        let posted = self.roster.load(candidate)?;
+        self.stores.keep(lent);
+        Ok(posted)
     }
 
     fn swap(
@@ -50,12 +60,16 @@ impl Policies for Live {
         code: &[u8],
         how: &SwapOptions,
     ) -> Result<Swapped, ChangeError> {
-        let policy = self.prepare(plan, code)?;
-        Ok(self.roster.swap(policy, how)?)
+        let (candidate, lent) = self.candidate(plan, code)?;
+        let swapped = self.roster.swap(candidate, how)?;
+        self.stores.keep(lent);
+        Ok(swapped)
     }
 
     fn unload(&self, name: &str) -> Result<(), RosterError> {
-        self.roster.unload(name)
+        self.roster.unload(name)?;
+        self.stores.forget(name);
+        Ok(())
     }
 
     fn rollback(&self, name: &str, to: Option<u64>) -> Result<Swapped, RosterError> {

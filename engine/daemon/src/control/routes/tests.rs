@@ -23,9 +23,10 @@ fn guarded() -> Steward {
 /// Asks, and holds the answer to the document.
 #[track_caller]
 fn ask(steward: &Steward, method: &str, path: &str, body: &Json) -> Answer {
-    let bytes = match body {
-        Json::Null => Vec::new(),
-        body => body.to_string().into_bytes(),
+    let bytes = if body.is_null() {
+        Vec::new()
+    } else {
+        body.to_string().into_bytes()
     };
     let answer = answer(steward, method, path, &bytes);
     let (route, _) = find(method, path).unwrap();
