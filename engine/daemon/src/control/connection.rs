@@ -90,10 +90,14 @@ const fn is_heard(peer: u32, user: u32) -> bool {
 
 /// The answer to what comes; none if it went away, or said nothing at all.
 async fn answer(stream: &mut UnixStream, service: &Arc<Service>) -> Option<Answer> {
-    match receive(stream, service).await {
-        Ok(request) => Some(carry_out(request?, service.clone()).await),
-        Err(problem) => Some(problem.into()),
-    }
+    let request = match receive(stream, service).await {
+        Ok(request) => request?,
+        Err(problem) => return Some(problem.into()),
+    };
+    let asked = format!("{} {}", request.head.method, request.head.path);
+    let answer = carry_out(request, service.clone()).await;
+    tracing::info!(asked, status = answer.status, "an order was carried out");
+    Some(answer)
 }
 
 /// Orders take as long as they take; meanwhile others are served.

@@ -154,6 +154,23 @@ fn what_cannot_be_written_leaves_the_last_set() {
 }
 
 #[test]
+fn a_full_disk_leaves_the_last_set_and_no_half_file() {
+    let (_directory, path) = begun();
+    let state = open(&path);
+    std::os::unix::fs::symlink("/dev/full", path.join("set.new")).unwrap();
+    let error = state.commit(&new()).unwrap_err();
+    let full = |error: &io::Error| error.kind() == io::ErrorKind::StorageFull;
+    assert!(
+        matches!(&error, StateError::Write(_, error) if full(error)),
+        "{error}"
+    );
+    assert_eq!(state.read().unwrap(), Some(old()));
+    assert!(std::fs::symlink_metadata(path.join("set.new")).is_err());
+    state.commit(&new()).unwrap();
+    assert_eq!(state.read().unwrap(), Some(new()));
+}
+
+#[test]
 fn two_vms_do_not_share_a_directory() {
     let (_directory, path) = begun();
     let _first = open(&path);

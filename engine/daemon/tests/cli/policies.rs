@@ -248,8 +248,8 @@ fn a_change_that_cannot_be_kept_is_made_and_said_loudly() {
     let scene = scene();
     let state = scene.directory.path().join("state");
     let running = scene.run(&["--state", &state.display().to_string()]);
-    // Where the new set would be written there is a directory: like a full disk, for every user.
-    fs::create_dir(state.join("set.new")).expect("a directory");
+    // Where the new set is written there is no space left.
+    std::os::unix::fs::symlink("/dev/full", state.join("set.new")).expect("a link");
     let order = running.order(&["load", &plugin("msr-guard")]);
     assert_eq!(status(&order), 0, "{}", stderr(&order));
     assert!(
@@ -258,8 +258,13 @@ fn a_change_that_cannot_be_kept_is_made_and_said_loudly() {
         stderr(&order)
     );
     assert_eq!(running.json(&["list"])["policies"][0]["name"], "msr-guard");
+    let unloaded = running.json(&["unload", "msr-guard"]);
+    assert_eq!(unloaded["kept"], true, "there is space again");
     let (_, said) = running.end_with_words();
-    assert!(said.contains("NOT KEPT"), "{said}");
+    assert!(
+        said.contains("NOT KEPT") && said.contains("No space"),
+        "{said}"
+    );
 }
 
 #[test]
