@@ -1,9 +1,13 @@
 //! What was typed. Nothing here looks at the machine or opens a file.
 
+mod policy;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
+
+pub(crate) use policy::{ExplainArgs, LoadArgs, PolicyArgs, PolicyCommand, SwapArgs, TermArgs};
 
 /// Sandboxed, hot-swappable virtual-machine introspection.
 #[derive(Debug, Parser)]
@@ -24,19 +28,11 @@ pub(crate) enum Command {
     /// Look at plugins.
     #[command(subcommand)]
     Plugin(PluginCommand),
-    /// Look at policies.
-    #[command(subcommand)]
-    Policy(PolicyCommand),
+    /// Look at the policies of a running VM, and change them.
+    Policy(PolicyArgs),
     /// Look at audit trails.
     #[command(subcommand)]
     Audit(AuditCommand),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PolicyCommand {
-    /// Say what a policy may hear and do, and who says no to the rest: what it imports and
-    /// exports, its manifest, or the grant.
-    Explain(ExplainArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -139,7 +135,30 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum)]
     pub(crate) audit_full: Option<AuditFull>,
     #[command(flatten)]
+    pub(crate) operation: OperationArgs,
+    #[command(flatten)]
     pub(crate) tools: ToolArgs,
+}
+
+/// Changing policies while the guest runs.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Changing policies while it runs")]
+pub(crate) struct OperationArgs {
+    /// Take orders on this UNIX socket (`oriel policy`); only this user and root are heard.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
+    /// Keep the policies in force in this directory, and begin with those that it holds.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Begin with the policies named here whatever the directory holds, and keep these.
+    #[arg(long)]
+    pub(crate) state_reset: bool,
+    /// Each NAME.wasm in this directory is the policy NAME: loaded, and swapped when it changes.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) watch: Option<PathBuf>,
+    /// Unload a policy when its file is removed from the watched directory.
+    #[arg(long)]
+    pub(crate) watch_unload: bool,
 }
 
 /// KVMI tools. What is said of them goes for all, those of the configuration included.
@@ -223,24 +242,6 @@ pub(crate) struct InspectArgs {
     /// The plugin.
     #[arg(value_name = "FILE.wasm")]
     pub(crate) file: PathBuf,
-    /// As JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct ExplainArgs {
-    /// The policy's name.
-    pub(crate) name: String,
-    /// A configuration file in which it stands.
-    #[arg(long, value_name = "CONFIG.toml")]
-    pub(crate) config: Option<PathBuf>,
-    /// A policy, as `oriel run` takes it.
-    #[arg(long = "policy", value_name = "[NAME=]FILE.wasm")]
-    pub(crate) policies: Vec<String>,
-    /// What it is granted, as `oriel run` takes it.
-    #[arg(long = "grant", value_name = "NAME=LIST|all")]
-    pub(crate) grants: Vec<String>,
     /// As JSON.
     #[arg(long)]
     pub(crate) json: bool,

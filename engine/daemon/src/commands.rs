@@ -4,5 +4,6 @@ pub(crate) mod caps;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod inspect;
+pub(crate) mod policy;
 pub(crate) mod run;
 pub(crate) mod verify;

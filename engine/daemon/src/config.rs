@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, path::Path, path::PathBuf};
 
 use anyhow::Context;
 use oriel_protocol::Dialect;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::args::{MachineKind, OnFailure};
@@ -48,23 +48,36 @@ pub(crate) struct VmConfig {
     pub(crate) round_ms: Option<u64>,
     /// What a policy's calls can be deep.
     pub(crate) stack_kib: Option<usize>,
+    /// Where the control socket is.
+    pub(crate) control: Option<PathBuf>,
+    /// Where the last committed set of policies is kept.
+    pub(crate) state: Option<PathBuf>,
+    /// A directory whose files are policies.
+    pub(crate) watch: Option<PathBuf>,
+    pub(crate) watch_unload: Option<bool>,
 }
 
-/// `[[policy]]`
-#[derive(Debug, Deserialize)]
+/// `[[policy]]`, and what an operator says of a policy anywhere else: on the control socket, beside
+/// a watched file, in the set that is kept.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct PolicyConfig {
     pub(crate) file: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) grant: Option<GrantConfig>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) config: BTreeMap<String, toml::Value>,
     /// By the names of `oriel_policy::limits::TABLE`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) limits: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) on_failure: Option<oriel_policy::OnFailure>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) allow_pause: Option<bool>,
     /// Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pause_limit: Option<f64>,
 }
 
@@ -120,8 +133,14 @@ impl Config {
         if let Some(audit) = &mut vm.audit {
             audit.file = base.join(&audit.file);
         }
-        if let Some(initrd) = &mut vm.initrd {
-            *initrd = base.join(&*initrd);
+        let paths = [
+            &mut vm.initrd,
+            &mut vm.control,
+            &mut vm.state,
+            &mut vm.watch,
+        ];
+        for path in paths.into_iter().flatten() {
+            *path = base.join(&*path);
         }
         for place in [&mut vm.events, &mut vm.serial, &mut vm.input]
             .into_iter()

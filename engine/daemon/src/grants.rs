@@ -7,7 +7,7 @@ use oriel_protocol::{Bounds, EventKind, EventSet, Ranges, Reach, Right};
 use crate::config::{BoundsConfig, GrantConfig, GrantTable, RangeConfig, WordsConfig};
 
 /// What the operator grants.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct GrantPlan {
     pub(crate) rights: Vec<Right>,
     /// None: all that the policy listens to.
@@ -17,11 +17,6 @@ pub(crate) struct GrantPlan {
 }
 
 impl GrantPlan {
-    /// `all`, or a list with commas.
-    pub(crate) fn parse(list: &str) -> anyhow::Result<Self> {
-        Self::of(&split(list))
-    }
-
     /// A grant of the configuration.
     pub(crate) fn configured(grant: &GrantConfig) -> anyhow::Result<Self> {
         match grant {
@@ -228,11 +223,11 @@ mod tests {
     fn the_short_forms_stay() {
         assert_eq!(
             grant("grant = \"all\"").unwrap(),
-            GrantPlan::parse("all").unwrap()
+            GrantPlan::configured(&GrantConfig::typed("all")).unwrap()
         );
         assert_eq!(
             grant("grant = [\"msr\", \"alert\"]").unwrap(),
-            GrantPlan::parse("msr, alert").unwrap()
+            GrantPlan::configured(&GrantConfig::typed("msr, alert")).unwrap()
         );
     }
 

@@ -1,4 +1,4 @@
-//! Policies: from files to judges.
+//! Policies: from the bytes of a component to a judge.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -14,9 +14,10 @@ use crate::{grants::GrantPlan, plan::PolicyPlan};
 pub(crate) fn judge(
     host: &Arc<Host>,
     plan: &PolicyPlan,
+    code: &[u8],
     machine: &dyn Machine,
 ) -> anyhow::Result<Candidate> {
-    let policy = prepare(host, plan, machine)
+    let policy = policy(host, plan, code, machine)
         .with_context(|| format!("policy {:?} cannot be loaded", plan.name))?;
     warn_of_vain_pauses(&policy);
     let mut candidate = policies::candidate(host, &Arc::new(policy), Arc::new(Store::default()));
@@ -71,11 +72,15 @@ fn leave_out_unreported(candidate: &mut Candidate, machine: &dyn Machine) {
     }
 }
 
-fn prepare(host: &Arc<Host>, plan: &PolicyPlan, machine: &dyn Machine) -> anyhow::Result<Policy> {
-    let bytes = std::fs::read(&plan.file)
-        .with_context(|| format!("{} cannot be read", plan.file.display()))?;
+/// Makes a policy of this code, on the terms of its plan.
+fn policy(
+    host: &Host,
+    plan: &PolicyPlan,
+    code: &[u8],
+    machine: &dyn Machine,
+) -> anyhow::Result<Policy> {
     let plugin = host
-        .load(&plan.name, &bytes)
+        .load(&plan.name, code)
         .with_context(|| plan.file.display().to_string())?;
     let inspection = plugin.inspection();
     let terms = Terms {

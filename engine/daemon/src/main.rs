@@ -5,24 +5,30 @@
 
 mod args;
 mod audit;
+mod client;
 mod commands;
 mod config;
+mod control;
 mod exit;
 mod grants;
 mod guest;
 mod load;
+mod operation;
 mod output;
 mod plan;
 mod serial;
 mod signals;
+mod state;
+mod steward;
 mod tools;
+mod watch;
 
 use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use args::{Args, AuditCommand, Command, PluginCommand, PolicyCommand};
+use args::{Args, AuditCommand, Command, PluginCommand};
 use exit::Exit;
 
 fn main() -> ExitCode {
@@ -47,7 +53,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Run(args) => commands::run::run(*args),
         Command::Caps(args) => commands::caps::run(&args),
         Command::Plugin(PluginCommand::Inspect(args)) => commands::inspect::run(&args),
-        Command::Policy(PolicyCommand::Explain(args)) => commands::explain::run(&args),
+        Command::Policy(args) => commands::policy::run(&args),
         Command::Audit(AuditCommand::Verify(args)) => commands::verify::run(&args),
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use oriel_engine::{Record, Sink};
 
 pub(crate) use lines::LineWriter;
-pub(crate) use words::Words;
+pub(crate) use words::{Words, plain};
 
 /// A line for standard output. Whoever has stopped reading misses nothing that he asked for.
 pub(crate) fn say(line: std::fmt::Arguments<'_>) {

@@ -2,6 +2,7 @@
 //! the files that the operator named.
 
 mod conditions;
+mod operation;
 mod room;
 
 use std::{
@@ -17,17 +18,25 @@ use uuid::Uuid;
 use crate::{
     args::{ExplainArgs, MachineKind, RunArgs},
     audit::AuditPlan,
-    config::{Config, PolicyConfig},
+    config::{Config, GrantConfig, PolicyConfig},
     grants::GrantPlan,
     tools::{self, ToolPlan},
 };
 pub(crate) use conditions::Conditions;
 pub(crate) use room::Room;
 
+pub(crate) use operation::{Operation, StatePlan, WatchPlan};
+
 /// What was typed makes no sense.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(String);
+
+impl Usage {
+    pub(crate) fn new(words: &str) -> Self {
+        Self(words.to_owned())
+    }
+}
 
 /// What is to be run.
 #[derive(Debug)]
@@ -46,6 +55,7 @@ pub(crate) struct Plan {
     pub(crate) serial: String,
     pub(crate) audit: Option<AuditPlan>,
     pub(crate) judges: Judges,
+    pub(crate) operation: Operation,
 }
 
 /// Who watches.
@@ -60,7 +70,7 @@ pub(crate) struct Judges {
 }
 
 /// A policy to be loaded.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PolicyPlan {
     pub(crate) name: String,
     pub(crate) file: PathBuf,
@@ -69,6 +79,8 @@ pub(crate) struct PolicyPlan {
     pub(crate) config: BTreeMap<String, Setting>,
     /// What it may use, and what answers when it fails.
     pub(crate) conditions: Conditions,
+    /// All this in the operator's words, for whoever keeps or shows it.
+    pub(crate) said: PolicyConfig,
 }
 
 impl Plan {
@@ -78,11 +90,12 @@ impl Plan {
             Some(path) => Config::load(path)?,
             None => Config::default(),
         };
-        let mut policies = policies(config.policies, &args.policies)?;
-        apply_flags(&mut policies, &args.grants, &args.policy_configs)?;
+        let said = said(config.policies, &args.policies, &args.grants)?;
+        let policies = configured(said, &args.policy_configs)?;
         let tools = tools::plans(config.tools, &args.tools)?;
         let vm = config.vm;
         let room = Room::configured(&vm)?;
+        let operation = Operation::resolve(args.operation, &vm)?;
         let tool_wait = match args.tools.tool_wait {
             Some(typed) => typed,
             None => Duration::try_from_secs_f64(vm.tool_wait.unwrap_or(0.0))
@@ -118,6 +131,7 @@ impl Plan {
                 tool_wait,
                 room,
             },
+            operation,
         };
         plan.check_devices()?;
         Ok(plan)
@@ -139,28 +153,40 @@ impl Plan {
     }
 }
 
-/// The policies of the configuration, then those of the command line.
-fn policies(configured: Vec<PolicyConfig>, typed: &[String]) -> anyhow::Result<Vec<PolicyPlan>> {
-    let configured = configured.into_iter().map(PolicyPlan::configured);
-    let typed = typed.iter().map(|typed| PolicyPlan::typed(typed));
-    configured.chain(typed).collect()
+/// What is said of the policies of the configuration, then of those of the command line, each with
+/// its name and the grant that was typed.
+fn said(
+    configured: Vec<PolicyConfig>,
+    typed: &[String],
+    grants: &[String],
+) -> anyhow::Result<Vec<PolicyConfig>> {
+    let typed = typed.iter().map(|typed| PolicyConfig::typed(typed));
+    let mut said: Vec<_> = configured.into_iter().chain(typed).collect();
+    for policy in &mut said {
+        policy.name = Some(named(policy.name.take(), &policy.file)?);
+    }
+    for typed in grants {
+        let (name, list) = split(typed, "--grant NAME=LIST|all")?;
+        find(&mut said, name, "--grant")?.grant = Some(GrantConfig::typed(list));
+    }
+    Ok(said)
+}
+
+/// The policies, with the configurations that were typed.
+fn configured(mut said: Vec<PolicyConfig>, configs: &[String]) -> anyhow::Result<Vec<PolicyPlan>> {
+    for typed in configs {
+        let (name, file) = split(typed, "--policy-config NAME=FILE")?;
+        find(&mut said, name, "--policy-config")?.config = table(Path::new(file))?;
+    }
+    said.into_iter().map(PolicyPlan::configured).collect()
 }
 
 /// The one policy that is to be explained.
 pub(crate) fn policy(args: &ExplainArgs) -> anyhow::Result<PolicyPlan> {
     let config = args.config.as_deref().map(Config::load).transpose()?;
-    let mut all = policies(config.unwrap_or_default().policies, &args.policies)?;
-    apply_flags(&mut all, &args.grants, &[])?;
-    let known: Vec<_> = all.iter().map(|policy| policy.name.clone()).collect();
-    let named = all.into_iter().find(|policy| policy.name == args.name);
-    named.ok_or_else(|| {
-        let name = &args.name;
-        Usage(format!(
-            "there is no policy {name:?}, but {known:?}: name it with `--config FILE` or \
-             `--policy {name}=FILE.wasm`"
-        ))
-        .into()
-    })
+    let configured = config.unwrap_or_default().policies;
+    let mut all = said(configured, &args.policies, &args.grants)?;
+    PolicyPlan::configured(find(&mut all, &args.name, "`oriel policy explain`")?.clone())
 }
 
 /// Event lines and the guest's words do not share a stream.
@@ -172,43 +198,59 @@ fn default_serial(events: Option<&str>) -> &'static str {
     }
 }
 
-impl PolicyPlan {
+impl PolicyConfig {
     /// `[NAME=]FILE.wasm`; the name is the file's without it.
-    fn typed(typed: &str) -> anyhow::Result<Self> {
+    pub(crate) fn typed(typed: &str) -> Self {
         let (name, file) = match typed.split_once('=') {
             Some((name, file)) => (Some(name.to_owned()), PathBuf::from(file)),
             None => (None, PathBuf::from(typed)),
         };
-        Ok(Self {
-            name: named(name, &file)?,
-            file,
-            grant: None,
-            config: BTreeMap::new(),
-            conditions: Conditions::default(),
-        })
+        Self::of(name, file)
     }
 
-    fn configured(policy: PolicyConfig) -> anyhow::Result<Self> {
-        let conditions = Conditions::configured(&policy);
-        let name = named(policy.name, &policy.file)?;
+    /// A policy of which nothing else is said.
+    pub(crate) const fn of(name: Option<String>, file: PathBuf) -> Self {
+        Self {
+            file,
+            name,
+            grant: None,
+            config: BTreeMap::new(),
+            limits: BTreeMap::new(),
+            on_failure: None,
+            allow_pause: None,
+            pause_limit: None,
+        }
+    }
+}
+
+impl PolicyPlan {
+    /// Checks what the operator says of a policy.
+    pub(crate) fn configured(said: PolicyConfig) -> anyhow::Result<Self> {
+        let name = named(said.name.clone(), &said.file)?;
+        let conditions = Conditions::configured(&said);
         let conditions = conditions.with_context(|| format!("policy {name:?}"))?;
-        let grant = policy.grant.as_ref().map(GrantPlan::configured);
+        let grant = said.grant.as_ref().map(GrantPlan::configured);
         let grant = grant
             .transpose()
             .with_context(|| format!("the grant of policy {name:?}"))?;
-        let config = settings(policy.config)
+        let config = settings(&said.config)
             .with_context(|| format!("the configuration of policy {name:?}"))?;
         Ok(Self {
-            name,
-            file: policy.file,
+            file: said.file.clone(),
             grant,
             config,
             conditions,
+            said: PolicyConfig {
+                name: Some(name.clone()),
+                ..said
+            },
+            name,
         })
     }
 }
 
-fn named(name: Option<String>, file: &Path) -> anyhow::Result<String> {
+/// The name that is given, or else the file's.
+pub(crate) fn named(name: Option<String>, file: &Path) -> anyhow::Result<String> {
     let stem = || {
         file.file_stem()
             .map(|stem| stem.to_string_lossy().into_owned())
@@ -222,27 +264,11 @@ fn named(name: Option<String>, file: &Path) -> anyhow::Result<String> {
     }
 }
 
-/// Puts `--grant` and `--policy-config` where they belong.
-fn apply_flags(
-    policies: &mut [PolicyPlan],
-    grants: &[String],
-    configs: &[String],
-) -> anyhow::Result<()> {
-    for typed in grants {
-        let (name, list) = split(typed, "--grant NAME=LIST|all")?;
-        let grant = GrantPlan::parse(list).with_context(|| format!("--grant {typed}"))?;
-        find(policies, name, "--grant")?.grant = Some(grant);
-    }
-    for typed in configs {
-        let (name, file) = split(typed, "--policy-config NAME=FILE")?;
-        let text =
-            std::fs::read_to_string(file).with_context(|| format!("{file} cannot be read"))?;
-        let table: BTreeMap<String, toml::Value> = toml::from_str(&text)
-            .with_context(|| format!("{file} is not a policy's configuration"))?;
-        find(policies, name, "--policy-config")?.config =
-            settings(table).with_context(|| file.to_owned())?;
-    }
-    Ok(())
+/// A policy's configuration in a file of its own.
+pub(crate) fn table(file: &Path) -> anyhow::Result<BTreeMap<String, toml::Value>> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| format!("{shown} cannot be read"))?;
+    toml::from_str(&text).with_context(|| format!("{shown} is not a policy's configuration"))
 }
 
 fn split<'a>(typed: &'a str, usage: &str) -> anyhow::Result<(&'a str, &'a str)> {
@@ -252,14 +278,14 @@ fn split<'a>(typed: &'a str, usage: &str) -> anyhow::Result<(&'a str, &'a str)> 
 }
 
 fn find<'a>(
-    policies: &'a mut [PolicyPlan],
+    policies: &'a mut [PolicyConfig],
     name: &str,
     flag: &str,
-) -> anyhow::Result<&'a mut PolicyPlan> {
-    let known: Vec<_> = policies.iter().map(|policy| policy.name.clone()).collect();
+) -> anyhow::Result<&'a mut PolicyConfig> {
+    let known: Vec<_> = policies.iter().filter_map(|one| one.name.clone()).collect();
     policies
         .iter_mut()
-        .find(|policy| policy.name == name)
+        .find(|policy| policy.name.as_deref() == Some(name))
         .ok_or_else(|| {
             Usage(format!(
                 "{flag} names {name:?}, but the policies are {known:?}"
@@ -268,12 +294,12 @@ fn find<'a>(
         })
 }
 
-fn settings(table: BTreeMap<String, toml::Value>) -> anyhow::Result<BTreeMap<String, Setting>> {
-    let one = |(key, value): (String, toml::Value)| {
-        let setting = setting(&value).with_context(|| format!("key {key:?}"))?;
-        Ok((key, setting))
+fn settings(table: &BTreeMap<String, toml::Value>) -> anyhow::Result<BTreeMap<String, Setting>> {
+    let one = |(key, value): (&String, &toml::Value)| {
+        let setting = setting(value).with_context(|| format!("key {key:?}"))?;
+        Ok((key.clone(), setting))
     };
-    table.into_iter().map(one).collect()
+    table.iter().map(one).collect()
 }
 
 /// A TOML value as a setting. Which type the policy wants is its manifest's to say.
@@ -360,7 +386,6 @@ mod tests {
             config: None,
             policies: vec!["a/guard.wasm".to_owned(), "second=b.wasm".to_owned()],
             grants: vec!["second=msr".to_owned()],
-            json: false,
         };
         let plan = policy(&args("second")).unwrap();
         assert_eq!((plan.file, plan.grant.is_some()), ("b.wasm".into(), true));

@@ -7,6 +7,8 @@ mod grants;
 mod kernels;
 #[path = "cli/limits.rs"]
 mod limits;
+#[path = "cli/policies.rs"]
+mod policies;
 #[path = "cli/tools.rs"]
 mod tools;
 

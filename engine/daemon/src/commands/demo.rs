@@ -45,7 +45,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     let parts = guest::build(&plan, guest::identity(&plan)?, serial.clone())?;
     run::watch(
         parts,
-        &plan.judges,
+        &plan,
         Arc::new(Tee(vec![serial, kept.clone() as Arc<dyn Sink>])),
         None,
     )?;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use oriel_engine::{Audit, Engine, Outcome, Settings, Sink, VmHandle, tool};
-use oriel_machine::Parts;
+use oriel_engine::{Audit, Candidate, Engine, Outcome, Settings, Sink, VmHandle, tool};
+use oriel_machine::{Machine, Parts};
 use oriel_policy::Host;
 
 use crate::{
@@ -12,8 +12,9 @@ use crate::{
     audit,
     exit::Exit,
     guest, load,
+    operation::Opening,
     output::{LineWriter, Tee, Words},
-    plan::{Judges, Plan},
+    plan::{Judges, Plan, PolicyPlan},
     serial::Serial,
     signals::StopsOnSignal,
     tools::Tools,
@@ -37,7 +38,7 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Exit> {
     let audit = audit.map(|audit| audit.start(&identity)).transpose()?;
     let parts = guest::build(&plan, identity, serial.clone())?;
     let sink = Arc::new(Tee(vec![serial, sink]));
-    let ended = watch(parts, &plan.judges, sink, audit.clone());
+    let ended = watch(parts, &plan, sink, audit.clone());
     if let Some(audit) = audit {
         audit::finish(&audit, &last_words(&ended));
     }
@@ -56,37 +57,36 @@ fn last_words(ended: &anyhow::Result<(Outcome, Option<u8>)>) -> String {
     }
 }
 
-/// Runs a machine under these judges; answers how it ended, and which signal ended it.
+/// Runs a machine under the judges of this plan; answers how it ended, and which signal ended it.
 pub(crate) fn watch(
     parts: Parts,
-    judges: &Judges,
+    plan: &Plan,
     sink: Arc<dyn Sink>,
     audit: Option<Arc<Audit>>,
 ) -> anyhow::Result<(Outcome, Option<u8>)> {
+    let judges = &plan.judges;
     let host =
         Arc::new(Host::new(judges.room.host()).context("the host of policies cannot be set up")?);
     let (machine, vcpus) = (parts.machine.clone(), parts.vcpus.len());
+    let opening = Opening::prepare(plan, &machine.identity().name)?;
     let held = !judges.tools.is_empty() && !judges.tool_wait.is_zero();
     let settings = Settings {
         held,
         round: judges.room.round,
         ..Settings::default()
     };
-    let mut engine = Engine::new(host.clone(), parts)
+    let engine = Engine::new(host.clone(), parts)
         .sink(sink)
         .settings(settings);
-    if let Some(audit) = audit {
-        engine = engine.audit(audit);
-    }
-    for policy in &judges.policies {
-        engine = engine.judge(load::judge(&host, policy, &*machine)?);
-    }
-    for tool in &judges.tools {
-        engine = engine.judge(tool::candidate(tool.name.as_str(), tool.settings.clone()));
-    }
+    let engine = match audit {
+        Some(audit) => engine.audit(audit),
+        None => engine,
+    };
+    let engine = seat(engine, &host, &*machine, (&opening, judges))?;
     let running = engine.start().context("the VM was not started")?;
     let vm = running.handle();
     let signals = StopsOnSignal::install(vm.clone())?;
+    let operation = opening.take_over(&host, &machine, &vm)?;
     let tools = Tools::connect(&judges.tools, &vm, &*machine)?;
     if held {
         tools.wait(judges.tool_wait);
@@ -94,7 +94,31 @@ pub(crate) fn watch(
     }
     let outcome = running.wait();
     drop(tools);
+    drop(operation);
     Ok((outcome, signals.caught()))
+}
+
+/// Adds the judges, policies first.
+fn seat(
+    mut engine: Engine,
+    host: &Arc<Host>,
+    machine: &dyn Machine,
+    (opening, judges): (&Opening, &Judges),
+) -> anyhow::Result<Engine> {
+    for policy in &opening.policies {
+        let plan = PolicyPlan::configured(policy.said.clone())?;
+        let made = load::judge(host, &plan, &policy.code, machine)?;
+        let lent = opening.stores.lend(&plan.name, &policy.code)?;
+        engine = engine.judge(Candidate {
+            store: lent.store.clone(),
+            ..made
+        });
+        opening.stores.keep(lent);
+    }
+    for tool in &judges.tools {
+        engine = engine.judge(tool::candidate(tool.name.as_str(), tool.settings.clone()));
+    }
+    Ok(engine)
 }
 
 /// Lets the guest run that was held at the start.

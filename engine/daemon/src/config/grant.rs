@@ -1,11 +1,10 @@
 //! What of a grant can stand in the configuration. Owns its keys; their meaning is in `grants`.
 
-use serde::Deserialize;
-use serde::de::Error;
+use serde::{Deserialize, Serialize, de::Error};
 
 /// What a policy may see and do.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(try_from = "toml::Value")]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(try_from = "toml::Value", into = "Said")]
 pub(crate) enum GrantConfig {
     /// `"all"`, or rights and kinds of event.
     Words(WordsConfig),
@@ -14,7 +13,7 @@ pub(crate) enum GrantConfig {
 }
 
 /// Words.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(untagged)]
 pub(crate) enum WordsConfig {
     /// `"all"`, or words with commas.
@@ -24,15 +23,22 @@ pub(crate) enum WordsConfig {
 }
 
 /// `[policy.grant]`
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct GrantTable {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rights: Option<WordsConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) events: Option<WordsConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     msrs: Option<Vec<RangeConfig>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     read_physical: Option<Vec<RangeConfig>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     write_physical: Option<Vec<RangeConfig>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     read_virtual: Option<Vec<RangeConfig>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     write_virtual: Option<Vec<RangeConfig>>,
 }
 
@@ -48,11 +54,35 @@ pub(crate) struct BoundsConfig {
 }
 
 /// A number, or a range as a text.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(untagged)]
 pub(crate) enum RangeConfig {
     Number(u64),
     Word(String),
+}
+
+/// A grant as it is written down: by its form, as it is read.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum Said {
+    Words(WordsConfig),
+    Table(GrantTable),
+}
+
+impl From<GrantConfig> for Said {
+    fn from(grant: GrantConfig) -> Self {
+        match grant {
+            GrantConfig::Words(words) => Self::Words(words),
+            GrantConfig::Table(table) => Self::Table(table),
+        }
+    }
+}
+
+impl GrantConfig {
+    /// As it is typed: `all`, or words with commas.
+    pub(crate) fn typed(list: &str) -> Self {
+        Self::Words(WordsConfig::Word(list.to_owned()))
+    }
 }
 
 impl GrantTable {

@@ -107,7 +107,7 @@ fn policy(turnover: &Turnover) {
 }
 
 /// What a policy says is one line, and moves no cursor.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let one = |letter: char| {
         if letter.is_control() {
             letter.escape_default().to_string()

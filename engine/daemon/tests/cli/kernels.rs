@@ -100,7 +100,7 @@ fn exit_statuses_say_how_a_kernel_ended() {
             "--policy",
             &zoo,
             "--grant",
-            "oriel-zoo=reset,alert,store,memory-read,x86-registers-read",
+            "oriel-zoo=reset,alert,store,memory-read,x86-registers-read,intercept",
             "--policy-config",
             &config,
         ];

@@ -1,0 +1,197 @@
+//! Answers of the control socket for people: lines and tables. What a policy or a file has put into
+//! them moves no cursor.
+
+use serde_json::Value as Json;
+
+use crate::output::plain;
+
+/// Digits of a digest that people compare.
+const DIGEST_SHOWN: usize = 12;
+
+pub(super) fn list(answer: &Json) -> Vec<String> {
+    let rows = rows(&answer["policies"], |one| {
+        vec![
+            text(&one["name"]),
+            text(&one["revision"]),
+            text(&one["version"]),
+            digest(one),
+            if one["quarantined"] == true {
+                "quarantined"
+            } else {
+                "judges"
+            }
+            .to_owned(),
+            text(&one["said"]["file"]),
+        ]
+    });
+    if rows.is_empty() {
+        return vec!["no policies".to_owned()];
+    }
+    table(&["NAME", "REV", "VERSION", "DIGEST", "STATE", "FROM"], rows)
+}
+
+pub(super) fn history(answer: &Json) -> Vec<String> {
+    let rows = rows(&answer["revisions"], |one| {
+        vec![
+            text(&one["revision"]),
+            text(&one["standing"]),
+            text(&one["version"]),
+            digest(one),
+            since(one),
+            text(&one["saved_bytes"]),
+            text(&one["detail"]),
+        ]
+    });
+    let heads = [
+        "REV", "STANDING", "VERSION", "DIGEST", "SINCE", "SAVED", "WHY",
+    ];
+    table(&heads, rows)
+}
+
+pub(super) fn explained(answer: &Json) -> Vec<String> {
+    let row = |one: &Json| {
+        let missing = strings(&one["missing"]);
+        let says = match one["effective"] == true {
+            true => "yes".to_owned(),
+            false => "no".to_owned(),
+        };
+        vec![text(&one["name"]), says, missing.join(", ")]
+    };
+    let rights = table(
+        &["RIGHT", "HAS IT", "WHO SAYS NO"],
+        rows(&answer["rights"], row),
+    );
+    let events = table(
+        &["EVENT", "HEARS IT", "WHO SAYS NO"],
+        rows(&answer["events"], row),
+    );
+    let gap = [String::new()];
+    rights.into_iter().chain(gap).chain(events).collect()
+}
+
+pub(super) fn loaded(answer: &Json) -> Vec<String> {
+    let (name, revision) = (text(&answer["name"]), text(&answer["revision"]));
+    vec![format!(
+        "{name} judges, revision {revision} ({})",
+        digest(answer)
+    )]
+}
+
+pub(super) fn unloaded(answer: &Json) -> Vec<String> {
+    vec![format!("{} is gone", text(&answer["name"]))]
+}
+
+pub(super) fn released(answer: &Json) -> Vec<String> {
+    vec![format!("{} is asked again", text(&answer["name"]))]
+}
+
+pub(super) fn swapped(answer: &Json) -> Vec<String> {
+    let stall = answer["stall_ns"].as_f64().unwrap_or(0.0) / 1000.0;
+    let mut lines = vec![format!(
+        "{}: revision {} judges in place of {}; the longest a vCPU was kept: {stall:.1} µs",
+        text(&answer["name"]),
+        text(&answer["to"]),
+        text(&answer["from"])
+    )];
+    let fresh = strings(&answer["fresh"]);
+    if !fresh.is_empty() {
+        lines.push(format!("without the old one's state: {}", fresh.join(", ")));
+    }
+    let shadow = &answer["shadow"];
+    if shadow.is_object() {
+        lines.push(format!(
+            "in the shadow it judged {} of {} events otherwise, and failed {} times",
+            text(&shadow["disagreed"]),
+            text(&shadow["events"]),
+            text(&shadow["failed"])
+        ));
+    }
+    lines
+}
+
+fn rows(list: &Json, row: impl Fn(&Json) -> Vec<String>) -> Vec<Vec<String>> {
+    list.as_array().into_iter().flatten().map(row).collect()
+}
+
+fn text(value: &Json) -> String {
+    match value {
+        Json::String(text) => plain(text),
+        Json::Null => String::new(),
+        Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => value.to_string(),
+    }
+}
+
+fn strings(list: &Json) -> Vec<String> {
+    list.as_array().into_iter().flatten().map(text).collect()
+}
+
+fn digest(one: &Json) -> String {
+    text(&one["digest"]).chars().take(DIGEST_SHOWN).collect()
+}
+
+/// Seconds of the VM's time.
+fn since(one: &Json) -> String {
+    let seconds = one["since_ns"].as_f64().unwrap_or(0.0) / 1e9;
+    format!("{seconds:.1} s")
+}
+
+/// Columns as wide as their widest cell; the last one ends where it ends.
+fn table(heads: &[&str], rows: Vec<Vec<String>>) -> Vec<String> {
+    let heads = heads.iter().map(|&head| head.to_owned()).collect();
+    let lines: Vec<Vec<String>> = std::iter::once(heads).chain(rows).collect();
+    let width = |column: usize| {
+        let cells = lines.iter().filter_map(|line| line.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let line = |cells: &Vec<String>| {
+        let cells = cells.iter().enumerate();
+        let padded = cells.map(|(column, cell)| format!("{cell:<width$}", width = width(column)));
+        let line = padded.collect::<Vec<_>>().join("  ");
+        line.trim_end().to_owned()
+    };
+    lines.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_list_is_a_table_with_its_columns_in_line() {
+        let answer = json!({"policies": [
+            {"name": "guard", "revision": 12, "version": "1.0.0", "digest": "0123456789abcdef", "quarantined": false, "said": {"file": "/a.wasm"}},
+            {"name": "a\u{1b}[2J", "revision": 1, "version": "", "digest": "ffff", "quarantined": true, "said": null},
+        ]});
+        let lines = list(&answer);
+        assert_eq!(
+            lines[0],
+            "NAME        REV  VERSION  DIGEST        STATE        FROM"
+        );
+        assert_eq!(
+            lines[1],
+            "guard       12   1.0.0    0123456789ab  judges       /a.wasm"
+        );
+        assert_eq!(
+            lines[2],
+            "a\\u{1b}[2J  1             ffff          quarantined"
+        );
+        assert_eq!(list(&json!({"policies": []})), ["no policies"]);
+    }
+
+    #[test]
+    fn a_swap_is_told_with_what_it_cost() {
+        let answer = json!({"name": "guard", "from": 1, "to": 2, "stall_ns": 12_300, "fresh": ["vcpu 0"],
+            "shadow": {"events": 10, "disagreed": 1, "failed": 0}});
+        let lines = swapped(&answer);
+        assert!(
+            lines[0].contains("revision 2") && lines[0].contains("12.3 µs"),
+            "{lines:?}"
+        );
+        assert!(
+            lines[1].contains("vcpu 0") && lines[2].contains("1 of 10"),
+            "{lines:?}"
+        );
+    }
+}

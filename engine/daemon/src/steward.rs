@@ -1,0 +1,223 @@
+//! The policies of a running VM in the operator's hands: whoever gives orders (the control socket,
+//! the watched directory) gives them here. It knows what was said of each revision, and has the set
+//! in force kept. It never judges, and how policies are moved is the engine's.
+
+mod book;
+mod explain;
+#[cfg(test)]
+pub(crate) mod fake;
+mod live;
+mod stores;
+
+use std::sync::Arc;
+
+use oriel_engine::roster::{OnChange, Past, Posted, RosterError, SwapOptions, Swapped};
+use oriel_machine::Machine;
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::{config::PolicyConfig, plan::PolicyPlan, state::StateDirectory};
+
+use book::Book;
+pub(crate) use book::{Entry, Member, read_component};
+pub(crate) use explain::Explanation;
+pub(crate) use live::Live;
+pub(crate) use stores::Stores;
+
+/// The policies that a steward looks after: a running VM's, or what a test puts in their place.
+pub(crate) trait Policies: Send + Sync {
+    /// Has somebody told after every change, before whoever asked for it is answered.
+    fn on_change(&self, told: OnChange);
+    /// Those in force, in order.
+    fn list(&self) -> Vec<Posted>;
+    /// The revisions of one.
+    fn history(&self, name: &str) -> Result<Vec<Past>, RosterError>;
+    /// Makes a policy of this code, and loads it.
+    fn load(&self, plan: &PolicyPlan, code: &[u8]) -> Result<Posted, ChangeError>;
+    /// Makes a policy of this code, and puts it in the place of that of its name.
+    fn swap(
+        &self,
+        plan: &PolicyPlan,
+        code: &[u8],
+        how: &SwapOptions,
+    ) -> Result<Swapped, ChangeError>;
+    /// Takes one away.
+    fn unload(&self, name: &str) -> Result<(), RosterError>;
+    /// Puts an earlier revision back.
+    fn rollback(&self, name: &str, to: Option<u64>) -> Result<Swapped, RosterError>;
+    /// Ends a quarantine.
+    fn release(&self, name: &str) -> Result<(), RosterError>;
+}
+
+/// Why a change was not made. What judged before still does.
+#[derive(Debug, Error)]
+pub(crate) enum ChangeError {
+    /// What was said or sent cannot be made a policy.
+    #[error("it is not accepted")]
+    Refused(#[source] anyhow::Error),
+    /// The engine did not make it.
+    #[error(transparent)]
+    Roster(#[from] RosterError),
+}
+
+/// A change that was made.
+#[derive(Debug, Serialize)]
+pub(crate) struct Change<T> {
+    /// What was changed.
+    #[serde(flatten)]
+    pub(crate) made: T,
+    /// Whether the set now in force will be there after a crash; none: nobody asked for that.
+    pub(crate) kept: Option<bool>,
+    /// Why it will not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) warning: Option<String>,
+}
+
+/// Looks after the policies of a running VM.
+pub(crate) struct Steward {
+    policies: Box<dyn Policies>,
+    machine: Arc<dyn Machine>,
+    book: Arc<Book>,
+}
+
+impl Steward {
+    /// Takes over a VM that runs with these policies, and has them kept.
+    pub(crate) fn take_over(
+        policies: Box<dyn Policies>,
+        machine: Arc<dyn Machine>,
+        opening: Vec<Entry>,
+        state: Option<StateDirectory>,
+    ) -> Self {
+        let book = Arc::new(Book::open(opening, state));
+        let told = book.clone();
+        policies.on_change(Arc::new(move |posted| told.changed(posted)));
+        Self {
+            policies,
+            machine,
+            book,
+        }
+    }
+
+    /// The machine.
+    pub(crate) fn machine(&self) -> &dyn Machine {
+        &*self.machine
+    }
+
+    /// Whether the set in force is kept; none: nobody asked for that. And why it is not.
+    pub(crate) fn kept(&self) -> (Option<bool>, Option<String>) {
+        self.book.kept()
+    }
+
+    /// The policies in force, in order.
+    pub(crate) fn list(&self) -> Vec<Posted> {
+        self.policies.list()
+    }
+
+    /// The policy of this name in force.
+    pub(crate) fn get(&self, name: &str) -> Result<Posted, RosterError> {
+        let mut all = self.policies.list().into_iter();
+        let named = all.find(|posted| posted.name == name);
+        named.ok_or_else(|| RosterError::Unknown(name.to_owned()))
+    }
+
+    /// What was said of a revision, and its code.
+    pub(crate) fn entry(&self, posted: &Posted) -> Option<Entry> {
+        self.book.find(&posted.name, posted.revision)
+    }
+
+    /// The revisions of a policy, the newest last.
+    pub(crate) fn history(&self, name: &str) -> Result<Vec<Past>, RosterError> {
+        self.policies.history(name)
+    }
+
+    /// What a policy may see and do.
+    pub(crate) fn explain(&self, name: &str) -> Result<Explanation, ChangeError> {
+        let posted = self.get(name)?;
+        let entry = self.entry(&posted);
+        let entry = entry.ok_or_else(|| RosterError::Unknown(name.to_owned()))?;
+        Explanation::of(&posted, &entry, self.machine()).map_err(ChangeError::Refused)
+    }
+
+    /// Loads a policy.
+    pub(crate) fn load(&self, entry: Entry) -> Result<Change<Posted>, ChangeError> {
+        let plan = plan(&entry)?;
+        let code = entry.code.clone();
+        let _draft = self.book.draft(&plan.name, entry)?;
+        let made = self.policies.load(&plan, &code)?;
+        Ok(self.change(made))
+    }
+
+    /// Swaps a policy.
+    pub(crate) fn swap(
+        &self,
+        entry: Entry,
+        how: &SwapOptions,
+    ) -> Result<Change<Swapped>, ChangeError> {
+        let plan = plan(&entry)?;
+        // Nothing of it is looked at for a policy that is not there.
+        self.get(&plan.name)?;
+        let code = entry.code.clone();
+        let _draft = self.book.draft(&plan.name, entry)?;
+        let made = self.policies.swap(&plan, &code, how)?;
+        self.forget_old(&plan.name);
+        Ok(self.change(made))
+    }
+
+    /// Takes a policy away.
+    pub(crate) fn unload(&self, name: &str) -> Result<Change<Gone>, RosterError> {
+        self.policies.unload(name)?;
+        let name = name.to_owned();
+        Ok(self.change(Gone { name }))
+    }
+
+    /// Puts an earlier revision back.
+    pub(crate) fn rollback(
+        &self,
+        name: &str,
+        to: Option<u64>,
+    ) -> Result<Change<Swapped>, RosterError> {
+        let made = self.policies.rollback(name, to)?;
+        Ok(self.change(made))
+    }
+
+    /// Ends a quarantine.
+    pub(crate) fn release(&self, name: &str) -> Result<Change<Posted>, RosterError> {
+        self.policies.release(name)?;
+        self.get(name).map(|posted| self.change(posted))
+    }
+
+    /// What the engine has forgotten cannot be rolled back to.
+    fn forget_old(&self, name: &str) {
+        let known = self.policies.history(name).unwrap_or_default();
+        let oldest = known.iter().map(|past| past.revision).min();
+        self.book.forget_before(name, oldest.unwrap_or(0));
+    }
+
+    fn change<T>(&self, made: T) -> Change<T> {
+        let (kept, warning) = self.kept();
+        Change {
+            made,
+            kept,
+            warning,
+        }
+    }
+}
+
+/// A policy that is not there any more.
+#[derive(Debug, Serialize)]
+pub(crate) struct Gone {
+    name: String,
+}
+
+fn plan(entry: &Entry) -> Result<PolicyPlan, ChangeError> {
+    PolicyPlan::configured(PolicyConfig::clone(&entry.said)).map_err(ChangeError::Refused)
+}
+
+/// A steward of policies that judge nothing, with the set kept in this directory.
+#[cfg(test)]
+pub(crate) fn for_tests(fake: fake::Fake, state: Option<&std::path::Path>) -> Steward {
+    tests::steward(fake, state)
+}
+
+#[cfg(test)]
+mod tests;
