@@ -1,6 +1,7 @@
 //! Whole-engine tests: from a guest's event to the effect in the guest.
 
 mod audited;
+mod clock;
 mod contained;
 mod grants;
 mod guard;
