@@ -207,7 +207,7 @@ mod tests {
         ]);
         assert_eq!(question.path, "/v1/policies/a%2Fb/swap");
         let expected = json!({
-            "file": name, "component": "b25l", "grant": ["msr", "alert"],
+            "file": name, "component": "b25l", "grant": "msr, alert",
             "together": true, "state": "fresh",
             "shadow": {"seconds": 1.5, "disagreements": 3},
             "canary": {"seconds": 4.0, "vcpus": [0, 2]},

@@ -267,6 +267,21 @@ mod tests {
     }
 
     #[test]
+    fn limits_and_tables_of_a_grant_are_said_as_in_the_configuration_and_kept_as_said() {
+        let body = json!({
+            "name": "guard", "component": "b25l", "limits": {"event-ms": 3},
+            "on-failure": {"default": "open"}, "allow-pause": true, "pause-limit": 1.5,
+            "grant": {"rights": ["alert"], "msrs": ["0xc0000082", 1], "read-physical": ["0x1000000-0x2ffffff"]},
+        });
+        let said = order(body).load().unwrap().said;
+        let kept = serde_json::to_string(&said).unwrap();
+        assert_eq!(serde_json::from_str::<PolicyConfig>(&kept).unwrap(), said);
+        let plan = crate::plan::PolicyPlan::configured(said).unwrap();
+        assert_eq!(plan.conditions.limits.event, Duration::from_millis(3));
+        assert!(plan.grant.unwrap().bounds.msrs.is_some());
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let swaps = [
             (json!({"component": "!"}), "component"),

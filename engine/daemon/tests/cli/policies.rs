@@ -18,7 +18,7 @@ use std::{
 
 use serde_json::json;
 
-use super::{assert_error, assert_usage, file, mock, plugin, status, stderr};
+use super::{Json, assert_error, assert_usage, file, mock, plugin, status, stderr};
 use running::{Running, scene};
 
 #[test]
@@ -117,6 +117,39 @@ fn of_two_swaps_at_once_the_second_is_told_to_wait() {
     // And a swap that a VM's end overtakes is answered.
     assert_eq!(running.end(), 128 + 15);
     assert_eq!(first.wait().expect("it ends").code(), Some(1));
+}
+
+#[test]
+fn what_a_policy_remembers_outlives_its_revisions() {
+    let scene = scene();
+    // The guard pins the first value. A write that changes nothing pins nothing, so a revision that
+    // began with an empty store would take the second.
+    let write =
+        |value: &str| format!("[[step]]\nevent = \"msr\"\nmsr = \"lstar\"\nvalue = \"{value}\"\n");
+    let (first, second) = ("0xffffffff81e00080", "0xffffffffc0de0000");
+    let steps = [write(first), write(second)].concat();
+    let text = format!("loop = true\n[[step]]\nserial = \"runs\\n\"\n[[step]]\nidle = 1\n{steps}");
+    fs::write(scene.guest(), text).expect("a scenario");
+    let events = scene.directory.path().join("events.jsonl");
+    let flag = events.display().to_string();
+    let running = scene.run(&["--policy", &plugin("msr-guard"), "--events", &flag]);
+    let judged_by = |revision: u64| {
+        let text = fs::read_to_string(&events).expect("event lines");
+        let lines = text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let mut lines = lines.filter(|line: &Json| line["data"]["new"] == second);
+        lines.rfind(|line| line["judges"][0]["revision"] == revision)
+    };
+    running.until(|_| judged_by(1).is_some());
+    let lock = file(&scene.directory, "alert.toml", "lock = false\n");
+    running.json(&["swap", "msr-guard", "--config", &lock]);
+    running.until(|_| judged_by(2).is_some());
+    for revision in [1, 2] {
+        let last = judged_by(revision).expect("there was one");
+        assert_eq!(last["verdict"], "deny", "{last}");
+    }
+    assert_eq!(running.end(), 128 + 15);
 }
 
 #[test]

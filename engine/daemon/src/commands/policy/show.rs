@@ -15,12 +15,7 @@ pub(super) fn list(answer: &Json) -> Vec<String> {
             text(&one["revision"]),
             text(&one["version"]),
             digest(one),
-            if one["quarantined"] == true {
-                "quarantined"
-            } else {
-                "judges"
-            }
-            .to_owned(),
+            state(one).to_owned(),
             text(&one["said"]["file"]),
         ]
     });
@@ -28,6 +23,16 @@ pub(super) fn list(answer: &Json) -> Vec<String> {
         return vec!["no policies".to_owned()];
     }
     table(&["NAME", "REV", "VERSION", "DIGEST", "STATE", "FROM"], rows)
+}
+
+fn state(one: &Json) -> &'static str {
+    if one["quarantined"] == true {
+        "quarantined"
+    } else if one["detached"] == true {
+        "detached"
+    } else {
+        "judges"
+    }
 }
 
 pub(super) fn history(answer: &Json) -> Vec<String> {
@@ -66,7 +71,11 @@ pub(super) fn explained(answer: &Json) -> Vec<String> {
         rows(&answer["events"], row),
     );
     let gap = [String::new()];
-    rights.into_iter().chain(gap).chain(events).collect()
+    let within = answer["within"].as_object().into_iter().flatten();
+    let within = within.filter(|(_, ranges)| !ranges.is_null());
+    let within = within.map(|(key, ranges)| format!("within {key} {ranges}"));
+    let all = rights.into_iter().chain(gap).chain(events);
+    all.chain(within).collect()
 }
 
 pub(super) fn loaded(answer: &Json) -> Vec<String> {
