@@ -17,7 +17,7 @@ use oriel_engine::{Candidate, Desk, Judge, Native, Outcome, Record, policies, re
 use oriel_machine::{Parts, mock::Scenario};
 use oriel_policy::{
     Host, Inspection, InstanceMode, Limits, Manifest, OnFailure, Plugin, Policy, PrepareError,
-    Setting, Store, Terms, write_manifest,
+    Setting, Store, StoreSchema, Terms, write_manifest,
 };
 use oriel_protocol::{Bounds, Case, EventKind, EventSet, Filter, Grant, Right, Verdict};
 
@@ -81,6 +81,7 @@ pub struct Load {
     pub pause: Option<Duration>,
     store: Arc<Store>,
     per_vm: bool,
+    schema: u32,
 }
 
 /// Loads a plugin under its own name, with the default rights and all the events it exports.
@@ -97,6 +98,7 @@ pub fn load(plugin: &'static str) -> Load {
         pause: None,
         store: Arc::default(),
         per_vm: false,
+        schema: 1,
     }
 }
 
@@ -157,6 +159,12 @@ impl Load {
         self
     }
 
+    /// With a store of this schema.
+    pub fn schema(mut self, schema: u32) -> Self {
+        self.schema = schema;
+        self
+    }
+
     /// With one instance for all vCPUs.
     pub fn per_vm(mut self) -> Self {
         self.per_vm = true;
@@ -166,17 +174,23 @@ impl Load {
     /// Its bytes, with the manifest that it is to have.
     fn bytes(&self) -> Vec<u8> {
         let bytes = plugin(self.plugin);
-        if !self.per_vm {
+        if !self.per_vm && self.schema == 1 {
             return bytes;
         }
         let manifest = oriel_policy::inspect(&bytes)
             .expect("a plugin of ours")
             .manifest;
-        let shared = Manifest {
-            instances: InstanceMode::Vm,
+        let instances = if self.per_vm {
+            InstanceMode::Vm
+        } else {
+            manifest.instances
+        };
+        let other = Manifest {
+            instances,
+            store_schema: StoreSchema(self.schema),
             ..manifest
         };
-        write_manifest(&bytes, &shared).expect("a manifest of ours")
+        write_manifest(&bytes, &other).expect("a manifest of ours")
     }
 
     /// Prepares it.

@@ -141,14 +141,23 @@ impl Roster {
     }
 
     /// Puts a new revision in the place of the policy that has its name. Returns once every vCPU
-    /// has moved, or none.
+    /// has moved, or none. It goes on with the store of the last revision that had its
+    /// `store-schema`, and with its own if there is none.
     ///
     /// # Errors
     /// [`RosterError`]; then the old revision judges as before.
-    pub fn swap(&self, candidate: Candidate, how: &SwapOptions) -> Result<Swapped, RosterError> {
+    pub fn swap(
+        &self,
+        mut candidate: Candidate,
+        how: &SwapOptions,
+    ) -> Result<Swapped, RosterError> {
         let _changing = self.shared.posts.begin()?;
         let name = candidate.name.to_string();
         let (from, number) = self.leave(&name, |post| Ok(post.newest + 1))?;
+        // The store is the policy's, not the revision's.
+        if let Some(kept) = self.shared.posts.book().post(&name)?.store_of(&candidate) {
+            candidate.store = kept;
+        }
         let change = Change {
             candidate: Arc::new(candidate),
             number,
@@ -330,9 +339,12 @@ impl Roster {
         })
     }
 
-    /// From now on what is said of the policy of this name is said of this revision.
+    /// From now on what is said of the policy of this name is said of this revision, and its limits
+    /// are those of the store.
     fn enrol(&self, candidate: &Candidate) {
         if let Some(hosted) = &candidate.hosted {
+            let limits = hosted.policy.limits();
+            candidate.store.bound(limits.store_keys, limits.store_bytes);
             self.shared.conducts.enrol(&candidate.name, &hosted.conduct);
         }
     }

@@ -13,7 +13,7 @@ use crate::{
     output::warn,
     plan::{Plan, StatePlan, WatchPlan},
     state::{self, StateDirectory},
-    steward::{Entry, Live, Member, Steward, Stores},
+    steward::{Entry, Live, Member, Steward},
     watch::{self, Watch},
 };
 
@@ -22,7 +22,6 @@ pub(crate) struct Opening {
     /// The policies, in the order in which they are asked.
     pub(crate) policies: Vec<Entry>,
     /// What they remember.
-    pub(crate) stores: Stores,
     socket: Option<Socket>,
     state: Option<StateDirectory>,
     watch: Option<WatchPlan>,
@@ -54,7 +53,6 @@ impl Opening {
         };
         Ok(Self {
             policies,
-            stores: Stores::default(),
             socket,
             state: directory,
             watch: operation.watch.clone(),
@@ -75,7 +73,6 @@ impl Opening {
             host: host.clone(),
             machine: machine.clone(),
             roster: vm.roster(),
-            stores: self.stores,
         };
         let steward =
             Steward::take_over(Box::new(live), machine.clone(), self.policies, self.state);

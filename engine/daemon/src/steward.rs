@@ -7,7 +7,6 @@ mod explain;
 #[cfg(test)]
 pub(crate) mod fake;
 mod live;
-mod stores;
 
 use std::sync::Arc;
 
@@ -22,7 +21,6 @@ use book::Book;
 pub(crate) use book::{Entry, Member, read_component};
 pub(crate) use explain::Explanation;
 pub(crate) use live::Live;
-pub(crate) use stores::Stores;
 
 /// The policies that a steward looks after: a running VM's, or what a test puts in their place.
 pub(crate) trait Policies: Send + Sync {

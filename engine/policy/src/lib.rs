@@ -100,7 +100,8 @@ pub use inspect::{Digest, Inspection, LoadError, inspect};
 pub use instance::{Answer, Instance, Place, Saved};
 pub use limits::{LimitError, Limits};
 pub use manifest::{
-    FailureMode, InstanceMode, Manifest, ManifestError, OnFailure, SwapMode, write_manifest,
+    FailureMode, InstanceMode, Manifest, ManifestError, OnFailure, StoreSchema, SwapMode,
+    write_manifest,
 };
 pub use meter::Dropped;
 pub use plugin::Plugin;

@@ -1,6 +1,9 @@
 //! One swap, what can go wrong with it, and the way back.
 
+use std::sync::Arc;
+
 use oriel_engine::roster::{OnRefusal, RosterError, Standing, SwapOptions};
+use oriel_policy::Store;
 use oriel_tests::{Load, host, zoo};
 
 use super::{Stage, carried, guard};
@@ -176,4 +179,51 @@ fn a_swap_that_meets_the_end_of_the_vm_comes_back() {
         let error = swapping.join().expect("no panic");
         assert!(matches!(error, RosterError::Ended), "{error}");
     }
+}
+
+/// What a policy that counts has counted.
+fn counted(store: &oriel_policy::Store) -> u64 {
+    let key = "count".to_owned();
+    let bytes = store.apply(oriel_protocol::commands::service::StoreGet { key });
+    let bytes = bytes.expect("a store answers").unwrap_or_default();
+    bytes.try_into().map_or(0, u64::from_le_bytes)
+}
+
+#[test]
+fn a_store_goes_with_its_schema_over_swaps_and_rollbacks() {
+    let counts = |schema| zoo("count").named("guard").schema(schema);
+    let (first, second, third) = <(Arc<Store>, Arc<Store>, Arc<Store>)>::default();
+    let stage = Stage::of(&counts(1).store(&first));
+    stage.watch.more_events(3);
+    let swap = |next: Load, together| {
+        let how = SwapOptions {
+            together,
+            ..SwapOptions::default()
+        };
+        let swapped = stage.roster().swap(next.candidate(&host()), &how);
+        stage.watch.more_events(3);
+        swapped
+    };
+    let before = counted(&first);
+    swap(counts(1).store(&second), false).expect("a swap");
+    assert!(counted(&first) > before, "it goes on with what there was");
+    assert_eq!(counted(&second), 0, "its own store is not needed");
+    let alone = swap(counts(2).store(&third), false);
+    assert!(matches!(
+        alone,
+        Err(RosterError::StoreSchema { old: 1, new: 2 })
+    ));
+    swap(counts(2).store(&third), true).expect("a swap of all at once");
+    let (old, new) = (counted(&first), counted(&third));
+    assert!(new > 0, "another schema begins anew");
+    stage.roster().rollback("guard", None).expect("a way back");
+    stage.watch.more_events(3);
+    assert!(
+        counted(&first) > old,
+        "what the old schema had is there again"
+    );
+    swap(counts(2), true).expect("forth again");
+    assert!(counted(&third) > new, "and so is what the new one had");
+    stage.vm().stop();
+    stage.running.wait();
 }

@@ -11,9 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use oriel_policy::{Place, Saved};
+use oriel_policy::{Place, Saved, Store};
 
-use super::{OnChange, Past, Posted, RosterError, Standing, clock::Whereabouts};
+use super::{OnChange, Past, Posted, RosterError, Standing, change::schema, clock::Whereabouts};
 use crate::{engine::Candidate, panel::Trial, policy_judge::Standing as Conduct};
 
 /// How many revisions of a policy are kept to go back to.
@@ -211,6 +211,13 @@ impl Post {
         let mut past = past.filter(|one| one.standing == Standing::Past);
         past.find(|one| one.number < self.current)
             .map(|one| one.number)
+    }
+
+    /// The store of the last revision that had the schema of this one.
+    pub(super) fn store_of(&self, candidate: &Candidate) -> Option<Arc<Store>> {
+        let mut known = self.revisions.iter().rev();
+        let alike = known.find(|one| schema(&one.candidate) == schema(candidate))?;
+        Some(alike.candidate.store.clone())
     }
 
     /// Forgets the oldest revisions.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use oriel_engine::{Audit, Candidate, Engine, Outcome, Settings, Sink, VmHandle, tool};
+use oriel_engine::{Audit, Engine, Outcome, Settings, Sink, VmHandle, tool};
 use oriel_machine::{Machine, Parts};
 use oriel_policy::Host;
 
@@ -107,13 +107,7 @@ fn seat(
 ) -> anyhow::Result<Engine> {
     for policy in &opening.policies {
         let plan = PolicyPlan::configured(policy.said.clone())?;
-        let made = load::judge(host, &plan, &policy.code, machine)?;
-        let lent = opening.stores.lend(&plan.name, &policy.code)?;
-        engine = engine.judge(Candidate {
-            store: lent.store.clone(),
-            ..made
-        });
-        opening.stores.keep(lent);
+        engine = engine.judge(load::judge(host, &plan, &policy.code, machine)?);
     }
     for tool in &judges.tools {
         engine = engine.judge(tool::candidate(tool.name.as_str(), tool.settings.clone()));

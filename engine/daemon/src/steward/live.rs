@@ -9,7 +9,7 @@ use oriel_engine::{
 use oriel_machine::Machine;
 use oriel_policy::Host;
 
-use super::{ChangeError, Policies, Stores, stores::Lent};
+use super::{ChangeError, Policies};
 use crate::{load, plan::PolicyPlan};
 
 /// The policies of a VM that runs.
@@ -17,20 +17,12 @@ pub(crate) struct Live {
     pub(crate) host: Arc<Host>,
     pub(crate) machine: Arc<dyn Machine>,
     pub(crate) roster: Roster,
-    pub(crate) stores: Stores,
 }
 
 impl Live {
-    /// Makes a revision, with the store that its predecessors have filled.
-    fn candidate(&self, plan: &PolicyPlan, code: &[u8]) -> Result<(Candidate, Lent), ChangeError> {
-        let lent = self.stores.lend(&plan.name, code);
-        let lent = lent.map_err(ChangeError::Refused)?;
+    fn candidate(&self, plan: &PolicyPlan, code: &[u8]) -> Result<Candidate, ChangeError> {
         let made = load::judge(&self.host, plan, code, &*self.machine);
-        let candidate = Candidate {
-            store: lent.store.clone(),
-            ..made.map_err(ChangeError::Refused)?
-        };
-        Ok((candidate, lent))
+        made.map_err(ChangeError::Refused)
     }
 }
 
@@ -48,10 +40,7 @@ impl Policies for Live {
     }
 
     fn load(&self, plan: &PolicyPlan, code: &[u8]) -> Result<Posted, ChangeError> {
-        let (candidate, lent) = self.candidate(plan, code)?;
-        let posted = self.roster.load(candidate)?;
-        self.stores.keep(lent);
-        Ok(posted)
+        Ok(self.roster.load(self.candidate(plan, code)?)?)
     }
 
     fn swap(
@@ -60,16 +49,11 @@ impl Policies for Live {
         code: &[u8],
         how: &SwapOptions,
     ) -> Result<Swapped, ChangeError> {
-        let (candidate, lent) = self.candidate(plan, code)?;
-        let swapped = self.roster.swap(candidate, how)?;
-        self.stores.keep(lent);
-        Ok(swapped)
+        Ok(self.roster.swap(self.candidate(plan, code)?, how)?)
     }
 
     fn unload(&self, name: &str) -> Result<(), RosterError> {
-        self.roster.unload(name)?;
-        self.stores.forget(name);
-        Ok(())
+        self.roster.unload(name)
     }
 
     fn rollback(&self, name: &str, to: Option<u64>) -> Result<Swapped, RosterError> {
