@@ -1,11 +1,14 @@
 //! Records as JSON lines. The format is fixed in `docs/events.md`.
 
+use std::time::SystemTime;
+
 use oriel_machine::End;
-use oriel_protocol::{EventData, Identity, Moment, Verdict};
+use oriel_protocol::{Event, EventData, Identity, Moment, Verdict};
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
     effect::effect,
+    policy_judge::FailureReport,
     record::{Alert, CLOCK, Failed, Judged, LogLine, Record, Refused, Turnover, Visit},
 };
 
@@ -68,11 +71,7 @@ fn event(judged: &Judged) -> Json {
     });
     let judges: Vec<_> = judges.collect();
     let mut fields = stamp(judged.moment);
-    fields.insert("kind".to_owned(), json!(judged.event.kind().name()));
-    fields.insert("ip".to_owned(), hex(judged.event.ip));
-    fields.insert("cr3".to_owned(), hex(judged.event.cr3));
-    fields.insert("cpl".to_owned(), json!(judged.event.cpl));
-    fields.insert("data".to_owned(), data(&judged.event.data));
+    fields.extend(happened(&judged.event));
     fields.insert("judges".to_owned(), json!(judges));
     fields.extend(verdict(&judged.verdict));
     fields.insert(
@@ -85,6 +84,37 @@ fn event(judged: &Judged) -> Json {
             conflicts.map(|one| json!({ "standing": &*one.standing, "lost": &*one.lost }));
         fields.insert("conflicts".to_owned(), conflicts.collect());
     }
+    Json::Object(fields)
+}
+
+/// What has happened, and where.
+fn happened(event: &Event) -> Map<String, Json> {
+    let mut fields = Map::new();
+    fields.insert("kind".to_owned(), json!(event.kind().name()));
+    fields.insert("ip".to_owned(), hex(event.ip));
+    fields.insert("cr3".to_owned(), hex(event.cr3));
+    fields.insert("cpl".to_owned(), json!(event.cpl));
+    fields.insert("data".to_owned(), data(&event.data));
+    fields
+}
+
+/// A report of a failure, in the words of event lines.
+pub fn report(report: &FailureReport) -> Json {
+    let since = report.time.duration_since(SystemTime::UNIX_EPOCH);
+    let ms = since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    });
+    let mut fields = stamp(report.moment);
+    fields.insert("unix_ms".to_owned(), json!(ms));
+    fields.insert("revision".to_owned(), json!(report.revision));
+    fields.insert("digest".to_owned(), json!(report.digest));
+    fields.insert("failure".to_owned(), json!(report.reason));
+    fields.insert("trace".to_owned(), json!(report.trace));
+    fields.insert("strike".to_owned(), json!(report.is_strike));
+    fields.insert("answered".to_owned(), json!(report.answered));
+    fields.insert("kind".to_owned(), json!(report.kind));
+    let event = report.event.as_ref().map(happened);
+    fields.insert("event".to_owned(), json!(event));
     Json::Object(fields)
 }
 

@@ -46,7 +46,10 @@ pub use error::RosterError;
 pub use options::{Canary, OnRefusal, Probation, Shadow, SwapOptions};
 pub use view::{Past, Posted, ShadowReport, Standing, Swapped};
 
-use crate::{engine::Candidate, handle::VmHandle, record::Action, shared::Shared};
+use crate::{
+    engine::Candidate, handle::VmHandle, policy_judge::FailureReport, record::Action,
+    shared::Shared,
+};
 use book::{Post, Revision};
 use change::{Change, From};
 use handover::Given;
@@ -91,6 +94,17 @@ impl Roster {
         let mut book = self.shared.posts.book();
         let revisions = book.post(name)?.revisions.iter();
         Ok(revisions.filter_map(Revision::past).collect())
+    }
+
+    /// The last failures of a policy, the oldest first.
+    ///
+    /// # Errors
+    /// [`RosterError::Unknown`].
+    pub fn failures(&self, name: &str) -> Result<Vec<FailureReport>, RosterError> {
+        self.shared.posts.book().post(name)?;
+        // Where it has not begun yet it has not failed either.
+        let conduct = self.shared.conducts.of(name);
+        Ok(conduct.map(|conduct| conduct.reports()).unwrap_or_default())
     }
 
     /// Loads a policy; it is asked after all others.

@@ -10,7 +10,10 @@ mod live;
 
 use std::sync::Arc;
 
-use oriel_engine::roster::{OnChange, Past, Posted, RosterError, SwapOptions, Swapped};
+use oriel_engine::{
+    FailureReport,
+    roster::{OnChange, Past, Posted, RosterError, SwapOptions, Swapped},
+};
 use oriel_machine::Machine;
 use serde::Serialize;
 use thiserror::Error;
@@ -30,6 +33,8 @@ pub(crate) trait Policies: Send + Sync {
     fn list(&self) -> Vec<Posted>;
     /// The revisions of one.
     fn history(&self, name: &str) -> Result<Vec<Past>, RosterError>;
+    /// The last failures of a policy, the oldest first.
+    fn failures(&self, name: &str) -> Result<Vec<FailureReport>, RosterError>;
     /// Makes a policy of this code, and loads it.
     fn load(&self, plan: &PolicyPlan, code: &[u8]) -> Result<Posted, ChangeError>;
     /// Makes a policy of this code, and puts it in the place of that of its name.
@@ -126,6 +131,11 @@ impl Steward {
     /// The revisions of a policy, the newest last.
     pub(crate) fn history(&self, name: &str) -> Result<Vec<Past>, RosterError> {
         self.policies.history(name)
+    }
+
+    /// The last failures of a policy, the oldest first.
+    pub(crate) fn failures(&self, name: &str) -> Result<Vec<FailureReport>, RosterError> {
+        self.policies.failures(name)
     }
 
     /// What a policy may see and do.

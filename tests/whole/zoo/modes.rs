@@ -186,7 +186,13 @@ fn failures_are_kept_and_an_operator_lets_a_policy_out_of_quarantine() {
     assert_eq!(report.kind, Some(EventKind::Msr));
     assert_eq!(report.answered, Some(FailureMode::Closed));
     let digest = oriel_policy::inspect(&oriel_tests::plugin("oriel-zoo")).expect("ours");
-    assert_eq!(report.digest, digest.digest);
+    assert_eq!((report.digest, report.revision), (digest.digest, 1));
+    let shown = oriel_engine::lines::report(report);
+    assert_eq!((&shown["vcpu"], &shown["seq"]), (&0.into(), &1.into()));
+    assert_eq!(shown["event"]["data"]["new"], "0x1");
+    assert_eq!(shown["answered"], "closed");
+    let known = handle.roster().failures("bad").expect("it is there");
+    assert_eq!(known.len(), 3);
     assert_eq!(handle.standing("bad"), Ok(Standing::Quarantined));
     assert_eq!(handle.release("bad"), Ok(()));
     assert_eq!(handle.standing("bad"), Ok(Standing::Asked));

@@ -33,6 +33,8 @@ pub(crate) enum PolicyCommand {
     Rollback(RollbackArgs),
     /// List the revisions of a policy.
     History(NameArg),
+    /// List a policy's last failures.
+    Failures(NameArg),
     /// Say what a policy may hear and do, and who says no to the rest: what it imports and
     /// exports, its manifest, or the grant. Of a running VM, or of what is about to be run.
     Explain(ExplainArgs),

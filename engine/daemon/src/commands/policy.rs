@@ -94,6 +94,9 @@ fn question(command: &PolicyCommand) -> anyhow::Result<Question> {
         PolicyCommand::History(args) => {
             Question::new("GET", path(&args.name, "/history"), show::history)
         }
+        PolicyCommand::Failures(args) => {
+            Question::new("GET", path(&args.name, "/failures"), show::failures)
+        }
         PolicyCommand::Explain(args) => {
             Question::new("GET", path(&args.name, "/explain"), show::explained)
         }

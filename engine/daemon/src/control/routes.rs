@@ -33,6 +33,7 @@ pub(super) const ROUTES: &[Route] = &[
     route("GET", "/v1/policies/{name}", get),
     route("DELETE", "/v1/policies/{name}", unload),
     route("GET", "/v1/policies/{name}/history", history),
+    route("GET", "/v1/policies/{name}/failures", failures),
     route("GET", "/v1/policies/{name}/explain", explain),
     route("POST", "/v1/policies/{name}/swap", swap),
     route("POST", "/v1/policies/{name}/rollback", rollback),
@@ -142,6 +143,12 @@ fn unload(steward: &Steward, call: &Call<'_>) -> Result<Answer, Problem> {
 
 fn history(steward: &Steward, call: &Call<'_>) -> Result<Answer, Problem> {
     ok(json!({ "name": call.name, "revisions": steward.history(&call.name)? }))
+}
+
+fn failures(steward: &Steward, call: &Call<'_>) -> Result<Answer, Problem> {
+    let reports = steward.failures(&call.name)?;
+    let reports: Vec<_> = reports.iter().map(oriel_engine::lines::report).collect();
+    ok(json!({ "name": call.name, "failures": reports }))
 }
 
 fn explain(steward: &Steward, call: &Call<'_>) -> Result<Answer, Problem> {

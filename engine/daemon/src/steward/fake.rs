@@ -6,7 +6,10 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
-use oriel_engine::roster::{OnChange, Past, Posted, RosterError, Standing, SwapOptions, Swapped};
+use oriel_engine::{
+    FailureReport,
+    roster::{OnChange, Past, Posted, RosterError, Standing, SwapOptions, Swapped},
+};
 use oriel_policy::Digest;
 
 use super::{ChangeError, Policies};
@@ -125,6 +128,11 @@ impl Policies for Fake {
     fn history(&self, name: &str) -> Result<Vec<Past>, RosterError> {
         self.known(name)?;
         Ok(lock(&self.past)[name].clone())
+    }
+
+    fn failures(&self, name: &str) -> Result<Vec<FailureReport>, RosterError> {
+        self.known(name)?;
+        Ok(Vec::new())
     }
 
     fn load(&self, plan: &PolicyPlan, code: &[u8]) -> Result<Posted, ChangeError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use oriel_engine::{
-    Candidate, Roster,
+    Candidate, FailureReport, Roster,
     roster::{OnChange, Past, Posted, RosterError, SwapOptions, Swapped},
 };
 use oriel_machine::Machine;
@@ -37,6 +37,10 @@ impl Policies for Live {
 
     fn history(&self, name: &str) -> Result<Vec<Past>, RosterError> {
         self.roster.history(name)
+    }
+
+    fn failures(&self, name: &str) -> Result<Vec<FailureReport>, RosterError> {
+        self.roster.failures(name)
     }
 
     fn load(&self, plan: &PolicyPlan, code: &[u8]) -> Result<Posted, ChangeError> {

@@ -53,6 +53,26 @@ pub(super) fn history(answer: &Json) -> Vec<String> {
     table(&heads, rows)
 }
 
+pub(super) fn failures(answer: &Json) -> Vec<String> {
+    let rows = rows(&answer["failures"], |one| {
+        let trace = strings(&one["trace"]).join(" < ");
+        vec![
+            text(&one["revision"]),
+            text(&one["vcpu"]),
+            text(&one["seq"]),
+            text(&one["kind"]),
+            text(&one["answered"]),
+            text(&one["failure"]),
+            trace,
+        ]
+    });
+    if rows.is_empty() {
+        return vec!["no failures".to_owned()];
+    }
+    let heads = ["REV", "VCPU", "EVENT", "KIND", "ANSWERED", "HOW", "IN"];
+    table(&heads, rows)
+}
+
 pub(super) fn explained(answer: &Json) -> Vec<String> {
     let row = |one: &Json| {
         let missing = strings(&one["missing"]);

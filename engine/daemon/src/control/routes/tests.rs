@@ -72,6 +72,8 @@ fn a_policy_is_loaded_swapped_rolled_back_and_unloaded() {
     )
     .body;
     assert_eq!((&back["from"], &back["to"]), (&json!(2), &json!(1)));
+    let failures = ask(&steward, "GET", "/v1/policies/spy/failures", &Json::Null).body;
+    assert_eq!(failures["failures"], serde_json::json!([]));
     let history = ask(&steward, "GET", "/v1/policies/spy/history", &Json::Null).body;
     assert_eq!(history["revisions"][1]["standing"], "rolled-back");
     ask(&steward, "POST", "/v1/policies/spy/release", &Json::Null);
