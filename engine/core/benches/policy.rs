@@ -19,7 +19,7 @@ use oriel_machine::{
     mock::{Scenario, Step},
     outlet::Kept,
 };
-use oriel_policy::{Host, HostSettings, Place, Plugin, Policy, Store, Terms};
+use oriel_policy::{Host, HostSettings, Limits, Place, Plugin, Policy, Store, Terms};
 use oriel_protocol::{
     Event, EventKind, EventSet, Verdict,
     commands::service::{StoreAdd, StoreGet, StoreSet},
@@ -49,6 +49,10 @@ fn prepared(host: &Host, plugin: &Arc<Plugin>, name: &str, events: EventSet) -> 
     let terms = Terms {
         name: name.to_owned(),
         events,
+        limits: Limits {
+            instances: 1_100,
+            ..Limits::default()
+        },
         ..Terms::default()
     };
     Ok(host.prepare(plugin, terms)?)

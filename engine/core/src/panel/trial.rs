@@ -103,16 +103,26 @@ impl Trial {
     }
 }
 
-/// What a revision on trial has said of an event that the one in force has not judged yet.
+/// What a revision on trial has said of an event that the one in force has not judged yet. One
+/// word, as hardly ever anybody is on trial.
 #[derive(Debug, Default)]
-pub(super) struct Overheard(Option<(Arc<Trial>, Verdict)>);
+pub(super) struct Overheard(Option<Box<Said>>);
+
+#[derive(Debug)]
+struct Said {
+    trial: Arc<Trial>,
+    verdict: Verdict,
+}
 
 impl Overheard {
     /// It has said this.
     pub(super) fn note(&mut self, trial: &Arc<Trial>, ruling: &Ruling) {
         match ruling.failure() {
             Some(lapse) => trial.count_failure(&lapse.reason),
-            None => self.0 = Some((trial.clone(), ruling.verdict().clone())),
+            None => {
+                let (trial, verdict) = (trial.clone(), ruling.verdict().clone());
+                self.0 = Some(Box::new(Said { trial, verdict }));
+            }
         }
     }
 
@@ -123,18 +133,17 @@ impl Overheard {
         (event, moment): (&Event, Moment),
         force: &Verdict,
     ) {
-        let said = match self.0.take() {
-            Some((of, said)) if Arc::ptr_eq(&of, trial) => said,
-            // It did not listen to this one.
-            Some(_) | None => Verdict::Continue,
-        };
+        let said = self.0.take().filter(|said| Arc::ptr_eq(&said.trial, trial));
+        // Else it did not listen to this one.
+        let said = said.map_or(Verdict::Continue, |said| said.verdict);
         trial.compare(event, moment, &said, force);
     }
 
     /// Nobody is left to ask: the one in force did not listen to it.
     pub(super) fn close(self, event: &Event, moment: Moment) {
-        if let Some((trial, said)) = self.0 {
-            trial.compare(event, moment, &said, &Verdict::Continue);
+        if let Some(said) = self.0 {
+            let Said { trial, verdict } = *said;
+            trial.compare(event, moment, &verdict, &Verdict::Continue);
         }
     }
 }
