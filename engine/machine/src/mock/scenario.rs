@@ -205,6 +205,13 @@ impl Scenario {
         self
     }
 
+    /// Without the steps that are such ones.
+    #[must_use]
+    pub fn without(mut self, such: impl Fn(&Step) -> bool) -> Self {
+        self.steps.retain(|step| !such(step));
+        self
+    }
+
     /// With the steps of the first vCPU on every one.
     #[must_use]
     pub const fn everywhere(mut self) -> Self {
