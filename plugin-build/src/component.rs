@@ -8,9 +8,6 @@ use wit_component::ComponentEncoder;
 /// Where a plugin's manifest is: a custom section of the component itself.
 const MANIFEST: &str = "oriel:manifest";
 
-/// How the sections are called in which a module says what its component is to be.
-const TYPES: &str = "component-type";
-
 /// Why a module does not become a plugin.
 #[derive(Debug, Error)]
 pub enum ComponentError {
@@ -57,20 +54,28 @@ pub fn from_module(module: &[u8], manifest: &[u8]) -> Result<Vec<u8>, ComponentE
 
 /// Says in words what the encoder would say in its own.
 fn check(module: &[u8]) -> Result<(), ComponentError> {
-    let mut says_what_it_is = false;
+    let mut can_be_called = false;
     for payload in Parser::new(0).parse_all(module) {
         let payload = payload.map_err(ComponentError::NotAModule)?;
-        if let Payload::CustomSection(section) = &payload {
-            says_what_it_is |= section.name().starts_with(TYPES);
+        if let Payload::ExportSection(exports) = payload {
+            can_be_called |= exports
+                .into_iter()
+                .flatten()
+                .any(|export| is_of_an_interface(export.name));
         } else if let Payload::ImportSection(imports) = payload {
             refuse_wasi(imports)?;
         }
     }
-    if says_what_it_is {
+    if can_be_called {
         Ok(())
     } else {
         Err(ComponentError::NoExports)
     }
+}
+
+/// Bindings name a function by its interface, a `#`, and its own name.
+fn is_of_an_interface(export: &str) -> bool {
+    export.contains(':') && export.contains('#')
 }
 
 fn refuse_wasi(imports: wasmparser::ImportSectionReader<'_>) -> Result<(), ComponentError> {
@@ -87,18 +92,40 @@ fn refuse_wasi(imports: wasmparser::ImportSectionReader<'_>) -> Result<(), Compo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_encoder::{EntityType, ImportSection, Module, TypeSection};
+    use wasm_encoder::{
+        CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection,
+        ImportSection, Module, TypeSection,
+    };
     use wit_component::{StringEncoding, embed_component_metadata};
     use wit_parser::Resolve;
 
-    /// An empty module for an empty world.
+    /// A module that exports one function, which does nothing, for a world that says so.
     fn module() -> anyhow::Result<Vec<u8>> {
+        let wit = "package a:b; interface c { d: func(); } world only { export c; }";
         let mut resolve = Resolve::default();
-        let package = resolve.push_str("empty.wit", "package a:b; world empty {}")?;
+        let package = resolve.push_str("only.wit", wit)?;
         let world = resolve.select_world(&[package], None)?;
-        let mut module = Module::new().finish();
+        let mut code = CodeSection::new();
+        let mut nothing = Function::new([]);
+        nothing.instructions().end();
+        code.function(&nothing);
+        let mut functions = FunctionSection::new();
+        functions.function(0);
+        let mut exports = ExportSection::new();
+        exports.export("a:b/c#d", ExportKind::Func, 0);
+        let mut module = Module::new();
+        module.section(&types()).section(&functions);
+        module.section(&exports).section(&code);
+        let mut module = module.finish();
         embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
         Ok(module)
+    }
+
+    /// One: of functions without parameters and results.
+    fn types() -> TypeSection {
+        let mut types = TypeSection::new();
+        types.ty().function([], []);
+        types
     }
 
     #[test]
@@ -123,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_says_nothing_of_interfaces_exports_nothing() {
+    fn a_module_without_functions_of_interfaces_exports_nothing() {
         let refused = from_module(&Module::new().finish(), b"{}");
         assert!(
             matches!(refused, Err(ComponentError::NoExports)),
@@ -138,8 +165,6 @@ mod tests {
 
     #[test]
     fn wasi_is_refused_by_the_name_of_the_function() {
-        let mut types = TypeSection::new();
-        types.ty().function([], []);
         let mut imports = ImportSection::new();
         imports.import(
             "wasi_snapshot_preview1",
@@ -147,7 +172,7 @@ mod tests {
             EntityType::Function(0),
         );
         let mut module = Module::new();
-        module.section(&types).section(&imports);
+        module.section(&types()).section(&imports);
         let refused = from_module(&module.finish(), b"{}").expect_err("it uses WASI");
         assert!(
             refused

@@ -5,6 +5,7 @@
 //! on no other crate of the workspace, and never looks into a manifest: what it must say is the
 //! engine's business.
 
+pub mod c;
 pub mod cache;
 pub mod child;
 pub mod component;

@@ -23,7 +23,14 @@ const CARGO_DENY: &str = "0.20.2";
 /// Installs what building, running and testing need.
 pub(crate) fn run() -> Result<()> {
     say("programs", || programs(&PROGRAMS))?;
-    say("Wasm toolchain", toolchain::set_up)
+    say("Wasm toolchain", toolchain::set_up)?;
+    say("C for policies", c_programs)
+}
+
+/// Clang and its linker. Policies in C, and the tests about them, are left out without.
+fn c_programs() -> Result<String> {
+    Ok(programs(&oriel_build::c::PROGRAMS)
+        .unwrap_or_else(|error| format!("left out: {error:#}; tests in C are left out too")))
 }
 
 /// And what only `ci` needs.

@@ -28,6 +28,8 @@ pub(crate) enum Language {
     /// Rust, with the SDK.
     #[default]
     Rust,
+    /// C, with generated headers and no library.
+    C,
 }
 
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use oriel_build::{component, rust, toolchain::Toolchain, workspace::Workspace};
+use oriel_build::{c, component, rust, toolchain::Toolchain, workspace::Workspace};
 use oriel_policy::{Inspection, inspect};
 use serde_json::json;
 
@@ -42,6 +42,7 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Exit> {
 pub(super) fn build(project: &Project, file: &Path) -> anyhow::Result<Built> {
     let module = match project.language {
         Language::Rust => rust_module(project),
+        Language::C => c_module(project),
     };
     let module = module.with_context(|| format!("policy `{}`", project.name))?;
     let length = u64::try_from(module.len()).unwrap_or(u64::MAX);
@@ -74,6 +75,32 @@ fn rust_module(project: &Project) -> anyhow::Result<Vec<u8>> {
     let toolchain = Toolchain::find()?;
     rust::module(policy, &workspace, &toolchain)
         .context("it does not compile; what the compiler says stands above")
+}
+
+/// Everything in src/ and in vendor/oriel-c/ that is C.
+fn c_module(project: &Project) -> anyhow::Result<Vec<u8>> {
+    let library = project.folder.join("vendor/oriel-c");
+    let mut sources = c_sources(&project.folder.join("src"))?;
+    ensure!(!sources.is_empty(), "there is no C in its src/");
+    sources.extend(c_sources(&library)?);
+    c::module(&c::Sources {
+        wit: project.folder.join("wit"),
+        sources,
+        include: library,
+        work: project.folder.join("target/c"),
+    })
+}
+
+fn c_sources(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
+    let paths = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let is_c = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "c");
+    let mut sources: Vec<_> = paths.into_iter().filter(is_c).collect();
+    sources.sort();
+    Ok(sources)
 }
 
 fn write(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! `oriel plugin new`: a policy's project, out of what travels inside the program.
 
+mod c;
 mod kinds;
 mod name;
 mod rust;
@@ -42,6 +43,7 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<Exit> {
     let mut files = begun.common();
     files.extend(match args.lang {
         Language::Rust => rust::files(&begun),
+        Language::C => c::files(&begun),
     });
     write(&folder, &files)?;
     format(&folder);

@@ -89,8 +89,11 @@ fn language(folder: &Path) -> anyhow::Result<Language> {
     if folder.join("Cargo.toml").is_file() {
         return Ok(Language::Rust);
     }
+    if folder.join("wit/world.wit").is_file() {
+        return Ok(Language::C);
+    }
     bail!(
-        "{} is no policy's project: there is no Cargo.toml in it; begin one with \
+        "{} is no policy's project: it has neither a Cargo.toml nor a wit/world.wit; begin one with \
          `oriel plugin new NAME`",
         folder.display()
     );

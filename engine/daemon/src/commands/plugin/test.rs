@@ -38,7 +38,7 @@ struct Tested {
 enum Native {
     Passed,
     Failed,
-    /// Left out.
+    /// Left out, or there are none in this language.
     Skipped,
 }
 
@@ -77,10 +77,9 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<Exit> {
     })
 }
 
-/// `cargo test`, with all its words on standard error.
+/// `cargo test`, with all its words on standard error. In C there are none.
 fn native(project: &Project, args: &TestArgs) -> anyhow::Result<Native> {
-    let Language::Rust = project.language;
-    if args.no_native {
+    if args.no_native || project.language == Language::C {
         return Ok(Native::Skipped);
     }
     let mut cargo = child::cargo();
@@ -111,7 +110,7 @@ fn print(tested: &Tested) {
     match tested.native {
         Native::Passed => say(format_args!("native tests: passed")),
         Native::Failed => say(format_args!("native tests: FAILED (see above)")),
-        Native::Skipped => say(format_args!("native tests: left out")),
+        Native::Skipped => say(format_args!("native tests: none were run")),
     }
     for told in &tested.scenarios {
         let word = if told.verdicts.passed {

@@ -15,6 +15,8 @@ pub(super) struct Kind {
     pub(super) literal: &'static str,
     /// The keys of a step.
     step: &'static str,
+    /// What its `judge` gets in C besides the moment; `~` begins the names of its own types.
+    pub(super) parameters: &'static str,
 }
 
 /// The kind that the example is about.
@@ -22,49 +24,55 @@ pub(super) const GUARDED: &str = "msr";
 
 /// All of them, in the order of the WIT.
 pub(super) const KINDS: [Kind; 15] = [
-    kind(
+    Kind::of([
         "cr",
         "cr",
         "Write",
         "cr::Write::new(4, 0, 0x20)",
         "cr = 4\nvalue = 0x1406a0",
-    ),
-    kind(
+        ", uint8_t cr, uint64_t old, uint64_t new_, uint64_t proposed",
+    ]),
+    Kind::of([
         "msr",
         "msr",
         "Write",
         "msr::Write::new(0x10, 0, 1)",
         "msr = \"lstar\"\nvalue = 1",
-    ),
-    kind(
+        "",
+    ]),
+    Kind::of([
         "msr-read",
         "msr_read",
         "Read",
         "msr_read::Read::new(0x10, 1)",
         "msr = \"lstar\"",
-    ),
-    kind(
+        ", uint32_t msr, uint64_t value, uint64_t proposed",
+    ]),
+    Kind::of([
         "xsetbv",
         "xsetbv",
         "Write",
         "xsetbv::Write::new(0, 1, 7)",
         "value = 7",
-    ),
-    kind(
+        ", uint8_t xcr, uint64_t old, uint64_t new_, uint64_t proposed",
+    ]),
+    Kind::of([
         "breakpoint",
         "breakpoint",
         "Hit",
         "breakpoint::Hit { gva: 0x1000, gpa: 0x1000, length: 1, managed: false, tag: 0 }",
         "",
-    ),
-    kind(
+        ", uint64_t gva, uint64_t gpa, uint8_t length, bool managed, uint64_t tag",
+    ]),
+    Kind::of([
         "hypercall",
         "hypercall",
         "Call",
         "hypercall::Call { number: 34, a: 24, b: 0, c: 0 }",
         "number = 34\na = 24",
-    ),
-    kind(
+        ", uint64_t number, uint64_t a, uint64_t b, uint64_t c",
+    ]),
+    Kind::of([
         "page",
         "page",
         "Touch",
@@ -72,73 +80,80 @@ pub(super) const KINDS: [Kind; 15] = [
          access: oriel_sdk::Access::WRITE,\n            size: 8,\n            value: Some(1),\n            \
          proposed: 1,\n            tag: 0,\n        }",
         "access = \"write\"\ngpa = 0x5000\nvalue = 1",
-    ),
-    kind(
+        ", uint64_t gva, uint64_t gpa, ~touch_t touch, uint8_t size, uint64_t value, uint64_t proposed, uint64_t tag",
+    ]),
+    Kind::of([
         "trap",
         "trap",
         "Delivery",
         "trap::Delivery { vector: 6, error_code: None, address: 0 }",
         "vector = 6",
-    ),
-    kind(
+        ", uint8_t vector, uint32_t *maybe_error_code, uint64_t address",
+    ]),
+    Kind::of([
         "descriptor",
         "descriptor",
         "Use",
         "descriptor::Use { table: descriptor::Table::Idtr, write: true }",
         "table = \"idtr\"\nwrite = true\nvalue = \"0xfffffe0000000000\"\nlimit = 0xfff",
-    ),
-    kind(
+        ", ~table_t table, bool write",
+    ]),
+    Kind::of([
         "singlestep",
         "singlestep",
         "Step",
         "singlestep::Step { failed: false }",
         "",
-    ),
-    kind(
+        ", bool failed",
+    ]),
+    Kind::of([
         "cpuid",
         "cpuid",
         "Query",
         "cpuid::Query {\n            function: 1,\n            index: 0,\n            \
          proposed: oriel_sdk::CpuidLeaf { eax: 0, ebx: 0, ecx: 0, edx: 0 },\n        }",
         "function = 1",
-    ),
-    kind(
+        ", uint32_t function, uint32_t index, ~cpuid_leaf_t *proposed",
+    ]),
+    Kind::of([
         "pio",
         "pio",
         "Transfer",
         "pio::Transfer { port: 0x60, write: true, size: 1, count: 1, value: 1, proposed: 1 }",
         "port = 0x60\nwrite = true\nvalue = 1",
-    ),
-    kind(
+        ", uint16_t port, bool write, uint8_t size, uint32_t count, uint64_t value, uint64_t proposed",
+    ]),
+    Kind::of([
         "mmio",
         "mmio",
         "Transfer",
         "mmio::Transfer { gpa: 0xfed0_0000, write: true, size: 4, value: 1, proposed: 1 }",
         "gpa = 0xfed00000\nwrite = true\nvalue = 1",
-    ),
-    kind("reset", "reset", "Reset", "reset::Reset", ""),
-    kind(
+        ", uint64_t gpa, bool write, uint8_t size, uint64_t value, uint64_t proposed",
+    ]),
+    Kind::of(["reset", "reset", "Reset", "reset::Reset", "", ""]),
+    Kind::of([
         "shutdown",
         "shutdown",
         "Shutdown",
         "shutdown::Shutdown { cause: shutdown::Cause::Request }",
         "cause = \"request\"",
-    ),
+        ", ~cause_t cause",
+    ]),
 ];
 
-const fn kind(
-    name: &'static str,
-    module: &'static str,
-    event: &'static str,
-    literal: &'static str,
-    step: &'static str,
-) -> Kind {
-    Kind {
-        name,
-        module,
-        event,
-        literal,
-        step,
+impl Kind {
+    /// A row of the table, its columns in the order of the fields.
+    const fn of(row: [&'static str; 6]) -> Self {
+        let [name, module, event, literal, step, parameters] = row;
+        Self {
+            name,
+            module,
+            event,
+            literal,
+            step,
+            parameters,
+        }
     }
 }
 
