@@ -95,7 +95,7 @@ mod words;
 
 pub use config::{ConfigError, Parameter, Setting, SettingKind};
 pub use desk::Desk;
-pub use effective::{Effective, Says, Standing};
+pub use effective::{Effective, Says, Standing, undeclared};
 pub use failure::{Failure, Trace};
 pub use host::{Host, HostError, HostSettings};
 pub use inspect::{Digest, Inspection, LoadError, inspect, manifest_json};

@@ -243,6 +243,9 @@ fn what_is_wrong_with_a_project_is_said_in_words() {
         &["no policy's project"],
     );
 
+    let undeclared = |text: &str| text.replace("\"metrics\"", "\"store\"");
+    let output = project.with("oriel.json", undeclared, build);
+    assert_error(&output, &["imports `metrics`", "does not declare"]);
     let newer = || {
         for entry in
             fs::read_dir(project.path().join("vendor/oriel-sdk/src/bindings")).expect("bindings")
@@ -324,6 +327,8 @@ fn a_grant_that_is_too_small_is_an_error_here_too() {
     assert_error(&output, &["not granted", "store"]);
     let output = oriel(&["plugin", "bench", &guard, "--scenario", "builtin:hello"]);
     assert_error(&output, &["judged nothing", "--scenario"]);
+    let endless = oriel(&["plugin", "run", &guard, "--scenario", "builtin:tour"]);
+    assert_error(&endless, &["`loop`", "never ends"]);
 }
 
 #[test]

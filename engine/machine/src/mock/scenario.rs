@@ -127,6 +127,11 @@ impl Scenario {
         &self.steps
     }
 
+    /// Whether it is played over and over, until the VM is stopped.
+    pub const fn loops(&self) -> bool {
+        self.looping
+    }
+
     /// Bytes of RAM.
     pub(super) fn ram_size(&self) -> u64 {
         u64::from(self.memory_mib) * MIB

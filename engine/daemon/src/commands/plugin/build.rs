@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use oriel_build::{c, component, rust, toolchain::Toolchain, workspace::Workspace};
-use oriel_policy::{Inspection, inspect};
+use oriel_policy::{Inspection, LoadError, inspect, undeclared};
 use serde_json::json;
 
 use super::{code, inspect::print_reach, print_json, project::Project};
@@ -49,6 +49,9 @@ pub(super) fn build(project: &Project, file: &Path) -> anyhow::Result<Built> {
     code::check(length).context("the module")?;
     let plugin = component::from_module(&module, &project.manifest)?;
     let inspection = inspect(&plugin).context("what was built is no policy")?;
+    if let Some(right) = undeclared(&inspection) {
+        return Err(LoadError::Undeclared(right).into());
+    }
     write(file, &plugin)?;
     Ok(Built {
         file: file.to_owned(),

@@ -3,7 +3,7 @@
 mod lints;
 mod world;
 
-use oriel_policy::inspect;
+use oriel_policy::{Inspection, LoadError, inspect, undeclared};
 use serde::Serialize;
 
 use super::{code, print_json};
@@ -34,7 +34,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
 fn examine(bytes: &[u8]) -> anyhow::Result<Found> {
     match inspect(bytes) {
         Ok(inspection) => Ok(Found {
-            errors: world::misfits(bytes, &inspection)?,
+            errors: errors(bytes, &inspection)?,
             lints: lints::of(bytes, &inspection)?,
         }),
         Err(error) => Ok(Found {
@@ -42,6 +42,13 @@ fn examine(bytes: &[u8]) -> anyhow::Result<Found> {
             lints: Vec::new(),
         }),
     }
+}
+
+/// What would keep it from being loaded or called.
+fn errors(bytes: &[u8], inspection: &Inspection) -> anyhow::Result<Vec<String>> {
+    let mut errors = world::misfits(bytes, inspection)?;
+    errors.extend(undeclared(inspection).map(|right| LoadError::Undeclared(right).to_string()));
+    Ok(errors)
 }
 
 fn print(file: &str, found: &Found) {

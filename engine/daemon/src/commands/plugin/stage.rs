@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use oriel_engine::{Candidate, Engine, Outcome, Record, Sink, VmHandle, record::Kept};
 use oriel_machine::{Parts, mock, outlet};
 use oriel_policy::{Host, HostSettings};
@@ -55,6 +55,10 @@ impl Stage {
 
     /// Plays a scenario to its end.
     pub(super) fn play(&self, scenario: &mock::Scenario) -> anyhow::Result<Played> {
+        ensure!(
+            !scenario.loops(),
+            "it says `loop`, so it never ends; take the key out, or name another scenario"
+        );
         let kept = Arc::new(Kept::default());
         let (parts, probe) = scenario.build_probed(Arc::new(outlet::Kept::default()))?;
         let candidate = self.candidate(&parts)?;
