@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
-use crate::child;
+use oriel_build::child;
 
 /// Whether this machine has apt.
 pub(crate) fn is_here() -> bool {

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use wit_bindgen_core::wit_parser::Resolve;
 
-use crate::workspace::Workspace;
+use oriel_build::workspace::Workspace;
 
 /// Files to be, by their path within the SDK's sources.
 type Files = BTreeMap<PathBuf, String>;

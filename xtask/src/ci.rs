@@ -4,10 +4,11 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use crate::cache::Cache;
 use crate::step::step;
-use crate::workspace::Workspace;
-use crate::{bindings, child, fuzz, setup, suite};
+use crate::{bindings, fuzz, setup, suite};
+use oriel_build::cache::Cache;
+use oriel_build::child;
+use oriel_build::workspace::Workspace;
 
 /// The workspaces that dependencies come in with.
 const MANIFESTS: [&str; 3] = ["Cargo.toml", fuzz::MANIFEST, suite::MODEL];

@@ -5,8 +5,9 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::workspace::Workspace;
-use crate::{child, plugins, setup};
+use crate::{plugins, setup};
+use oriel_build::child;
+use oriel_build::workspace::Workspace;
 
 /// Runs `oriel demo` with these arguments; the answer is its exit status.
 ///

@@ -9,8 +9,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::workspace::Workspace;
-use crate::{child, setup};
+use crate::setup;
+use oriel_build::child;
+use oriel_build::workspace::Workspace;
 
 /// The package of the binaries, which is not of the workspace.
 pub(crate) const MANIFEST: &str = "tests/fuzz/targets/Cargo.toml";

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cache::Cache;
-use crate::{apt, child};
+use crate::apt;
+use oriel_build::cache::Cache;
+use oriel_build::child;
 
 /// Debian's name for the newest kernel for VMs, and for a shell without libraries.
 const KERNEL: &str = "linux-image-cloud-amd64";

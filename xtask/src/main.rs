@@ -1,12 +1,11 @@
 //! `cargo xtask`: what is done to the repository, one command for each thing.
 //!
-//! Reads what was typed and hands it to the module of that name. Depends on no other crate of
-//! the workspace, so that it builds in seconds and works while they do not.
+//! Reads what was typed and hands it to the module of that name. Depends on one other crate
+//! of the workspace, `oriel-build`, which depends on none: it builds in seconds and works while they
+//! do not.
 
 mod apt;
 mod bindings;
-mod cache;
-mod child;
 mod ci;
 mod demo;
 mod fuzz;
@@ -16,7 +15,6 @@ mod setup;
 mod step;
 mod suite;
 mod toolchain;
-mod workspace;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -7,17 +7,13 @@
 //! ```
 //! Never looks into a manifest: what it must say is the engine's business.
 
-mod component;
-
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use anyhow::{Context, Result};
-
-use crate::child;
-use crate::toolchain::{self, TARGET, Toolchain};
-use crate::workspace::{Policy, Workspace};
+use oriel_build::toolchain::Toolchain;
+use oriel_build::workspace::{Policy, Workspace};
+use oriel_build::{component, rust};
 
 /// Builds all policies of a workspace (this one, unless told which).
 ///
@@ -47,11 +43,8 @@ pub(crate) fn build(workspace: &Workspace, check: bool) -> Result<()> {
 /// The bytes of one plugin.
 fn plugin(policy: &Policy, workspace: &Workspace, toolchain: &Toolchain) -> Result<Vec<u8>> {
     let manifest = manifest(&policy.folder.join("oriel.json"))?;
-    let wasm = workspace.target.join("wasm");
-    child::run(&mut compile(policy, workspace, toolchain, &wasm))?;
-    let module = module(&wasm, policy);
-    let module = fs::read(&module).with_context(|| format!("reading {}", module.display()))?;
-    component::from_module(&module, &manifest)
+    let module = rust::module(policy, workspace, toolchain)?;
+    Ok(component::from_module(&module, &manifest)?)
 }
 
 /// The manifest's bytes as they are, once they have been seen to be JSON.
@@ -61,24 +54,6 @@ fn manifest(path: &Path) -> Result<Vec<u8>> {
     serde_json::from_slice::<serde_json::Value>(&bytes)
         .with_context(|| format!("{} is not JSON", path.display()))?;
     Ok(bytes)
-}
-
-/// Compiles one policy. Only as `cdylib`: with `rlib` beside it, Cargo would leave out LTO.
-fn compile(policy: &Policy, workspace: &Workspace, toolchain: &Toolchain, into: &Path) -> Command {
-    let cargo_home = toolchain::cargo_home();
-    let mut cargo = toolchain.cargo(&[(&cargo_home, "/cargo"), (&workspace.root, "/src")]);
-    cargo
-        .args(["rustc", "--lib", "--crate-type=cdylib"])
-        .args(["--profile=plugin", "--target", TARGET, "--manifest-path"])
-        .arg(policy.folder.join("Cargo.toml"))
-        .arg("--target-dir")
-        .arg(into);
-    cargo
-}
-
-fn module(wasm: &Path, policy: &Policy) -> PathBuf {
-    let folder = wasm.join(TARGET).join("plugin");
-    folder.join(format!("{}.wasm", policy.library))
 }
 
 /// Puts the bytes there in one go; leaves a file that has them as it is.

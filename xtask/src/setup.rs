@@ -7,9 +7,9 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 
 use crate::apt;
-use crate::cache::Cache;
-use crate::child;
-use crate::toolchain::Toolchain;
+use crate::toolchain;
+use oriel_build::cache::Cache;
+use oriel_build::child;
 
 /// Programs that are needed, and the Debian packages that have them.
 const PROGRAMS: [(&str, &str); 1] = [("cc", "gcc libc6-dev")];
@@ -23,7 +23,14 @@ const CARGO_DENY: &str = "0.20.2";
 /// Installs what building, running and testing need.
 pub(crate) fn run() -> Result<()> {
     say("programs", || programs(&PROGRAMS))?;
-    say("Wasm toolchain", Toolchain::set_up)
+    say("Wasm toolchain", toolchain::set_up)?;
+    say("C for policies", c_programs)
+}
+
+/// Clang and its linker. Policies in C, and the tests about them, are left out without.
+fn c_programs() -> Result<String> {
+    Ok(programs(&oriel_build::c::PROGRAMS)
+        .unwrap_or_else(|error| format!("left out: {error:#}; tests in C are left out too")))
 }
 
 /// And what only `ci` needs.

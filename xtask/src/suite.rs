@@ -5,8 +5,9 @@ use std::ffi::OsString;
 
 use anyhow::Result;
 
-use crate::workspace::Workspace;
-use crate::{child, guests, plugins, setup};
+use crate::{guests, plugins, setup};
+use oriel_build::child;
+use oriel_build::workspace::Workspace;
 
 /// The manifest of the model, which is a workspace of its own.
 pub(crate) const MODEL: &str = "tests/model/Cargo.toml";

@@ -1,125 +1,18 @@
-//! What policies are compiled with: the active toolchain where it has the Wasm target, else a
-//! private one in the cache.
-//!
-//! ```text
-//!   active rustc ── has wasm32-unknown-unknown? ── yes ─► used as it is
-//!                                               └─ no ──► CACHE/wasm/<version>  (debian, library)
-//! ```
-//! Never changes the toolchains of the machine.
+//! Making a toolchain for policies where the active one has no Wasm target. `oriel_build` finds
+//! and runs it. Never changes the toolchains of the machine.
 
 mod debian;
 mod library;
-mod rustc;
 
-use std::env;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use anyhow::Result;
+use oriel_build::cache::Cache;
+use oriel_build::toolchain::{TARGET, rustc::Rustc};
 
-use anyhow::{Context, Result};
-
-use crate::cache::Cache;
-use crate::child;
-use rustc::Rustc;
-
-/// The target that policies are compiled for.
-pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
-
-/// A toolchain that can compile policies.
-pub(crate) enum Toolchain {
-    /// The one that compiles everything else.
-    Active,
-    /// One of our own.
-    Private {
-        /// Where it is.
-        folder: PathBuf,
-        /// The linker, which is the active toolchain's.
-        linker: PathBuf,
-    },
-}
-
-impl Toolchain {
-    /// The toolchain that `setup` left.
-    ///
-    /// # Errors
-    /// If there is none yet.
-    pub(crate) fn find() -> Result<Self> {
-        let active = Rustc::active()?;
-        if active.has_target() {
-            return Ok(Self::Active);
-        }
-        let installed = debian::installed(&Cache::open()?, &active)
-            .context("no toolchain for Wasm yet: run `cargo xtask setup`")?;
-        Ok(Self::private(&installed, &active))
+/// Makes sure that there is one, and says in a line what that took.
+pub(crate) fn set_up() -> Result<String> {
+    let active = Rustc::active()?;
+    if active.has_target() {
+        return Ok(format!("rustc {} has {TARGET}", active.version));
     }
-
-    /// Makes sure that there is one, and says in a line what that took.
-    pub(crate) fn set_up() -> Result<String> {
-        let active = Rustc::active()?;
-        if active.has_target() {
-            return Ok(format!("rustc {} has {TARGET}", active.version));
-        }
-        debian::set_up(&Cache::open()?, &active)
-    }
-
-    fn private(installed: &Path, active: &Rustc) -> Self {
-        Self::Private {
-            folder: installed.into(),
-            linker: active.lld(),
-        }
-    }
-
-    /// Cargo, set to compile with this toolchain whatever flags are in force for other code.
-    ///
-    /// The given paths are left out of what is compiled: same sources, same bytes, wherever
-    /// the checkout is. (The toolchain's own being among the flags, Cargo compiles anew with
-    /// another one.)
-    pub(crate) fn cargo(&self, hidden: &[(&Path, &str)]) -> Command {
-        let mut cargo = child::cargo();
-        let mut flags = remapped(hidden);
-        if let Self::Private { folder, linker } = self {
-            flags.extend(remapped(&[(folder, "/rust")]));
-            cargo
-                .env("RUSTC", debian::rustc(folder))
-                .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
-        }
-        cargo
-            .env_remove("RUSTFLAGS")
-            .env("CARGO_ENCODED_RUSTFLAGS", encoded(&flags))
-            .env("RUSTC_WRAPPER", "")
-            .env("RUSTC_WORKSPACE_WRAPPER", "");
-        cargo
-    }
-}
-
-/// Where Cargo keeps the sources of dependencies.
-pub(crate) fn cargo_home() -> PathBuf {
-    let home = || Path::new(&env::var_os("HOME").unwrap_or_default()).join(".cargo");
-    env::var_os("CARGO_HOME").map_or_else(home, PathBuf::from)
-}
-
-fn remapped(hidden: &[(&Path, &str)]) -> Vec<String> {
-    hidden
-        .iter()
-        .map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display()))
-        .collect()
-}
-
-/// Flags as Cargo takes them when they may hold spaces.
-fn encoded(flags: &[String]) -> String {
-    flags.join("\u{1f}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::ffi::OsStr;
-
-    #[test]
-    fn flags_for_other_code_do_not_reach_policies() {
-        let cargo = Toolchain::Active.cargo(&[(Path::new("/a b"), "/src")]);
-        let variables: Vec<_> = cargo.get_envs().collect();
-        let flags = OsStr::new("--remap-path-prefix=/a b=/src");
-        assert!(variables.contains(&(OsStr::new("RUSTFLAGS"), None)));
-        assert!(variables.contains(&(OsStr::new("CARGO_ENCODED_RUSTFLAGS"), Some(flags))));
-    }
+    debian::set_up(&Cache::open()?, &active)
 }

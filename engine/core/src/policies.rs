@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use oriel_policy::{Host, Instance, InstanceMode, Place, Policy, Slot, Store};
+use oriel_policy::{Host, Instance, InstanceMode, Place, Policy, Slot, Spent, Store};
 use oriel_protocol::{CommandSet, EventSet, Filter, Grant, Right, events::EventClass};
 
 use crate::{
@@ -35,6 +35,11 @@ impl Hosted {
             turn: Arc::default(),
             spares: Mutex::default(),
         })
+    }
+
+    /// What its events have used up so far; nothing unless its host counts it.
+    pub fn spent(&self) -> Spent {
+        self.policy.spent()
     }
 
     /// Keeps an instance for whoever sits in its place.

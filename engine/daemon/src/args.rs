@@ -1,5 +1,6 @@
 //! What was typed. Nothing here looks at the machine or opens a file.
 
+mod plugin;
 mod policy;
 
 use std::{path::PathBuf, time::Duration};
@@ -7,6 +8,10 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
+pub(crate) use plugin::{
+    BenchArgs, BuildArgs, CheckArgs, InspectArgs, Language, NewArgs, PlayArgs, PluginCommand,
+    StageArgs, TestArgs,
+};
 pub(crate) use policy::{ExplainArgs, LoadArgs, PolicyArgs, PolicyCommand, SwapArgs, TermArgs};
 
 /// Sandboxed, hot-swappable virtual-machine introspection.
@@ -25,7 +30,7 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Say what a machine can report and do.
     Caps(CapsArgs),
-    /// Look at plugins.
+    /// Write, test and look at plugins.
     #[command(subcommand)]
     Plugin(PluginCommand),
     /// Look at the policies of a running VM, and change them.
@@ -39,12 +44,6 @@ pub(crate) enum Command {
 pub(crate) enum AuditCommand {
     /// Check that an audit trail is whole, and name the first line that is wrong.
     Verify(VerifyArgs),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PluginCommand {
-    /// Say what a plugin hears, what it may do, and what its manifest says.
-    Inspect(InspectArgs),
 }
 
 /// The machines that a guest can run on.
@@ -232,16 +231,6 @@ pub(crate) struct CapsArgs {
     /// The machine to ask.
     #[arg(long, value_enum)]
     pub(crate) machine: MachineKind,
-    /// As JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct InspectArgs {
-    /// The plugin.
-    #[arg(value_name = "FILE.wasm")]
-    pub(crate) file: PathBuf,
     /// As JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -3,7 +3,7 @@
 pub(crate) mod caps;
 pub(crate) mod demo;
 pub(crate) mod explain;
-pub(crate) mod inspect;
+pub(crate) mod plugin;
 pub(crate) mod policy;
 pub(crate) mod run;
 pub(crate) mod verify;

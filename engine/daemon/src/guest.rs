@@ -5,7 +5,7 @@ mod mock;
 
 use std::sync::Arc;
 
-use oriel_machine::{Machine, Outlet, Parts};
+use oriel_machine::{Machine, Outlet, Parts, mock::Scenario};
 use oriel_protocol::Identity;
 
 use crate::{args::MachineKind, plan::Plan};
@@ -26,6 +26,11 @@ pub(crate) fn identity(plan: &Plan) -> anyhow::Result<Identity> {
         name: plan.name.clone().unwrap_or(given.name),
         arch: given.arch,
     })
+}
+
+/// The scenario of this name, or in this file.
+pub(crate) fn scenario(guest: &str) -> anyhow::Result<Scenario> {
+    mock::named(guest)
 }
 
 /// Makes the machine with its guest.

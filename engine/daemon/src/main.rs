@@ -5,6 +5,7 @@
 
 mod args;
 mod audit;
+mod bundle;
 mod client;
 mod commands;
 mod config;
@@ -28,7 +29,7 @@ use std::{io::IsTerminal, process::ExitCode};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use args::{Args, AuditCommand, Command, PluginCommand};
+use args::{Args, AuditCommand, Command};
 use exit::Exit;
 
 fn main() -> ExitCode {
@@ -52,7 +53,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Demo(args) => commands::demo::run(&args),
         Command::Run(args) => commands::run::run(*args),
         Command::Caps(args) => commands::caps::run(&args),
-        Command::Plugin(PluginCommand::Inspect(args)) => commands::inspect::run(&args),
+        Command::Plugin(command) => commands::plugin::run(&command),
         Command::Policy(args) => commands::policy::run(&args),
         Command::Audit(AuditCommand::Verify(args)) => commands::verify::run(&args),
     }

@@ -1,12 +1,16 @@
 //! The program as its users meet it: exit statuses, event lines, and what it says when something
 //! is wrong. On the mock machine; what needs `/dev/kvm` skips loudly without it.
 
+#[path = "cli/first_policy.rs"]
+mod first_policy;
 #[path = "cli/grants.rs"]
 mod grants;
 #[path = "cli/kernels.rs"]
 mod kernels;
 #[path = "cli/limits.rs"]
 mod limits;
+#[path = "cli/plugins.rs"]
+mod plugins;
 #[path = "cli/policies.rs"]
 mod policies;
 #[path = "cli/tools.rs"]

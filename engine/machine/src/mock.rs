@@ -50,7 +50,7 @@ mod world;
 
 pub use builtin::{BUILTINS, builtin, msr_storm};
 pub use instruction::Instruction;
-pub use probe::{Fault, Probe};
+pub use probe::{Fault, Outcome, Probe};
 pub use scenario::{Map, Scenario, ScenarioError};
 pub use step::{Action, Expect, Report, Stand, Step};
 

@@ -129,8 +129,9 @@ fn declares(inspection: &Inspection, right: Right) -> bool {
     right == Right::Log || declared.is_none_or(|rights| rights.contains(&right))
 }
 
-/// The rights that it imports without declaring them.
-pub(crate) fn undeclared(inspection: &Inspection) -> Option<Right> {
+/// The first right that it imports without declaring it, if its manifest declares any: with that it is
+/// not loaded.
+pub fn undeclared(inspection: &Inspection) -> Option<Right> {
     let mut asks = inspection.asks.iter().copied();
     asks.find(|&right| !declares(inspection, right))
 }

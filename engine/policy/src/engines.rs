@@ -70,6 +70,7 @@ fn config(settings: &HostSettings) -> wasmtime::Result<Config> {
     let mut config = Config::new();
     config
         .concurrency_support(false)
+        .consume_fuel(settings.count_fuel)
         .epoch_interruption(true)
         .max_wasm_stack(settings.stack)
         .memory_reservation(RESERVATION)

@@ -22,6 +22,9 @@ pub struct HostSettings {
     /// The stack that a policy can use up, in bytes. The threads that call policies need twice
     /// as much.
     pub stack: usize,
+    /// Whether what events use up is counted ([`Policy::spent`]): for benches, since it makes
+    /// policies slower.
+    pub count_fuel: bool,
 }
 
 impl Default for HostSettings {
@@ -31,6 +34,7 @@ impl Default for HostSettings {
             pool_memory: 64 << 20,
             pool_table_elements: 10_000,
             stack: 512 << 10,
+            count_fuel: false,
         }
     }
 }

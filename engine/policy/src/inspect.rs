@@ -30,6 +30,9 @@ pub struct Inspection {
     pub hears: EventSet,
     /// Every interface of ours that it exports, by name.
     pub exports: Vec<String>,
+    /// The functions of each.
+    #[serde(skip)]
+    pub provides: Vec<(String, Vec<String>)>,
     /// The rights that it asks for.
     pub asks: Vec<Right>,
     /// The functions that it uses of each right.
@@ -78,6 +81,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
     Ok(Inspection {
         hears: interfaces.iter().filter_map(Export::kind).collect(),
         exports: names.collect(),
+        provides: provides(&component)?,
         asks,
         functions,
         has_manifest: manifest.is_some(),
@@ -88,6 +92,24 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
         interfaces,
         footprint: component.footprint,
     })
+}
+
+/// What its manifest's section holds, byte for byte; none if it has no such section.
+///
+/// # Errors
+/// [`LoadError`] if it is no component, or has several.
+pub fn manifest_json(bytes: &[u8]) -> Result<Option<&[u8]>, LoadError> {
+    Sections::read(bytes)?.manifest()
+}
+
+/// The functions of the interfaces of ours that it exports.
+fn provides(component: &Component) -> Result<Vec<(String, Vec<String>)>, LoadError> {
+    let mut provided = Vec::new();
+    for (name, functions) in &component.exports {
+        let export = Export::named(name)?;
+        provided.extend(export.map(|export| (export.interface(), functions.clone())));
+    }
+    Ok(provided)
 }
 
 /// The interfaces of ours among the exports. What else a component exports concerns nobody here.

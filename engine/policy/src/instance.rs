@@ -105,11 +105,15 @@ impl Instance {
         desk: Box<dyn Desk>,
     ) -> Answer<Verdict> {
         let mut verdict = None;
+        let before = State::instructions(&self.store);
         let visit = Visit::new(self.policy.times.event, slot, desk);
         let exports = &self.exports;
         let (answer, desk) = visit.call(&mut self.store, |store| {
             exports.judges.judge(store, case, &mut verdict)
         });
+        if let (Some(before), Some(after)) = (before, State::instructions(&self.store)) {
+            self.store.data().count(after.saturating_sub(before));
+        }
         let verdict = match (answer, verdict) {
             (Ok(()), Some(verdict)) => lawful(verdict, case),
             (Ok(()), None) => Err(Failure::Unheard(case.event.kind().name())),

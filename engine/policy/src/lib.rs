@@ -56,6 +56,7 @@
 //! | `rights` | one file a right |
 //! | `words` | WIT's words and the tables', turned into each other |
 //! | [`limits`], `meter` | what a policy may use, and what its instances have used together |
+//! | `growth` | how large memories may become, and have become |
 //! | `watchdog` | what stops a policy that does not come to an end |
 //! | [`store`] | what a policy keeps |
 //!
@@ -71,6 +72,7 @@ mod effective;
 mod engines;
 mod exports;
 mod failure;
+mod growth;
 mod host;
 mod inspect;
 mod instance;
@@ -93,17 +95,17 @@ mod words;
 
 pub use config::{ConfigError, Parameter, Setting, SettingKind};
 pub use desk::Desk;
-pub use effective::{Effective, Says, Standing};
+pub use effective::{Effective, Says, Standing, undeclared};
 pub use failure::{Failure, Trace};
 pub use host::{Host, HostError, HostSettings};
-pub use inspect::{Digest, Inspection, LoadError, inspect};
+pub use inspect::{Digest, Inspection, LoadError, inspect, manifest_json};
 pub use instance::{Answer, Instance, Place, Saved};
 pub use limits::{LimitError, Limits};
 pub use manifest::{
     FailureMode, InstanceMode, Manifest, ManifestError, OnFailure, StoreSchema, SwapMode,
     write_manifest,
 };
-pub use meter::Dropped;
+pub use meter::{Dropped, Spent};
 pub use plugin::Plugin;
 pub use policy::Policy;
 pub use prepare_error::PrepareError;

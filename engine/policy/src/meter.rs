@@ -26,6 +26,7 @@ pub(crate) struct Meter {
     lost: Mutex<Lost>,
     /// Something was dropped that the operator is to be told of now.
     news: AtomicBool,
+    spent: Mutex<Spent>,
 }
 
 /// What was dropped because a limit was reached. A policy is told of alerts; log lines and
@@ -38,6 +39,20 @@ pub struct Dropped {
     pub metrics: u64,
     /// Alerts.
     pub alerts: u64,
+}
+
+/// What the events that a policy has judged have used up, where the host counts it
+/// ([`HostSettings::count_fuel`](crate::HostSettings)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// How many events.
+    pub events: u64,
+    /// Wasm instructions, as Wasmtime's fuel counts them.
+    pub instructions: u64,
+    /// How often it asked the host for something.
+    pub host_calls: u64,
+    /// The most bytes of memory that one instance has had.
+    pub memory: usize,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +87,7 @@ impl Meter {
             instances: AtomicUsize::new(0),
             lost: Mutex::default(),
             news: AtomicBool::new(false),
+            spent: Mutex::default(),
         })
     }
 
@@ -94,6 +110,20 @@ impl Meter {
             return Err(Failure::Crowded { most });
         }
         Ok(living)
+    }
+
+    /// An event has used up so much.
+    pub(crate) fn spend(&self, instructions: u64, host_calls: u64, memory: usize) {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        spent.events += 1;
+        spent.instructions = spent.instructions.saturating_add(instructions);
+        spent.host_calls = spent.host_calls.saturating_add(host_calls);
+        spent.memory = spent.memory.max(memory);
+    }
+
+    /// What events have used up so far.
+    pub(crate) fn spent(&self) -> Spent {
+        *self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Something was dropped.

@@ -8,7 +8,7 @@ use wasmtime::component::{InstancePre, Linker};
 
 use crate::{
     Desk, Dropped, Effective, FailureMode, Instance, InstanceMode, Limits, Manifest, OnFailure,
-    Place, Plugin, PrepareError, Says, Slot, Terms,
+    Place, Plugin, PrepareError, Says, Slot, Spent, Terms,
     bindings::oriel::introspection::types::Setting as WitSetting,
     config,
     exports::Indices,
@@ -148,6 +148,11 @@ impl Policy {
     #[inline]
     pub fn news(&self) -> Option<Dropped> {
         self.meter.news()
+    }
+
+    /// What its events have used up so far; nothing unless the host counts it.
+    pub fn spent(&self) -> Spent {
+        self.meter.spent()
     }
 
     /// How many instances of it there are.

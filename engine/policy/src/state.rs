@@ -7,17 +7,19 @@ use oriel_protocol::{
     Refusal, Request,
     commands::{Scope, Service, Vcpu, Vm},
 };
-use wasmtime::{
-    Store, StoreContextMut, StoreLimits, StoreLimitsBuilder, UpdateDeadline, component::HasSelf,
-};
+use wasmtime::{Store, StoreContextMut, StoreLimitsBuilder, UpdateDeadline, component::HasSelf};
 
 use crate::{
     Desk, Failure, Slot,
     failure::Trace,
+    growth::Growth,
     limits::{Allowance, HANDED_OVER_MAX, Limits},
     meter::{Dropped, Meter},
     watchdog::Pulse,
 };
+
+/// What a store may burn where instructions are counted: more than it ever can.
+const FUEL: u64 = u64::MAX;
 
 /// The data of a policy's store.
 pub(crate) struct State {
@@ -25,7 +27,7 @@ pub(crate) struct State {
     slot: Arc<Slot>,
     limits: Limits,
     allowance: Allowance,
-    growth: StoreLimits,
+    growth: Growth,
     left: Quota,
     /// What all instances of the policy on this VM use up.
     meter: Arc<Meter>,
@@ -33,6 +35,8 @@ pub(crate) struct State {
     /// A call runs, or Wasm was unwound (by a trap, or by a panic of the desk): its memory may be
     /// half of something, and nobody enters it again.
     dead: bool,
+    /// What calls use up is counted.
+    counts: bool,
     /// The last line that it logged as an error in this call: a panic says here what it is.
     last_words: Option<String>,
 }
@@ -69,11 +73,12 @@ impl State {
             slot: Arc::clone(slot),
             limits,
             allowance,
-            growth,
+            growth: growth.into(),
             left: Quota::of(&limits),
             meter: Arc::clone(meter),
             stop: None,
             dead: false,
+            counts: false,
             last_words: None,
         }
     }
@@ -84,6 +89,8 @@ impl State {
         store.limiter(|state| &mut state.growth);
         store.set_hostcall_fuel(HANDED_OVER_MAX);
         store.epoch_deadline_callback(on_epoch);
+        // Refused unless the host counts instructions.
+        store.data_mut().counts = store.set_fuel(FUEL).is_ok();
         store
     }
 
@@ -142,6 +149,23 @@ impl State {
     #[inline]
     pub(crate) const fn is_dead(&self) -> bool {
         self.dead
+    }
+
+    /// The instructions that a store has run so far; none where nobody counts them.
+    #[inline]
+    pub(crate) fn instructions(store: &Store<Self>) -> Option<u64> {
+        store
+            .data()
+            .counts
+            .then(|| FUEL.saturating_sub(store.get_fuel().unwrap_or(FUEL)))
+    }
+
+    /// Takes down that an event took so many instructions, and what it asked for.
+    #[cold]
+    pub(crate) fn count(&self, instructions: u64) {
+        let host_calls = u64::from(self.limits.commands.saturating_sub(self.left.commands));
+        self.meter
+            .spend(instructions, host_calls, self.growth.memory);
     }
 
     pub(crate) fn last_words(&self) -> Option<&str> {

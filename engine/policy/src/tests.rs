@@ -15,6 +15,7 @@ mod loading;
 mod rates;
 mod reentry;
 mod rights;
+mod spent;
 
 use std::sync::{Arc, LazyLock};
 

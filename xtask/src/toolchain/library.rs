@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, ensure};
-
-use super::rustc::{Rustc, holds_std, libraries};
-use super::{TARGET, encoded, remapped};
-use crate::{cache, child};
+use oriel_build::toolchain::rustc::{Rustc, holds_std, libraries};
+use oriel_build::toolchain::{TARGET, Toolchain, encoded, remapped};
+use oriel_build::{cache, child};
 
 const EMPTY_CRATE: &str = "[package]
 name = \"empty\"
@@ -42,7 +41,7 @@ pub(super) fn compile(at: &Path, active: &Rustc) -> Result<()> {
 }
 
 fn cargo(at: &Path, active: &Rustc) -> Command {
-    let mut cargo = super::Toolchain::private(at, active).cargo(&[]);
+    let mut cargo = Toolchain::private(at, active).cargo(&[]);
     cargo
         .args(["build", "--release", "-Zbuild-std=std,panic_abort"])
         .args(["--target", TARGET, "--target-dir"])

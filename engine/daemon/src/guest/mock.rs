@@ -15,19 +15,24 @@ use crate::plan::Plan;
 
 /// The scenario that is to be played.
 pub(super) fn scenario(plan: &Plan) -> anyhow::Result<Scenario> {
-    let scenario = match plan.guest.strip_prefix(BUILTIN) {
-        Some(name) => mock::builtin(name).ok_or_else(|| {
-            anyhow!(
-                "the mock machine has no guest {name:?}; it has{}",
-                known(BUILTINS.into_iter())
-            )
-        })?,
-        None => Scenario::load(Path::new(&plan.guest))?,
-    };
+    let scenario = named(&plan.guest)?;
     let scenario = plan.vcpus.into_iter().fold(scenario, Scenario::vcpus);
     let memory = plan.memory_mib.map(u32::try_from).transpose();
     let memory = memory.map_err(|_| anyhow!("--memory is far too much"))?;
     Ok(memory.into_iter().fold(scenario, Scenario::memory_mib))
+}
+
+/// The scenario of this name, or in this file.
+pub(super) fn named(guest: &str) -> anyhow::Result<Scenario> {
+    let Some(name) = guest.strip_prefix(BUILTIN) else {
+        return Ok(Scenario::load(Path::new(guest))?);
+    };
+    mock::builtin(name).ok_or_else(|| {
+        anyhow!(
+            "the mock machine has no guest {name:?}; it has{}",
+            known(BUILTINS.into_iter())
+        )
+    })
 }
 
 /// Makes the machine.

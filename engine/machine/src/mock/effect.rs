@@ -120,7 +120,7 @@ impl Guest {
     }
 
     /// The base of a table, or the selector of a segment.
-    const fn table(&self, table: Table) -> u64 {
+    pub(super) const fn table(&self, table: Table) -> u64 {
         let special = &self.cpu.special;
         match table {
             Table::Idtr => special.idt.base,

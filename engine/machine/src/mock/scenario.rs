@@ -127,6 +127,11 @@ impl Scenario {
         &self.steps
     }
 
+    /// Whether it is played over and over, until the VM is stopped.
+    pub const fn loops(&self) -> bool {
+        self.looping
+    }
+
     /// Bytes of RAM.
     pub(super) fn ram_size(&self) -> u64 {
         u64::from(self.memory_mib) * MIB
@@ -202,6 +207,13 @@ impl Scenario {
     #[must_use]
     pub fn with_steps(mut self, steps: impl IntoIterator<Item = Step>) -> Self {
         self.steps.extend(steps);
+        self
+    }
+
+    /// Without the steps that are such ones.
+    #[must_use]
+    pub fn without(mut self, such: impl Fn(&Step) -> bool) -> Self {
+        self.steps.retain(|step| !such(step));
         self
     }
 

@@ -5,7 +5,8 @@ use super::step::{Action, Step};
 /// What one vCPU does, from the first step to the last, or round and round.
 #[derive(Debug)]
 pub(super) struct Script {
-    steps: Box<[Step]>,
+    /// Each with its position among the steps of all.
+    steps: Box<[(usize, Step)]>,
     looping: bool,
     /// The step that is being played.
     at: usize,
@@ -17,9 +18,10 @@ impl Script {
     /// The steps of this vCPU among those of all. A script that loops has no end of its own.
     pub(super) fn new(steps: &[Step], vcpu: u32, looping: bool) -> Self {
         let ends = |step: &Step| looping && matches!(step.action, Action::Finish(_));
-        let own = steps.iter().filter(|step| step.vcpu == vcpu && !ends(step));
+        let own = steps.iter().enumerate();
+        let own = own.filter(|(_, step)| step.vcpu == vcpu && !ends(step));
         Self {
-            steps: own.cloned().collect(),
+            steps: own.map(|(at, step)| (at, step.clone())).collect(),
             looping,
             at: 0,
             done: 0,
@@ -28,7 +30,17 @@ impl Script {
 
     /// The step to play; none at the end.
     pub(super) fn now(&self) -> Option<&Step> {
-        self.steps.get(self.at)
+        self.steps.get(self.at).map(|(_, step)| step)
+    }
+
+    /// The position of that step among the steps of all vCPUs.
+    pub(super) fn position(&self) -> usize {
+        self.steps.get(self.at).map_or(self.at, |(at, _)| *at)
+    }
+
+    /// Whether it has no end.
+    pub(super) const fn loops(&self) -> bool {
+        self.looping
     }
 
     /// It has been played once.

@@ -8,6 +8,7 @@ mod hardware;
 mod holds;
 mod injection;
 mod kicks;
+mod outcomes;
 mod paging;
 mod scripts;
 mod state;

@@ -18,6 +18,7 @@
 
 mod cue;
 mod obey;
+mod outcome;
 mod play;
 mod state;
 
@@ -62,6 +63,8 @@ pub(super) struct MockVcpu {
     bell: Arc<Bell>,
     world: Arc<World>,
     outlet: Arc<dyn Outlet>,
+    /// What is known of the step that is played.
+    course: outcome::Course,
 }
 
 /// How far the instruction is.
@@ -127,6 +130,7 @@ impl MockVcpu {
             bell: world.bell(index),
             world,
             outlet,
+            course: outcome::Course::default(),
         }
     }
 }

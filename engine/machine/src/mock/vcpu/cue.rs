@@ -92,7 +92,10 @@ impl MockVcpu {
     /// A report that cannot be read says nothing: the guest faults.
     fn report(&mut self, report: Report) {
         match self.read_back(report) {
-            Ok(value) => self.outlet.report(self.index, value),
+            Ok(value) => {
+                self.course.report(value);
+                self.outlet.report(self.index, value);
+            }
             Err(exception) => self.guest.deliver(exception),
         }
     }

@@ -22,6 +22,7 @@ impl MockVcpu {
             let reason = format!("`{name}` is no answer to this `{kind}` event");
             return self.world.end(End::Failed(reason));
         }
+        self.note_verdict(&open.data, open.stage, &verdict);
         match verdict {
             Verdict::Continue | Verdict::Step => self.go_on(&open, &Given::Own),
             Verdict::Replace(value) => self.go_on(&open, &Given::Value(value)),
@@ -50,7 +51,10 @@ impl MockVcpu {
                 self.note_watched(data);
                 self.retire();
             }
-            Ok(Some(end)) => self.world.end(end),
+            Ok(Some(end)) => {
+                self.note_outcome();
+                self.world.end(end);
+            }
             Err(exception) => self.fault(exception),
         }
     }
@@ -108,6 +112,8 @@ impl MockVcpu {
 
     /// The step has been played once.
     pub(super) fn finish(&mut self) {
+        self.note_outcome();
+        self.fresh_course();
         self.script.advance();
         self.phase = Phase::Next;
     }

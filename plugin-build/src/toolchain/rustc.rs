@@ -11,9 +11,9 @@ use super::TARGET;
 use crate::child;
 
 /// A Rust compiler and its files.
-pub(super) struct Rustc {
+pub struct Rustc {
     /// Its release, such as `1.95.0`.
-    pub(super) version: String,
+    pub version: String,
     /// The machine it runs on, such as `x86_64-unknown-linux-gnu`.
     host: String,
     sysroot: PathBuf,
@@ -21,7 +21,7 @@ pub(super) struct Rustc {
 
 impl Rustc {
     /// The compiler that Cargo would use here.
-    pub(super) fn active() -> Result<Self> {
+    pub fn active() -> Result<Self> {
         let program = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
         let about = child::output(Command::new(&program).arg("-vV"))?;
         let sysroot = child::output(Command::new(&program).args(["--print", "sysroot"]))?;
@@ -33,24 +33,24 @@ impl Rustc {
     }
 
     /// Whether it can compile for Wasm as it is.
-    pub(super) fn has_target(&self) -> bool {
+    pub fn has_target(&self) -> bool {
         holds_std(&libraries(&self.sysroot))
     }
 
     /// The linker that comes with it and also links Wasm.
-    pub(super) fn lld(&self) -> PathBuf {
+    pub fn lld(&self) -> PathBuf {
         let tools = self.sysroot.join("lib/rustlib").join(&self.host);
         tools.join("bin/rust-lld")
     }
 }
 
 /// Where a sysroot keeps the compiled libraries of the Wasm target.
-pub(super) fn libraries(sysroot: &Path) -> PathBuf {
+pub fn libraries(sysroot: &Path) -> PathBuf {
     sysroot.join("lib/rustlib").join(TARGET).join("lib")
 }
 
 /// Whether there is a compiled standard library in this directory.
-pub(super) fn holds_std(folder: &Path) -> bool {
+pub fn holds_std(folder: &Path) -> bool {
     let is_std = |name: &str| name.starts_with("libstd-") && name.ends_with(".rlib");
     fs::read_dir(folder)
         .into_iter()

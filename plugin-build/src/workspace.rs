@@ -10,34 +10,34 @@ use serde::Deserialize;
 use crate::child;
 
 /// A Cargo workspace.
-pub(crate) struct Workspace {
+pub struct Workspace {
     /// Where its `Cargo.toml` is.
-    pub(crate) root: PathBuf,
+    pub root: PathBuf,
     /// Where Cargo puts what it builds.
-    pub(crate) target: PathBuf,
+    pub target: PathBuf,
     /// Its policies: the packages that build a `cdylib`.
-    pub(crate) policies: Vec<Policy>,
+    pub policies: Vec<Policy>,
 }
 
 /// A package that becomes a plugin.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Policy {
+pub struct Policy {
     /// The package's name, and the plugin's.
-    pub(crate) name: String,
+    pub name: String,
     /// What the file that Cargo builds is called, without its extension.
-    pub(crate) library: String,
+    pub library: String,
     /// Where its `Cargo.toml` is, and `oriel.json` beside it.
-    pub(crate) folder: PathBuf,
+    pub folder: PathBuf,
 }
 
 impl Workspace {
     /// The workspace around the current directory.
-    pub(crate) fn here() -> Result<Self> {
+    pub fn here() -> Result<Self> {
         Self::load(None)
     }
 
     /// The workspace of this `Cargo.toml`, or of the current directory.
-    pub(crate) fn load(manifest: Option<&Path>) -> Result<Self> {
+    pub fn load(manifest: Option<&Path>) -> Result<Self> {
         let mut cargo = child::cargo();
         cargo.args(["metadata", "--no-deps", "--format-version=1"]);
         if let Some(manifest) = manifest {
@@ -47,7 +47,7 @@ impl Workspace {
     }
 
     /// Where the plugins go.
-    pub(crate) fn plugins(&self) -> PathBuf {
+    pub fn plugins(&self) -> PathBuf {
         self.target.join("plugins")
     }
 

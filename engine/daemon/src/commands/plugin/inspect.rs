@@ -3,13 +3,14 @@
 use anyhow::Context;
 use oriel_policy::{Inspection, Manifest, inspect};
 
+use super::code;
 use crate::output::say;
 use crate::{args::InspectArgs, exit::Exit};
 
 /// Prints what a plugin hears, what it may do, and what its manifest says.
 pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
     let file = args.file.display();
-    let bytes = std::fs::read(&args.file).with_context(|| format!("{file} cannot be read"))?;
+    let bytes = code::read(&args.file)?;
     let inspection = inspect(&bytes).with_context(|| format!("{file} is not a policy"))?;
     if args.json {
         say(format_args!(
@@ -43,6 +44,12 @@ fn print(inspection: &Inspection) {
             "not signed"
         }
     ));
+    print_reach(inspection);
+    print_manifest(inspection);
+}
+
+/// What the binary hears and may do.
+pub(super) fn print_reach(inspection: &Inspection) {
     say(format_args!(
         "hears     {}",
         list(inspection.hears.iter().map(|kind| kind.name()))
@@ -66,7 +73,6 @@ fn print(inspection: &Inspection) {
             functions.join(", ")
         ));
     }
-    print_manifest(inspection);
 }
 
 fn by(manifest: &Manifest) -> String {

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 ///
 /// `RUSTUP_TOOLCHAIN` stays: it names the toolchain of this run, also for work outside the
 /// checkout, where no `rust-toolchain.toml` does.
-pub(crate) fn cargo() -> Command {
+pub fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in env::vars_os().filter(|(name, _)| is_about_this_package(name)) {
         cargo.env_remove(name);
@@ -36,7 +36,7 @@ fn is_about_this_package(variable: &OsStr) -> bool {
 }
 
 /// Where `program` is in `PATH`, if it is.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
+pub fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path)
         .map(|folder| folder.join(program))
@@ -44,7 +44,7 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// Runs it to its end with our output, and gives its exit status as a shell would.
-pub(crate) fn status(command: &mut Command) -> Result<u8> {
+pub fn status(command: &mut Command) -> Result<u8> {
     let status = command
         .status()
         .with_context(|| format!("cannot start `{}`", line(command)))?;
@@ -55,7 +55,7 @@ pub(crate) fn status(command: &mut Command) -> Result<u8> {
 ///
 /// # Errors
 /// If it cannot be started or does not succeed.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     let status = status(command)?;
     ensure!(status == 0, "`{}` failed (status {status})", line(command));
     Ok(())
@@ -65,7 +65,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 ///
 /// # Errors
 /// If it cannot be started or does not succeed; what it said on stderr is in the error.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
+pub fn output(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
         .output()

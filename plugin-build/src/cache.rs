@@ -11,13 +11,13 @@ use std::process;
 use anyhow::{Context, Result};
 
 /// A directory outside the checkout. May be deleted at any time; `setup` makes it anew.
-pub(crate) struct Cache {
+pub struct Cache {
     root: PathBuf,
 }
 
 impl Cache {
     /// `$ORIEL_CACHE`, else `$XDG_CACHE_HOME/oriel`, else `~/.cache/oriel`.
-    pub(crate) fn open() -> Result<Self> {
+    pub fn open() -> Result<Self> {
         let root = root(|name| env::var_os(name).filter(|value| !value.is_empty()))
             .context("no place for the cache: set ORIEL_CACHE to a directory")?;
         let root = std::path::absolute(root).context("where the cache is")?;
@@ -25,12 +25,12 @@ impl Cache {
     }
 
     /// The path of something kept.
-    pub(crate) fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+    pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
         self.root.join(name)
     }
 
     /// Waits until no other set-up is at work here. Free again when the answer is dropped.
-    pub(crate) fn lock(&self) -> Result<File> {
+    pub fn lock(&self) -> Result<File> {
         let path = self.join("lock");
         fs::create_dir_all(&self.root)
             .and_then(|()| File::create(&path))
@@ -42,7 +42,7 @@ impl Cache {
     ///
     /// Only for the holder of the lock: what interrupted runs left is removed. A directory of
     /// our own, because a program that such a run started may still be at work in its.
-    pub(crate) fn make(&self, place: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    pub fn make(&self, place: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let left_over = self.join("unfinished");
         fs::remove_dir_all(&left_over).ok();
         let unfinished = left_over.join(process::id().to_string());
@@ -77,7 +77,7 @@ fn wait_for(file: File) -> std::io::Result<File> {
 }
 
 /// Removes a directory with all that is in it, if it is there.
-pub(crate) fn remove(folder: &Path) -> Result<()> {
+pub fn remove(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
     }
