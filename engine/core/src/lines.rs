@@ -88,7 +88,7 @@ fn event(judged: &Judged) -> Json {
     Json::Object(fields)
 }
 
-fn data(data: &EventData) -> Json {
+pub(crate) fn data(data: &EventData) -> Json {
     Json::Object(
         data.fields()
             .into_iter()
@@ -155,7 +155,7 @@ fn policy(turnover: &Turnover) -> Json {
     })
 }
 
-fn stamp(moment: Moment) -> Map<String, Json> {
+pub(crate) fn stamp(moment: Moment) -> Map<String, Json> {
     let mut fields = Map::new();
     let vcpu = (moment.vcpu != CLOCK).then_some(moment.vcpu);
     fields.insert("vcpu".to_owned(), json!(vcpu));
@@ -165,7 +165,7 @@ fn stamp(moment: Moment) -> Map<String, Json> {
 }
 
 /// A verdict's name, and its data where it has some.
-fn verdict(verdict: &Verdict) -> Map<String, Json> {
+pub(crate) fn verdict(verdict: &Verdict) -> Map<String, Json> {
     let mut fields = Map::new();
     fields.insert("verdict".to_owned(), json!(verdict.kind().name()));
     match verdict {
