@@ -16,6 +16,7 @@ mod load;
 mod operation;
 mod output;
 mod plan;
+mod record;
 mod serial;
 mod signals;
 mod state;
@@ -55,6 +56,8 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Plugin(PluginCommand::Inspect(args)) => commands::inspect::run(&args),
         Command::Policy(args) => commands::policy::run(&args),
         Command::Audit(AuditCommand::Verify(args)) => commands::verify::run(&args),
+        Command::Journal(command) => commands::journal::run(&command),
+        Command::Replay(args) => commands::replay::run(&args),
     }
 }
 

@@ -3,6 +3,8 @@
 
 #[path = "cli/grants.rs"]
 mod grants;
+#[path = "cli/journal.rs"]
+mod journal;
 #[path = "cli/kernels.rs"]
 mod kernels;
 #[path = "cli/limits.rs"]
