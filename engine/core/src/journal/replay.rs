@@ -8,6 +8,7 @@
 
 mod cast;
 mod player;
+mod players;
 mod script;
 mod stage;
 
@@ -21,7 +22,7 @@ use super::{
     entry::{Asked, Begun, Called, Entry, Missed, Outcome, Seat, Seen},
     recording::Recording,
 };
-use player::Players;
+use players::Players;
 
 /// Why a journal cannot be replayed.
 #[derive(Debug, Error)]
