@@ -172,7 +172,7 @@ impl Load {
     }
 
     /// Its bytes, with the manifest that it is to have.
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         let bytes = plugin(self.plugin);
         if !self.per_vm && self.schema == 1 {
             return bytes;

@@ -9,6 +9,7 @@ mod hardware;
 mod judging;
 mod kvm;
 mod linux;
+mod recorded;
 mod refused;
 mod roster;
 mod threads;

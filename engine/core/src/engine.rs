@@ -17,6 +17,7 @@ use crate::{
     clock::{Called, Clock},
     handle::VmHandle,
     holdings::Holdings,
+    journal::Journal,
     judge::{Bench, Judge},
     ledger::Ledger,
     mailboxes::Mailboxes,
@@ -77,6 +78,7 @@ pub struct Engine {
     candidates: Vec<Candidate>,
     sink: Option<Arc<dyn Sink>>,
     audit: Option<Arc<Audit>>,
+    journal: Option<Arc<Journal>>,
     settings: Settings,
 }
 
@@ -121,6 +123,7 @@ impl Engine {
             candidates: Vec::new(),
             sink: None,
             audit: None,
+            journal: None,
             settings: Settings::default(),
         }
     }
@@ -143,6 +146,13 @@ impl Engine {
     #[must_use]
     pub fn audit(mut self, audit: Arc<Audit>) -> Self {
         self.audit = Some(audit);
+        self
+    }
+
+    /// Writes every call of a policy to this journal, for replay.
+    #[must_use]
+    pub fn record(mut self, journal: Arc<Journal>) -> Self {
+        self.journal = Some(journal);
         self
     }
 
@@ -190,8 +200,12 @@ impl Engine {
             candidates,
             sink,
             audit,
+            journal,
             settings,
         } = self;
+        for hosted in candidates.iter().filter_map(|one| one.hosted.as_ref()) {
+            hosted.note_in(journal.as_ref());
+        }
         let Parts { machine, vcpus } = parts;
         let reported = reported(&*machine);
         let holdings = candidates.iter().map(|one| declared(one, reported));
@@ -208,9 +222,11 @@ impl Engine {
             posts: Posts::default(),
             tickets: AtomicU64::new(0),
             machine,
-            time: Time::start(sink.is_some() || audit.is_some()),
+            // Entries of several vCPUs are put in order by their times.
+            time: Time::start(sink.is_some() || audit.is_some() || journal.is_some()),
             sink,
             audit,
+            journal,
             metrics: Metrics::default(),
             conducts: Conducts::default(),
             settings,

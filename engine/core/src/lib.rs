@@ -24,6 +24,7 @@
 //! | [`policies`] | policies as judges | merges verdicts |
 //! | [`tool`] | KVMI tools as judges: a session over a socket | dials |
 //! | [`audit`] | the trail of every command, chained so that a change shows | decides what is granted |
+//! | [`journal`] | what policies were asked, told and answered, to be replayed | judges, holds up a vCPU unasked |
 //! | [`record`], [`lines`] | what is told about all this | holds up a vCPU |
 
 pub mod audit;
@@ -33,6 +34,7 @@ pub mod effect;
 pub mod engine;
 pub mod handle;
 pub mod holdings;
+pub mod journal;
 pub mod judge;
 pub mod ledger;
 pub mod lines;
@@ -65,6 +67,7 @@ pub use clock::Clock;
 pub use desk::Desk;
 pub use engine::{Assembly, Candidate, Engine, Outcome, Running, StartError};
 pub use handle::VmHandle;
+pub use journal::Journal;
 pub use judge::{Judge, Native, Ruling};
 pub use policy_judge::{FailureReport, Standing};
 pub use record::{Record, Sink};

@@ -118,7 +118,7 @@ pub fn report(report: &FailureReport) -> Json {
     Json::Object(fields)
 }
 
-fn data(data: &EventData) -> Json {
+pub(crate) fn data(data: &EventData) -> Json {
     Json::Object(
         data.fields()
             .into_iter()
@@ -185,7 +185,7 @@ fn policy(turnover: &Turnover) -> Json {
     })
 }
 
-fn stamp(moment: Moment) -> Map<String, Json> {
+pub(crate) fn stamp(moment: Moment) -> Map<String, Json> {
     let mut fields = Map::new();
     let vcpu = (moment.vcpu != CLOCK).then_some(moment.vcpu);
     fields.insert("vcpu".to_owned(), json!(vcpu));
@@ -195,7 +195,7 @@ fn stamp(moment: Moment) -> Map<String, Json> {
 }
 
 /// A verdict's name, and its data where it has some.
-fn verdict(verdict: &Verdict) -> Map<String, Json> {
+pub(crate) fn verdict(verdict: &Verdict) -> Map<String, Json> {
     let mut fields = Map::new();
     fields.insert("verdict".to_owned(), json!(verdict.kind().name()));
     match verdict {

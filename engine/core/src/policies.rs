@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use oriel_policy::{Host, Instance, InstanceMode, Place, Policy, Slot, Spent, Store};
@@ -10,6 +10,7 @@ use oriel_protocol::{CommandSet, EventSet, Filter, Grant, Right, events::EventCl
 
 use crate::{
     engine::{Candidate, MakeJudge},
+    journal::Journal,
     judge::Bench,
     policy_judge::{Conduct, Home, PolicyJudge, Turn},
 };
@@ -23,6 +24,8 @@ pub struct Hosted {
     turn: Arc<Turn>,
     /// Instances that were made before somebody needs them.
     spares: Mutex<BTreeMap<Place, Instance>>,
+    /// Where the calls of its instances are written down; none: nowhere.
+    journal: OnceLock<Arc<Journal>>,
 }
 
 impl Hosted {
@@ -34,12 +37,21 @@ impl Hosted {
             conduct: Arc::default(),
             turn: Arc::default(),
             spares: Mutex::default(),
+            journal: OnceLock::new(),
         })
     }
 
     /// What its events have used up so far; nothing unless its host counts it.
     pub fn spent(&self) -> Spent {
         self.policy.spent()
+    }
+
+    /// From now on the calls of its instances are written down, if there is a journal.
+    pub(crate) fn note_in(&self, journal: Option<&Arc<Journal>>) {
+        if let Some(journal) = journal {
+            // One that is noted already is noted there.
+            let _ = self.journal.set(journal.clone());
+        }
     }
 
     /// Keeps an instance for whoever sits in its place.
@@ -69,6 +81,7 @@ impl Hosted {
         }
         let (host, policy) = (self.host.clone(), self.policy.clone());
         PolicyJudge::new(host, policy, slot.clone(), home, self.conduct.clone())
+            .noted_in(self.journal.get())
     }
 
     fn spares(&self) -> std::sync::MutexGuard<'_, BTreeMap<Place, Instance>> {

@@ -5,15 +5,20 @@ mod carry;
 mod conduct;
 mod home;
 mod lapse;
+mod noted;
 mod report;
 
 use std::sync::Arc;
 
-use oriel_policy::{Answer, Failure, Host, Instance, Policy, Saved, Slot};
+use oriel_policy::{Answer, Failure, Host, Instance, Place, Policy, Saved, Slot};
 use oriel_protocol::{Case, EventKind, Moment, Verdict};
 
 use crate::{
     desk::Desk,
+    journal::{
+        self, Journal, Tape,
+        entry::{Asked, Seen},
+    },
     judge::{Judge, Ruling},
 };
 use breaker::{Breaker, Broken};
@@ -31,7 +36,12 @@ pub(crate) struct PolicyJudge {
     pub(crate) home: Home,
     pub(crate) conduct: Arc<Conduct>,
     breaker: Breaker,
+    /// Where its calls are noted; none: nowhere.
+    tape: Option<Box<Tape>>,
 }
+
+/// A desk on its way to a policy, or back.
+type Lent = Box<dyn oriel_policy::Desk>;
 
 /// Why an instance was not called.
 enum Uncalled {
@@ -58,7 +68,14 @@ impl PolicyJudge {
             home,
             conduct,
             breaker,
+            tape: None,
         }
+    }
+
+    /// With its calls written down in this journal, if there is one.
+    pub(crate) fn noted_in(mut self, journal: Option<&Arc<Journal>>) -> Self {
+        self.tape = journal.map(|journal| Box::new(Tape::new(journal)));
+        self
     }
 
     /// Calls the instance, making it anew first if the last one failed; answers why it could not
@@ -67,14 +84,21 @@ impl PolicyJudge {
     fn call(
         &mut self,
         mut desk: Box<Desk>,
-        call: impl FnOnce(&mut Instance, &Arc<Slot>, Box<Desk>) -> Box<Desk>,
+        call: impl FnOnce(&mut Instance, &Arc<Slot>, Lent) -> Lent,
     ) -> (Option<Box<Uncalled>>, Box<Desk>) {
         let mut uncalled = None;
         if self.home.is_empty() {
             (uncalled, desk) = self.furnish(desk);
         }
+        let shared = self.home.is_shared();
         if let Some(instance) = self.home.instance() {
-            desk = call(instance, &self.slot, desk);
+            desk = match &mut self.tape {
+                None => Desk::back(call(instance, &self.slot, desk)),
+                Some(tape) => {
+                    let lent = tape.lend(instance, shared, desk);
+                    tape.back(call(instance, &self.slot, lent))
+                }
+            };
             if instance.is_dead() {
                 self.retire();
             }
@@ -98,13 +122,21 @@ impl PolicyJudge {
             return (Some(Box::new(Uncalled::Resting)), desk);
         }
         let place = self.home.place(desk.index());
-        let (made, lent) = self.policy.instantiate(place, &self.slot, desk);
+        let (made, desk) = self.instantiate(place, desk);
         let made = made.map(|instance| self.home.settle(instance));
         if let Err(failure) = &made {
             self.trip(Broken::Beginning, failure);
         }
         let failed = |failure| Box::new(Uncalled::Failed(failure));
-        (made.err().map(failed), Desk::back(lent))
+        (made.err().map(failed), desk)
+    }
+
+    fn instantiate(&self, place: Place, desk: Box<Desk>) -> (Result<Instance, Failure>, Box<Desk>) {
+        if let Some(tape) = &self.tape {
+            return journal::instantiate(tape.journal(), (&self.policy, place), &self.slot, desk);
+        }
+        let (made, lent) = self.policy.instantiate(place, &self.slot, desk);
+        (made, Desk::back(lent))
     }
 
     /// Gives up an instance that cannot be called any more. Dropping it unmaps memory, which is
@@ -112,6 +144,9 @@ impl PolicyJudge {
     #[cold]
     fn retire(&mut self) {
         if let Some(dead) = self.home.vacate() {
+            if let Some(tape) = &self.tape {
+                tape.journal().gone(dead.number());
+            }
             self.host.retire(dead);
         }
     }
@@ -151,17 +186,29 @@ impl PolicyJudge {
         desk: Box<Desk>,
     ) -> (Ruling, Box<Desk>) {
         match uncalled {
-            Uncalled::Failed(failure) => self.failed(case, failure, desk),
-            Uncalled::Resting => (self.unasked(case.event), desk),
+            Uncalled::Failed(failure) => {
+                let (ruling, mut desk) = self.failed(case, failure, desk);
+                self.note_missed(case, &failure.to_string(), &ruling, &mut desk);
+                (ruling, desk)
+            }
+            Uncalled::Resting => self.pass_over(case, desk),
         }
+    }
+
+    /// What stands in for a policy that is not asked.
+    #[cold]
+    fn pass_over(&self, case: &Case<'_>, mut desk: Box<Desk>) -> (Ruling, Box<Desk>) {
+        let ruling = self.unasked(case.event);
+        self.note_missed(case, "it was not asked, after failures", &ruling, &mut desk);
+        (ruling, desk)
     }
 
     /// Calls something that takes no answer. The guest goes on, whatever becomes of the policy.
     fn inform(
         &mut self,
-        occasion: Occasion<'_>,
+        (occasion, asked): (Occasion<'_>, impl FnOnce() -> Option<Asked>),
         desk: Box<Desk>,
-        call: impl FnOnce(&mut Instance, &Arc<Slot>, Box<Desk>) -> Answer<()>,
+        call: impl FnOnce(&mut Instance, &Arc<Slot>, Lent) -> Answer<()>,
     ) -> (Ruling, Box<Desk>) {
         if !self.conduct.is_asked() {
             return (Ruling::CONTINUE, desk);
@@ -170,8 +217,11 @@ impl PolicyJudge {
         let (uncalled, mut desk) = self.call(desk, |instance, slot, desk| {
             let (answer, lent) = call(instance, slot, desk);
             told = answer;
-            Desk::back(lent)
+            lent
         });
+        if uncalled.is_none() {
+            self.note_informed(asked, &told, &mut desk);
+        }
         let failure = match (uncalled.map(|reason| *reason), told) {
             (Some(Uncalled::Failed(failure)), _) => failure,
             (Some(Uncalled::Resting), _) | (None, Ok(())) => return (Ruling::CONTINUE, desk),
@@ -195,24 +245,27 @@ impl Drop for PolicyJudge {
 impl Judge for PolicyJudge {
     fn judge(&mut self, case: &Case<'_>, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
         if !self.conduct.is_asked() {
-            return (self.unasked(case.event), desk);
+            return self.pass_over(case, desk);
         }
         // Most events continue. Handing that on as a constant, and not as a result within a
         // result, saves a tenth of the whole path.
         let mut objection = None;
-        let (uncalled, desk) = self.call(desk, |instance, slot, desk| {
+        let (uncalled, mut desk) = self.call(desk, |instance, slot, desk| {
             let (answer, lent) = instance.judge(case, slot, desk);
             if !matches!(answer, Ok(Verdict::Continue)) {
                 objection = Some(answer);
             }
-            Desk::back(lent)
+            lent
         });
         match (uncalled, objection) {
             (None, None) => {
                 self.breaker.well();
+                if self.tape.is_some() {
+                    self.note_continued(case, &mut desk);
+                }
                 (Ruling::CONTINUE, desk)
             }
-            (None, Some(answer)) => self.rule(case, answer, desk),
+            (None, Some(answer)) => self.rule_noted(case, answer, desk),
             (Some(uncalled), _) => self.rule_uncalled(case, &uncalled, desk),
         }
     }
@@ -220,7 +273,9 @@ impl Judge for PolicyJudge {
     fn ready(&mut self, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
         self.enrol(&desk);
         // Being called makes the instance, if there is none yet.
-        self.inform(Occasion::default(), desk, |_, _, desk| (Ok(()), desk))
+        self.inform((Occasion::default(), || None), desk, |_, _, desk| {
+            (Ok(()), desk)
+        })
     }
 
     fn save(&mut self, desk: Box<Desk>) -> (Result<Option<Saved>, String>, Box<Desk>) {
@@ -239,15 +294,19 @@ impl Judge for PolicyJudge {
     }
 
     fn observe(&mut self, case: &Case<'_>, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
-        self.inform(Occasion::of(case), desk, |instance, slot, desk| {
+        let asked = || Some(Asked::Observe(Seen::of(case)));
+        self.inform((Occasion::of(case), asked), desk, |instance, slot, desk| {
             instance.observe(case, slot, desk)
         })
     }
 
     fn tick(&mut self, time_ns: u64, missed: u32, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
-        self.inform(Occasion::default(), desk, |instance, slot, desk| {
-            instance.tick(time_ns, missed, slot, desk)
-        })
+        let asked = || Some(Asked::Tick { missed });
+        self.inform(
+            (Occasion::default(), asked),
+            desk,
+            |instance, slot, desk| instance.tick(time_ns, missed, slot, desk),
+        )
     }
 
     fn notice(&mut self, kind: EventKind, moment: Moment, desk: Box<Desk>) -> (Ruling, Box<Desk>) {
@@ -255,7 +314,8 @@ impl Judge for PolicyJudge {
             kind: Some(kind),
             event: None,
         };
-        self.inform(occasion, desk, |instance, slot, desk| {
+        let asked = || Some(Asked::Notice(kind));
+        self.inform((occasion, asked), desk, |instance, slot, desk| {
             instance.notice(kind, moment, slot, desk)
         })
     }

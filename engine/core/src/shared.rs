@@ -14,6 +14,7 @@ use oriel_protocol::Refusal;
 use crate::{
     audit::Audit,
     engine::Outcome,
+    journal::Journal,
     ledger::Ledger,
     mail::Mail,
     mailboxes::Mailboxes,
@@ -40,6 +41,8 @@ pub struct Shared {
     pub(crate) sink: Option<Arc<dyn Sink>>,
     /// Where every command is written down; none: nowhere.
     pub(crate) audit: Option<Arc<Audit>>,
+    /// Where every call of a policy is written down; none: nowhere.
+    pub(crate) journal: Option<Arc<Journal>>,
     pub(crate) metrics: Metrics,
     /// How the policies behave.
     pub(crate) conducts: Conducts,

@@ -1,5 +1,6 @@
 //! What was typed. Nothing here looks at the machine or opens a file.
 
+mod journal;
 mod plugin;
 mod policy;
 
@@ -8,6 +9,9 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
+pub(crate) use journal::{
+    CutArgs, JournalCommand, JournalFile, RecordArgs, RecordFull, ReplayArgs, ShowArgs,
+};
 pub(crate) use plugin::{
     BenchArgs, BuildArgs, CheckArgs, InspectArgs, Language, NewArgs, PlayArgs, PluginCommand,
     StageArgs, TestArgs,
@@ -38,6 +42,11 @@ pub(crate) enum Command {
     /// Look at audit trails.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Look at journals of what policies were asked and answered.
+    #[command(subcommand)]
+    Journal(JournalCommand),
+    /// Ask policies again what a journal says that they were asked.
+    Replay(ReplayArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -133,6 +142,8 @@ pub(crate) struct RunArgs {
     /// counted as lost [default: refuse].
     #[arg(long, value_enum)]
     pub(crate) audit_full: Option<AuditFull>,
+    #[command(flatten)]
+    pub(crate) record: RecordArgs,
     #[command(flatten)]
     pub(crate) operation: OperationArgs,
     #[command(flatten)]

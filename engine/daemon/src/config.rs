@@ -2,6 +2,7 @@
 
 mod audit;
 mod grant;
+mod record;
 
 use std::{collections::BTreeMap, path::Path, path::PathBuf};
 
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use crate::args::{MachineKind, OnFailure};
 pub(crate) use audit::AuditConfig;
 pub(crate) use grant::{BoundsConfig, GrantConfig, GrantTable, RangeConfig, WordsConfig};
+pub(crate) use record::RecordConfig;
 
 /// A configuration file.
 #[derive(Debug, Default, Deserialize)]
@@ -42,6 +44,7 @@ pub(crate) struct VmConfig {
     pub(crate) events: Option<String>,
     pub(crate) serial: Option<String>,
     pub(crate) audit: Option<AuditConfig>,
+    pub(crate) record: Option<RecordConfig>,
     /// Seconds.
     pub(crate) tool_wait: Option<f64>,
     /// CPU time that all policies together have for one event.
@@ -133,6 +136,9 @@ impl Config {
         if let Some(audit) = &mut vm.audit {
             audit.file = base.join(&audit.file);
         }
+        if let Some(record) = &mut vm.record {
+            record.file = base.join(&record.file);
+        }
         let paths = [
             &mut vm.initrd,
             &mut vm.control,
@@ -209,6 +215,11 @@ mod tests {
             ("[[policy]]\nfile = \"a\"\n[policy.grant]\nmsr = []", "msr"),
             ("[vm]\naudit = { file = \"a\", ful = \"drop\" }", "ful"),
             ("[vm]\naudit = { file = \"a\", full = \"spill\" }", "spill"),
+            (
+                "[vm]\nrecord = { file = \"a\", full = \"refuse\" }",
+                "refuse",
+            ),
+            ("[vm]\nrecord = { fil = \"a\" }", "fil"),
             (
                 "[[tool]]\naddress = \"a\"\n[tool.bounds]\nrights = []",
                 "rights",

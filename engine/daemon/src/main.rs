@@ -17,6 +17,7 @@ mod load;
 mod operation;
 mod output;
 mod plan;
+mod record;
 mod serial;
 mod signals;
 mod state;
@@ -56,6 +57,8 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Plugin(command) => commands::plugin::run(&command),
         Command::Policy(args) => commands::policy::run(&args),
         Command::Audit(AuditCommand::Verify(args)) => commands::verify::run(&args),
+        Command::Journal(command) => commands::journal::run(&command),
+        Command::Replay(args) => commands::replay::run(&args),
     }
 }
 

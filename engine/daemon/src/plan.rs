@@ -20,6 +20,7 @@ use crate::{
     audit::AuditPlan,
     config::{Config, GrantConfig, PolicyConfig},
     grants::GrantPlan,
+    record::RecordPlan,
     tools::{self, ToolPlan},
 };
 pub(crate) use conditions::Conditions;
@@ -54,6 +55,7 @@ pub(crate) struct Plan {
     pub(crate) events: Option<String>,
     pub(crate) serial: String,
     pub(crate) audit: Option<AuditPlan>,
+    pub(crate) record: Option<RecordPlan>,
     pub(crate) judges: Judges,
     pub(crate) operation: Operation,
 }
@@ -125,6 +127,7 @@ impl Plan {
             events,
             serial,
             audit: AuditPlan::resolve(args.audit, args.audit_full, vm.audit),
+            record: RecordPlan::resolve(args.record, vm.record),
             judges: Judges {
                 policies,
                 tools,
@@ -271,7 +274,7 @@ pub(crate) fn table(file: &Path) -> anyhow::Result<BTreeMap<String, toml::Value>
     toml::from_str(&text).with_context(|| format!("{shown} is not a policy's configuration"))
 }
 
-fn split<'a>(typed: &'a str, usage: &str) -> anyhow::Result<(&'a str, &'a str)> {
+pub(crate) fn split<'a>(typed: &'a str, usage: &str) -> anyhow::Result<(&'a str, &'a str)> {
     typed
         .split_once('=')
         .ok_or_else(|| Usage(format!("{typed:?}: write `{usage}`")).into())
@@ -294,7 +297,9 @@ fn find<'a>(
         })
 }
 
-fn settings(table: &BTreeMap<String, toml::Value>) -> anyhow::Result<BTreeMap<String, Setting>> {
+pub(crate) fn settings(
+    table: &BTreeMap<String, toml::Value>,
+) -> anyhow::Result<BTreeMap<String, Setting>> {
     let one = |(key, value): (&String, &toml::Value)| {
         let setting = setting(value).with_context(|| format!("key {key:?}"))?;
         Ok((key.clone(), setting))

@@ -1,6 +1,12 @@
 //! An instance of a policy: one store, one thread at a time.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use oriel_protocol::{Case, EventKind, Moment, Verdict};
 use wasmtime::Result as WasmResult;
@@ -49,8 +55,12 @@ pub struct Instance {
     exports: Box<Exports>,
     policy: Arc<Linked>,
     place: Place,
+    number: u64,
     _living: Living,
 }
+
+/// The last number that was given to an instance.
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 /// An answer, and the desk.
 pub type Answer<T> = (Result<T, Failure>, Box<dyn Desk>);
@@ -92,6 +102,7 @@ impl Instance {
             exports: Box::new(exports),
             policy: Arc::clone(policy),
             place,
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed) + 1,
             _living: living,
         });
         (instance, desk)
@@ -212,6 +223,11 @@ impl Instance {
     /// What it is for.
     pub const fn place(&self) -> Place {
         self.place
+    }
+
+    /// Its number, from 1: no other instance of this process has it.
+    pub const fn number(&self) -> u64 {
+        self.number
     }
 
     /// Whether it cannot be called any more.

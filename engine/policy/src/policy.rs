@@ -8,7 +8,7 @@ use wasmtime::component::{InstancePre, Linker};
 
 use crate::{
     Desk, Dropped, Effective, FailureMode, Instance, InstanceMode, Limits, Manifest, OnFailure,
-    Place, Plugin, PrepareError, Says, Slot, Spent, Terms,
+    Place, Plugin, PrepareError, Says, Setting, Slot, Spent, Terms,
     bindings::oriel::introspection::types::Setting as WitSetting,
     config,
     exports::Indices,
@@ -48,6 +48,8 @@ pub(crate) struct Linked {
     pub(crate) component: InstancePre<State>,
     pub(crate) indices: Indices,
     pub(crate) settings: Vec<(String, WitSetting)>,
+    /// The same in words.
+    resolved: Vec<(String, Setting)>,
     /// The watchdog minds its limits as long as it lives.
     pub(crate) minding: Minding,
 }
@@ -98,6 +100,11 @@ impl Policy {
     /// What it may hear and do, and who says no to the rest.
     pub fn effective(&self) -> &Effective {
         &self.linked.effective
+    }
+
+    /// How it is configured: what the operator gave, with the manifest's defaults filled in.
+    pub fn settings(&self) -> &[(String, Setting)] {
+        &self.linked.resolved
     }
 
     /// Which events it wants to judge. A kind that it hears and has no filters for is here with
@@ -221,6 +228,7 @@ impl Linked {
                 .iter()
                 .map(|(key, value)| (key.clone(), value.into()))
                 .collect(),
+            resolved: settings,
             minding: watchdog.mind(limits.shortest()),
         })
     }

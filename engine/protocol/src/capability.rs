@@ -1,11 +1,16 @@
 //! What a machine can do, by canonical name, with the reason where it cannot.
 
+use std::borrow::Cow;
+
+use bincode::{Decode, de::Decoder, error::DecodeError};
 use serde::Serialize;
 
 use crate::{Decision, EventKind, VerdictSet};
 
 /// How well something is supported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, bincode::Encode, bincode::Decode,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Support {
     /// Not at all.
@@ -17,14 +22,14 @@ pub enum Support {
 }
 
 /// One thing that a machine can or cannot do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, bincode::Encode)]
 pub struct Capability {
     /// The canonical name of an event, or of a facility (`memory-write`, `registers`, `pause`).
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Whether.
     pub support: Support,
     /// By which mechanism; empty where there is none.
-    pub mechanism: &'static str,
+    pub mechanism: Cow<'static, str>,
     /// For an event: the verdicts that the mechanism can carry out.
     pub verdicts: VerdictSet,
     /// What is missing, and why; empty where nothing is.
@@ -32,7 +37,7 @@ pub struct Capability {
 }
 
 /// All that a machine has to say about itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, bincode::Encode, bincode::Decode)]
 #[serde(transparent)]
 pub struct Capabilities(Vec<Capability>);
 
@@ -107,9 +112,9 @@ impl Capabilities {
     ) -> Self {
         self.0.retain(|known| known.name != name);
         self.0.push(Capability {
-            name,
+            name: Cow::Borrowed(name),
             support,
-            mechanism,
+            mechanism: Cow::Borrowed(mechanism),
             verdicts,
             reason,
         });
@@ -138,6 +143,23 @@ impl Capabilities {
         self.0.iter()
     }
 }
+
+/// What a journal holds owns its words.
+impl<Context> Decode<Context> for Capability {
+    fn decode<D: Decoder<Context = Context>>(from: &mut D) -> Result<Self, DecodeError> {
+        let (name, support, mechanism, verdicts, reason): (String, _, String, _, _) =
+            Decode::decode(from)?;
+        Ok(Self {
+            name: Cow::Owned(name),
+            support,
+            mechanism: Cow::Owned(mechanism),
+            verdicts,
+            reason,
+        })
+    }
+}
+
+bincode::impl_borrow_decode!(Capability);
 
 impl Decision {
     /// The decision's word in JSON and on the command line.

@@ -72,7 +72,9 @@ pub trait Handle<R: Request> {
 }
 
 /// Which command, of any table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, bincode::Encode, bincode::Decode,
+)]
 pub enum CommandId {
     /// A command for the VM.
     Vm(VmId),

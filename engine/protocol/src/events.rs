@@ -196,7 +196,7 @@ pub enum EventClass {
 }
 
 /// A descriptor-table register. The numbers are KVMI's (`KVMI_DESC_*`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, bincode::Encode, bincode::Decode)]
 #[serde(rename_all = "kebab-case")]
 pub enum Table {
     /// Interrupt descriptor table.
@@ -210,7 +210,7 @@ pub enum Table {
 }
 
 /// Why a guest shuts down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, bincode::Encode, bincode::Decode)]
 #[serde(rename_all = "kebab-case")]
 pub enum ShutdownCause {
     /// A fault while delivering a double fault.

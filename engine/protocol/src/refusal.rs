@@ -5,7 +5,9 @@ use serde::Serialize;
 use thiserror::Error;
 
 /// Why a command was not done.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Error, PartialEq, Eq, Hash, Serialize, bincode::Encode, bincode::Decode,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Refusal {
     /// The grant, the manifest or the allow-mask forbids it.

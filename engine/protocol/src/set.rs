@@ -9,7 +9,7 @@ macro_rules! flags {
         }
     ) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, bincode::Encode, bincode::Decode)]
         pub struct $name($bits);
 
         impl $name {

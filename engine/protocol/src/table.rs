@@ -1,5 +1,6 @@
 //! The macros that read the tables. Nobody edits them to add a row.
 
+mod stored;
 mod wire;
 
 /// One column entry: a number, or `_` where the dialect lacks the row.
@@ -38,7 +39,7 @@ macro_rules! commands {
     ) => {
         $(
             $(#[$row_doc])*
-            #[derive(Clone, Debug, PartialEq, Eq)]
+            #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
             pub struct $row { $( $(#[$field_doc])* pub $field: $type, )* }
 
             impl $crate::commands::Request for $row {
@@ -63,7 +64,7 @@ macro_rules! commands {
         pub enum $reply { $( $row($answer), )* }
 
         #[doc = concat!("Which [`", stringify!($call), "`].")]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
         #[expect(missing_docs, reason = "a variant is documented by the request's type")]
         pub enum $id { $( $row, )* }
 
@@ -101,6 +102,8 @@ macro_rules! commands {
             }
         }
 
+        $crate::table::stored! { $call by $id: $( $row )* }
+        $crate::table::stored! { $reply by $id: $( $row )* }
         $crate::table::wire! { $scope $call $reply $id: $( $row [$rfc6 $v6 $v7 $v12] )* }
 
         #[doc = concat!("Whoever does the work of every [`", stringify!($call), "`].")]
@@ -118,7 +121,7 @@ macro_rules! events {
     )*) => {
         $(
             $(#[$row_doc])*
-            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+            #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
             pub struct $row { $( $(#[$field_doc])* pub $field: $type, )* }
 
             impl From<$row> for EventData {
@@ -127,7 +130,7 @@ macro_rules! events {
         )*
 
         /// A kind of event.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
         #[expect(missing_docs, reason = "a variant is documented by the type of its data")]
         pub enum EventKind { $( $row, )* }
 
@@ -161,6 +164,7 @@ macro_rules! events {
             }
         }
 
+        $crate::table::stored! { EventData by EventKind: $( $row )* }
         $crate::table::wire_events! { $( $row [$rfc6 $v6 $v7 $v12] )* }
 
         impl EventData {
@@ -178,5 +182,6 @@ macro_rules! events {
     };
 }
 
+pub(crate) use stored::stored;
 pub(crate) use wire::{spoken, wire, wire_events};
 pub(crate) use {commands, events, number, right};

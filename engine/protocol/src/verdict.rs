@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{set::flags, x86::CpuidLeaf, x86::Exception};
 
 /// A value that an event carries and a verdict can replace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, bincode::Encode, bincode::Decode)]
 #[serde(untagged)]
 pub enum Value {
     /// A register, a port, a word of memory.
@@ -15,7 +15,7 @@ pub enum Value {
 }
 
 /// The answer to an event. Which ones an event can take is [`Event::allowed`](crate::Event).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Verdict {
     /// Let it happen.
     #[default]
@@ -120,7 +120,9 @@ flags! {
 
 /// What the judges of an event have decided so far: a verdict's kind, or `keep`, which is a
 /// `replace` by the value that was there before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, bincode::Encode, bincode::Decode,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decision {
     /// Nobody has objected.

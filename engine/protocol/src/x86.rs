@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// An exception to raise in the guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, bincode::Encode, bincode::Decode)]
 pub struct Exception {
     /// The vector, 0 to 31 (Intel SDM vol. 3, table 6-1).
     pub vector: u8,
@@ -34,7 +34,9 @@ impl Exception {
 }
 
 /// What CPUID answers for one leaf.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, bincode::Encode, bincode::Decode,
+)]
 pub struct CpuidLeaf {
     /// EAX.
     pub eax: u32,
@@ -47,7 +49,9 @@ pub struct CpuidLeaf {
 }
 
 /// The general-purpose registers, the instruction pointer and the flags.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, bincode::Encode, bincode::Decode,
+)]
 #[expect(missing_docs, reason = "the names are the registers'")]
 pub struct General {
     pub rax: u64,
@@ -71,7 +75,9 @@ pub struct General {
 }
 
 /// A segment register with its hidden part.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, bincode::Encode, bincode::Decode,
+)]
 pub struct Segment {
     /// Where it begins.
     pub base: u64,
@@ -100,7 +106,9 @@ pub struct Segment {
 }
 
 /// GDTR or IDTR.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, bincode::Encode, bincode::Decode,
+)]
 pub struct DescriptorTable {
     /// Where the table begins.
     pub base: u64,
@@ -109,7 +117,9 @@ pub struct DescriptorTable {
 }
 
 /// Segments, descriptor tables and control registers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, bincode::Encode, bincode::Decode,
+)]
 #[expect(missing_docs, reason = "the names are the registers'")]
 pub struct Special {
     pub cs: Segment,
@@ -139,7 +149,7 @@ impl Special {
 }
 
 /// A register that can be read or written by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, bincode::Encode, bincode::Decode)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the names are the registers'")]
 pub enum Register {

@@ -15,11 +15,14 @@ impl PolicyJudge {
             return (Ok(None), desk);
         }
         let mut saved = Ok(None);
-        let (uncalled, desk) = self.call(desk, |instance, slot, desk| {
+        let (uncalled, mut desk) = self.call(desk, |instance, slot, desk| {
             let (answer, lent) = instance.save(slot, desk);
             saved = answer.map(Some);
-            Desk::back(lent)
+            lent
         });
+        if uncalled.is_none() {
+            self.note_saved(&saved, &mut desk);
+        }
         (answered(uncalled, saved), desk)
     }
 
@@ -31,11 +34,15 @@ impl PolicyJudge {
         desk: Box<Desk>,
     ) -> (Result<(), Failure>, Box<Desk>) {
         let mut taken = Ok(());
-        let (uncalled, desk) = self.call(desk, |instance, slot, desk| {
+        let noted = self.tape.is_some().then(|| saved.clone());
+        let (uncalled, mut desk) = self.call(desk, |instance, slot, desk| {
             let (answer, lent) = instance.restore(saved, revision, slot, desk);
             taken = answer;
-            Desk::back(lent)
+            lent
         });
+        if let (None, Some(saved)) = (&uncalled, noted) {
+            self.note_restored((saved, revision), &taken, &mut desk);
+        }
         (answered(uncalled, taken), desk)
     }
 }

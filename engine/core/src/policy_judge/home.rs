@@ -67,6 +67,11 @@ impl Home {
         self.instance.is_none()
     }
 
+    /// Whether all vCPUs share what is here.
+    pub(crate) const fn is_shared(&self) -> bool {
+        matches!(self.kind, Kind::Vm(_))
+    }
+
     /// What an instance made here is for.
     pub(crate) const fn place(&self, vcpu: u32) -> Place {
         match &self.kind {

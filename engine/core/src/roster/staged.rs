@@ -14,6 +14,7 @@ use crate::{
     absent::Absent,
     desk::Desk,
     engine::{Candidate, declared, reported},
+    journal,
     judge::{Bench, Judge},
     owners::Caller,
     policies::Hosted,
@@ -130,6 +131,7 @@ impl Staged {
     ) -> Result<Self, RosterError> {
         let hosted = hosted(&candidate)?;
         let shared = office.shared.clone();
+        hosted.note_in(shared.journal.as_ref());
         let owner = shared.ledger.add();
         let caller = Caller {
             first: stage.first.unwrap_or(owner),
@@ -156,7 +158,11 @@ impl Staged {
     /// Makes an instance and keeps it.
     fn furnish(&self, place: Place, office: &mut Office) -> Result<(), RosterError> {
         let policy = self.hosted.policy.clone();
+        let journal = self.shared.journal.as_ref();
         let made = office.lend(self.owner, |desk, slot| {
+            if let Some(journal) = journal {
+                return journal::instantiate(journal, (&policy, place), slot, desk);
+            }
             let (made, lent) = policy.instantiate(place, slot, desk);
             (made, Desk::back(lent))
         });

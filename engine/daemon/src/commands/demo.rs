@@ -47,7 +47,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
         parts,
         &plan,
         Arc::new(Tee(vec![serial, kept.clone() as Arc<dyn Sink>])),
-        None,
+        (None, None),
     )?;
     let records = kept.records();
     timeline::print(machine, args.unprotected, &records);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use oriel_engine::{Audit, Engine, Outcome, Settings, Sink, VmHandle, tool};
+use oriel_engine::{Audit, Engine, Journal, Outcome, Settings, Sink, VmHandle, tool};
 use oriel_machine::{Machine, Parts};
 use oriel_policy::Host;
 
@@ -15,6 +15,7 @@ use crate::{
     operation::Opening,
     output::{LineWriter, Tee, Words},
     plan::{Judges, Plan, PolicyPlan},
+    record,
     serial::Serial,
     signals::StopsOnSignal,
     tools::Tools,
@@ -36,11 +37,18 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Exit> {
     let serial = Serial::open(&plan.serial, Some(sink.clone()))?;
     let audit = plan.audit.as_ref();
     let audit = audit.map(|audit| audit.start(&identity)).transpose()?;
-    let parts = guest::build(&plan, identity, serial.clone())?;
+    let parts = guest::build(&plan, identity.clone(), serial.clone())?;
+    let record = plan.record.as_ref();
+    let journal = record.map(|record| record.start(&identity, parts.vcpus.len()));
+    let journal = journal.transpose()?;
     let sink = Arc::new(Tee(vec![serial, sink]));
-    let ended = watch(parts, &plan, sink, audit.clone());
+    let trails = (audit.clone(), journal.clone());
+    let ended = watch(parts, &plan, sink, trails);
     if let Some(audit) = audit {
         audit::finish(&audit, &last_words(&ended));
+    }
+    if let Some(journal) = journal {
+        record::finish(&journal, &last_words(&ended));
     }
     if let Some(lines) = lines {
         lines.finish();
@@ -49,7 +57,7 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Exit> {
     Ok(signal.map_or_else(|| Exit::of(&outcome.end), Exit::Signal))
 }
 
-/// How the VM ended, for the audit trail.
+/// How the VM ended, for the audit trail and the journal.
 fn last_words(ended: &anyhow::Result<(Outcome, Option<u8>)>) -> String {
     match ended {
         Ok((outcome, _)) => outcome.end.to_string(),
@@ -62,7 +70,7 @@ pub(crate) fn watch(
     parts: Parts,
     plan: &Plan,
     sink: Arc<dyn Sink>,
-    audit: Option<Arc<Audit>>,
+    (audit, journal): (Option<Arc<Audit>>, Option<Arc<Journal>>),
 ) -> anyhow::Result<(Outcome, Option<u8>)> {
     let judges = &plan.judges;
     let host =
@@ -80,6 +88,10 @@ pub(crate) fn watch(
         .settings(settings);
     let engine = match audit {
         Some(audit) => engine.audit(audit),
+        None => engine,
+    };
+    let engine = match journal {
+        Some(journal) => engine.record(journal),
         None => engine,
     };
     let engine = seat(engine, &host, &*machine, (&opening, judges))?;

@@ -39,10 +39,10 @@ impl Host for State {
 
 impl From<&table::Capability> for Capability {
     fn from(known: &table::Capability) -> Self {
-        let detail = [known.mechanism, &known.reason];
+        let detail = [&*known.mechanism, &known.reason];
         let said: Vec<_> = detail.into_iter().filter(|part| !part.is_empty()).collect();
         Self {
-            name: known.name.to_owned(),
+            name: known.name.clone().into_owned(),
             support: known.support.into(),
             detail: said.join(": "),
         }

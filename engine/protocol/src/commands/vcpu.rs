@@ -215,7 +215,7 @@ commands! {
 }
 
 /// Where a breakpoint is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Place {
     /// As the vCPU's page tables map it now.
     Gva(Gva),
@@ -224,7 +224,7 @@ pub enum Place {
 }
 
 /// The answer to [`GetRegisters`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Registers {
     /// General registers.
     pub general: General,

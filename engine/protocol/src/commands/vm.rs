@@ -212,7 +212,7 @@ pub const BULK_MAX: u32 = 65_536;
 pub const RANGES_MAX: usize = 256;
 
 /// The answer to [`GetVersion`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Version {
     /// 1 in every dialect.
     pub version: u32,
@@ -231,7 +231,7 @@ pub struct Version {
 }
 
 /// One entry of [`SetPageAccess`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct PageRule {
     /// An address in the page.
     pub gpa: Gpa,
