@@ -114,8 +114,11 @@ impl Tap {
     pub(super) fn halt_instead(&mut self, vcpu: &VcpuFd) {
         self.refresh();
         let stepped = self.armed.steps(self.index);
-        let faults = self.page.events().exception.injected != 0 || self.page.sregs().ss.dpl != 0;
-        if faults || !(stepped || self.over.is_some()) {
+        if !(stepped || self.over.is_some()) {
+            return;
+        }
+        let faults = self.page.events().exception.injected != 0 || self.page.cpl() != 0;
+        if faults {
             return;
         }
         let ip = self.page.rip();
