@@ -59,6 +59,14 @@ impl Hosted {
         self.spares().insert(instance.place(), instance);
     }
 
+    /// Where the instance lives that judges on this vCPU.
+    pub(crate) fn place(&self, vcpu: u32) -> Place {
+        match self.policy.instances() {
+            InstanceMode::Vcpu => Place::Vcpu(vcpu),
+            InstanceMode::Vm => Place::Vm,
+        }
+    }
+
     /// The places that instances of it have, on a VM with so many vCPUs.
     pub(crate) fn places(&self, vcpus: u32) -> Vec<Place> {
         let mut places: Vec<_> = match self.policy.instances() {

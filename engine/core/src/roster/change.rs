@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use oriel_policy::{InstanceMode, Place, SwapMode};
+use oriel_policy::{InstanceMode, SwapMode};
 
 use super::{
     Canary, RosterError, SwapOptions,
@@ -152,10 +152,7 @@ impl Change {
         let saved = asked
             .wait(shared.settings.moving)
             .ok_or_else(|| ended(shared).unwrap_or(RosterError::Stuck(0)))?;
-        let place = match staged.hosted.policy.instances() {
-            InstanceMode::Vcpu => Place::Vcpu(0),
-            InstanceMode::Vm => Place::Vm,
-        };
+        let place = staged.hosted.place(0);
         match saved {
             Ok(None) => Ok(()),
             Ok(Some(saved)) => staged.rehearse(place, (saved, self.from.number), office),

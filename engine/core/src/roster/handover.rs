@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use oriel_policy::{InstanceMode, Place, Saved};
+use oriel_policy::{Place, Saved};
 
 use super::{
     OnRefusal, RosterError,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     desk::Desk,
-    judge::{Bench, Judge},
+    judge::Judge,
     mail::Mail,
     panel::{Panel, Role, Seat},
     shared::Shared,
@@ -65,14 +65,6 @@ pub(super) struct Moved {
 }
 
 impl Handover {
-    /// The place of an instance that judges on a vCPU.
-    fn place(&self, vcpu: u32) -> Place {
-        match self.to.hosted.policy.instances() {
-            InstanceMode::Vcpu => Place::Vcpu(vcpu),
-            InstanceMode::Vm => Place::Vm,
-        }
-    }
-
     /// Moves a vCPU, on its own thread.
     fn take_place(
         &self,
@@ -82,13 +74,7 @@ impl Handover {
     ) -> (Result<Moved, RosterError>, Box<Desk>) {
         let begun = Instant::now();
         let slot = panel.slot().clone();
-        let mut seat = Seat {
-            owner: self.to.owner,
-            name: self.to.candidate.name.clone(),
-            revision: self.to.number,
-            judge: self.to.judge(Bench::Vcpu(vcpu), &slot),
-            role: Role::InForce,
-        };
+        let mut seat = self.to.seat(vcpu, &slot, Role::InForce);
         let moment = panel.moment(&desk);
         let Some(old) = panel.seat_of(self.from) else {
             return (Err(RosterError::Stuck(vcpu)), desk);
@@ -96,7 +82,7 @@ impl Handover {
         let mut desk = desk;
         desk.open(self.from, moment);
         let judges = (&mut old.judge, &mut seat.judge);
-        let (carried, desk) = self.carry(self.place(vcpu), judges, desk);
+        let (carried, desk) = self.carry(self.to.hosted.place(vcpu), judges, desk);
         if let Err(error) = carried {
             return (Err(error), desk);
         }

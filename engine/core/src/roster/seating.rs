@@ -8,12 +8,7 @@ use super::{
     handover::{ask_all, ended, take_away},
     staged::{Office, Stage, Staged, hosted},
 };
-use crate::{
-    engine::Candidate,
-    judge::Bench,
-    panel::{Role, Seat},
-    shared::Shared,
-};
+use crate::{engine::Candidate, judge::Bench, panel::Role, shared::Shared};
 
 /// Seats a policy on every vCPU; answers its owner's number, and where its clock is.
 pub(super) fn seat(
@@ -30,13 +25,7 @@ pub(super) fn seat(
     let seating = staged.clone();
     let seated = ask_all(shared, move |vcpu, panel, desk| {
         let slot = panel.slot().clone();
-        panel.seat(Seat {
-            owner: seating.owner,
-            name: seating.candidate.name.clone(),
-            revision: seating.number,
-            judge: seating.judge(Bench::Vcpu(vcpu), &slot),
-            role: Role::InForce,
-        });
+        panel.seat(seating.seat(vcpu, &slot, Role::InForce));
         ((), desk)
     });
     let clock = Whereabouts::at(None);

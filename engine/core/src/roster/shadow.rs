@@ -13,8 +13,7 @@ use super::{
 };
 use crate::{
     engine::Candidate,
-    judge::Bench,
-    panel::{Role, Seat, Trial},
+    panel::{Role, Trial},
     policies,
     shared::Shared,
 };
@@ -103,14 +102,8 @@ fn seat(
         if let Some(force) = panel.seat_of(beside) {
             force.role = Role::Compared(trial.clone());
         }
-        let seat = Seat {
-            owner: staged.owner,
-            name: staged.candidate.name.clone(),
-            revision: staged.number,
-            judge: staged.judge(Bench::Vcpu(vcpu), &slot),
-            role: Role::OnTrial(trial.clone()),
-        };
-        panel.seat_before(beside, seat);
+        let role = Role::OnTrial(trial.clone());
+        panel.seat_before(beside, staged.seat(vcpu, &slot, role));
         ((), desk)
     });
     seated.map(drop)

@@ -17,6 +17,7 @@ use crate::{
     journal,
     judge::{Bench, Judge},
     owners::Caller,
+    panel::{Role, Seat},
     policies::Hosted,
     record::CLOCK,
     shared::Shared,
@@ -203,6 +204,17 @@ impl Staged {
     /// Its judge on a vCPU, or of the clock.
     pub(super) fn judge(&self, bench: Bench, slot: &Arc<Slot>) -> Box<dyn Judge> {
         (self.candidate.make)(bench, slot)
+    }
+
+    /// Its seat on a vCPU.
+    pub(super) fn seat(&self, vcpu: u32, slot: &Arc<Slot>, role: Role) -> Seat {
+        Seat {
+            owner: self.owner,
+            name: self.candidate.name.clone(),
+            revision: self.number,
+            judge: self.judge(Bench::Vcpu(vcpu), slot),
+            role,
+        }
     }
 
     /// Arms what it declares.
