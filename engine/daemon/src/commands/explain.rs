@@ -23,7 +23,7 @@ struct Explained<'a> {
 
 /// Prints what a policy may hear and do in the end, and who says no to the rest.
 pub(crate) fn run(args: &ExplainArgs, json: bool) -> anyhow::Result<Exit> {
-    let policy = plan::policy(args)?;
+    let policy = plan::to_explain(args)?;
     let file = policy.file.display();
     let bytes = std::fs::read(&policy.file).with_context(|| format!("{file} cannot be read"))?;
     let inspection = inspect(&bytes).with_context(|| format!("{file} is not a policy"))?;
