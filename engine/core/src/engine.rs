@@ -26,7 +26,7 @@ use crate::{
     policies::Hosted,
     policy_judge::Conducts,
     record::{Record, Sink, Start},
-    roster::Posts,
+    roster::{Numbers, Posts},
     shared::{Settings, Shared},
     station::Station,
     time::Time,
@@ -80,6 +80,7 @@ pub struct Engine {
     audit: Option<Arc<Audit>>,
     journal: Option<Arc<Journal>>,
     settings: Settings,
+    numbers: Numbers,
 }
 
 /// Why a VM was not started.
@@ -125,6 +126,7 @@ impl Engine {
             audit: None,
             journal: None,
             settings: Settings::default(),
+            numbers: Numbers::default(),
         }
     }
 
@@ -153,6 +155,13 @@ impl Engine {
     #[must_use]
     pub fn record(mut self, journal: Arc<Journal>) -> Self {
         self.journal = Some(journal);
+        self
+    }
+
+    /// Counts the revisions of policies on from these, so that no number names two things.
+    #[must_use]
+    pub fn numbered(mut self, numbers: Numbers) -> Self {
+        self.numbers = numbers;
         self
     }
 
@@ -202,6 +211,7 @@ impl Engine {
             audit,
             journal,
             settings,
+            numbers,
         } = self;
         for hosted in candidates.iter().filter_map(|one| one.hosted.as_ref()) {
             hosted.note_in(journal.as_ref());
@@ -214,7 +224,7 @@ impl Engine {
             ledger: Ledger::new(machine.clone(), holdings)?,
             mailboxes: mailboxes(&vcpus, &candidates),
             vcpus: u32::try_from(vcpus.len()).unwrap_or(u32::MAX),
-            owners: owners(&candidates),
+            owners: owners(&candidates, &numbers),
             tools: candidates
                 .iter()
                 .filter_map(|one| one.tool.clone())
@@ -241,7 +251,7 @@ impl Engine {
             .map(|vcpu| Station::new(vcpu, &shared, host.slot(), &candidates));
         let stations = stations.collect();
         let clocks = clocks(&host, &shared, &candidates);
-        shared.posts.enter(candidates, shared.vcpus);
+        shared.posts.enter(candidates, numbers, shared.vcpus);
         Ok(Assembly {
             stations,
             clocks,
@@ -329,10 +339,15 @@ pub(crate) fn declared(candidate: &Candidate, reported: EventSet) -> Holdings {
     Holdings::declared(filters.clone(), observations.clone()).granted(&candidate.grant)
 }
 
-fn owners(candidates: &[Candidate]) -> Owners {
+fn owners(candidates: &[Candidate], numbers: &Numbers) -> Owners {
     let owners = Owners::default();
     for (number, candidate) in candidates.iter().enumerate() {
-        owners.add(Caller::of(candidate, number));
+        let known = numbers.get(&*candidate.name).map(|known| known.current);
+        let first = Caller::of(candidate, number);
+        owners.add(Caller {
+            revision: first.revision * known.unwrap_or(1),
+            ..first
+        });
     }
     owners
 }
