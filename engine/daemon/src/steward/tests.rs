@@ -50,13 +50,13 @@ fn every_change_is_kept_before_it_is_answered() {
     assert!(set().contains("guard"), "the opening set is kept too");
     let change = by(&steward).load(entry("spy", b"spy")).unwrap();
     assert_eq!((change.kept, change.made.revision), (Some(true), 1));
-    assert!(set().contains("spy"));
+    assert!(set().contains("spy.wasm"));
     by(&steward)
         .swap(entry("guard", b"two"), &SwapOptions::default())
         .unwrap();
     assert!(set().contains(&oriel_policy::Digest::of(b"two").to_string()));
     by(&steward).unload("spy").unwrap();
-    assert!(!set().contains("spy"));
+    assert!(!set().contains("spy.wasm"));
     drop(steward);
     assert_eq!(kept(path), [("guard".to_owned(), 2, b"two".to_vec())]);
 }
