@@ -1,9 +1,11 @@
 //! What the whole-engine tests share: finding plugins, loading them, running guests to the end,
 //! and talking to one as a KVMI tool.
 
+mod observer;
 pub mod tool;
 mod vm;
 
+pub use observer::{Seen, observer};
 pub use vm::{FOREVER, Vm, scenario};
 
 use std::{
@@ -26,6 +28,10 @@ use oriel_protocol::{Bounds, Case, EventKind, EventSet, Filter, Grant, Right, Ve
 /// # Panics
 /// If it is not there, with the command that makes it.
 pub fn plugin(name: &str) -> Vec<u8> {
+    let observers = [Seen::Count, Seen::Trap, Seen::Heir];
+    if let Some(seen) = observers.into_iter().find(|one| one.name() == name) {
+        return observer(seen);
+    }
     let file = plugins().join(format!("{name}.wasm"));
     std::fs::read(&file).unwrap_or_else(|error| {
         panic!(
@@ -100,6 +106,11 @@ pub fn load(plugin: &'static str) -> Load {
         per_vm: false,
         schema: 1,
     }
+}
+
+/// A policy that only observes MSR writes.
+pub fn watching(seen: Seen) -> Load {
+    load(seen.name()).hears(&[EventKind::Msr])
 }
 
 /// The zoo's policy, doing `act` when it judges.

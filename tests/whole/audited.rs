@@ -8,8 +8,10 @@ use std::{
 
 use oriel_engine::{
     Audit, Candidate, Engine, Record, Running, Sink,
-    audit::{Full, Settings, verify},
-    record, tool,
+    audit::{Full, Orderer, Settings, Verb, verify},
+    record,
+    roster::{RosterError, SwapOptions},
+    tool,
 };
 use oriel_machine::{
     End,
@@ -224,6 +226,86 @@ fn what_the_operator_does_is_written_as_its_own() {
     );
     let in_its_name = "\"who\":\"any\",\"through\":\"handle\"";
     assert_eq!(file.lines(&[in_its_name, "get-msr"]).len(), 1);
+}
+
+#[test]
+fn orders_about_policies_are_written_with_what_came_of_them() {
+    let storm = oriel_machine::mock::builtin("msr-storm").expect("built in");
+    let guard = || {
+        zoo("continue")
+            .named("guard")
+            .hears(KIND)
+            .candidate(&host())
+    };
+    let audited = start(&storm.looping(), vec![guard()], Full::Refuse);
+    let vm = audited.running.handle();
+    let roster = vm.roster();
+    let swapped = roster.swap(guard(), &SwapOptions::default());
+    assert_eq!(swapped.expect("a swap").to, 2);
+    assert!(roster.load(guard()).is_err(), "there is one of this name");
+    let (uid, pid) = (7, None);
+    let peer = roster.ordered_by(Orderer::Socket { uid, pid });
+    assert_eq!(peer.rollback("guard", None).expect("a way back").to, 1);
+    assert_eq!(vm.release("guard"), Err(Refusal::Invalid));
+    roster.declined(Verb::Load, "other", "it is not WebAssembly");
+    peer.unload("guard").expect("it is there");
+    vm.stop();
+    let (_, file) = audited.finish();
+    let answers = [
+        [
+            "\"through\":\"handle\"",
+            "\"swap\"",
+            "\"ok\",\"from\":1,\"to\":2",
+        ],
+        [
+            "\"through\":\"handle\"",
+            "\"load\"",
+            "\"refused\",\"reason\":\"a policy is called",
+        ],
+        [
+            "\"uid\":7,\"pid\":null",
+            "\"rollback\"",
+            "\"ok\",\"from\":2,\"to\":1",
+        ],
+        ["\"through\":\"handle\"", "\"release\"", "\"refused\""],
+        ["\"other\"", "\"load\"", "it is not WebAssembly"],
+        ["\"uid\":7", "\"unload\"", "\"ok\""],
+    ];
+    for words in &answers {
+        assert_eq!(file.lines(words).len(), 1, "{words:?}: {}", file.text());
+    }
+    assert_eq!(file.lines(&["\"type\":\"order\""]).len(), answers.len());
+}
+
+#[test]
+fn with_a_disk_that_is_full_no_revision_comes_into_force_and_one_can_go() {
+    let guard = || zoo("continue").named("guard").hears(&[]).candidate(&host());
+    let fill = |file: &Memory| file.0.lock().expect("nobody panics with it").1 = true;
+    let storm = oriel_machine::mock::builtin("msr-storm").expect("built in");
+    let full = Full::Refuse;
+    let audited = start_on(
+        Memory::default(),
+        fill,
+        &storm.looping(),
+        vec![guard()],
+        full,
+    );
+    let roster = audited.running.handle().roster();
+    // The first line that does not fit is what tells that the disk is full.
+    let refused = loop {
+        if let Err(error) = roster.swap(guard(), &SwapOptions::default()) {
+            break error;
+        }
+    };
+    assert!(matches!(refused, RosterError::Unaudited), "{refused}");
+    let other = zoo("continue").named("other").hears(&[]);
+    let loaded = roster.load(other.candidate(&host()));
+    assert!(matches!(loaded, Err(RosterError::Unaudited)));
+    roster.unload("guard").expect("what is there can go");
+    audited.running.handle().stop();
+    audited.running.wait();
+    let closed = audited.audit.finish("").expect("open until now");
+    assert!(closed.lost >= 2, "the swap and the unload: {}", closed.lost);
 }
 
 #[test]

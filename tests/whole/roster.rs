@@ -2,6 +2,7 @@
 //! wrong leaves the old revision in force.
 
 mod load;
+mod share;
 mod storm;
 mod swap;
 mod trial;

@@ -8,12 +8,14 @@
 //!                                   FILE ◄── line, hash(hash before, line) ◄───────────┘
 //! ```
 //!
-//! A command gets its place before it runs, so what has had an effect has its line. Reads of
-//! memory are counted, and their count is a line with the event that they belong to.
+//! A command gets its place before it runs, so what has had an effect has its line; so does an order
+//! about the policies themselves. Reads of memory are counted, and their count is a line with the
+//! event that they belong to.
 
 mod chain;
 mod entry;
 mod line;
+mod order;
 mod queue;
 mod short;
 mod verify;
@@ -28,10 +30,12 @@ use std::{
 
 use oriel_protocol::{Identity, Moment, Refusal};
 
+pub use order::{Orderer, Verb};
 pub use verify::{Broken, Verified, verify};
 
 pub(crate) use entry::{Entry, Opened, Reads};
 pub(crate) use line::{Command, Who};
+pub(crate) use order::Order;
 pub(crate) use short::Audited;
 
 use line::Line;

@@ -10,7 +10,7 @@ use oriel_machine::{ArmError, Parts};
 use oriel_policy::Host;
 use thiserror::Error;
 
-use crate::{audit::Audit, journal::Journal, record::Sink, shared::Settings};
+use crate::{audit::Audit, journal::Journal, record::Sink, roster::Numbers, shared::Settings};
 pub use assembly::Assembly;
 pub(crate) use assembly::{declared, reported};
 pub use candidate::{Candidate, MakeJudge};
@@ -26,6 +26,7 @@ pub struct Engine {
     audit: Option<Arc<Audit>>,
     journal: Option<Arc<Journal>>,
     settings: Settings,
+    numbers: Numbers,
 }
 
 /// Why a VM was not started.
@@ -58,6 +59,7 @@ impl Engine {
             audit: None,
             journal: None,
             settings: Settings::default(),
+            numbers: Numbers::default(),
         }
     }
 
@@ -86,6 +88,13 @@ impl Engine {
     #[must_use]
     pub fn record(mut self, journal: Arc<Journal>) -> Self {
         self.journal = Some(journal);
+        self
+    }
+
+    /// Counts the revisions of policies on from these, so that no number names two things.
+    #[must_use]
+    pub fn numbered(mut self, numbers: Numbers) -> Self {
+        self.numbers = numbers;
         self
     }
 

@@ -6,6 +6,7 @@
 mod hearing;
 mod listener;
 mod seating;
+mod sharing;
 mod trial;
 
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use crate::{
 };
 use hearing::Hearing;
 use listener::Listener;
+pub(crate) use sharing::Pair;
+use sharing::Sharing;
 pub(crate) use trial::Trial;
 
 /// A judge with its name.
@@ -58,6 +61,8 @@ pub struct Panel {
     seats: Vec<Seat>,
     /// For each kind, those who listen to it, in order.
     by_kind: Vec<Vec<Listener>>,
+    /// Two revisions share the events; hardly ever.
+    sharing: Option<Box<Sharing>>,
     generation: u64,
     seq: u64,
 }
@@ -72,6 +77,7 @@ impl Panel {
             slot,
             seats,
             by_kind,
+            sharing: None,
             generation: 0,
             seq: 0,
         };
@@ -112,11 +118,20 @@ impl Panel {
             slot,
             seats,
             by_kind,
+            sharing,
             seq,
             ..
         } = self;
         let (index, mut hearing) = (desk.index(), None);
-        for listener in &mut by_kind[event.kind() as usize] {
+        let listeners = &mut by_kind[event.kind() as usize];
+        let meets = |listener: &Listener| listener.meets(event, index).is_some();
+        let passed_over = sharing
+            .as_mut()
+            .and_then(|sharing| sharing.passed_over(listeners, meets));
+        for listener in listeners {
+            if passed_over.is_some_and(|owner| owner == listener.owner()) {
+                continue;
+            }
             let Some(tag) = listener.accepts(event, &desk) else {
                 continue;
             };
@@ -191,8 +206,12 @@ impl Panel {
             self.refresh();
         }
         let moment = self.moment(&desk);
-        let told = |listener: &&Listener| !listener.observes();
-        for listener in self.by_kind[kind as usize].iter().filter(told) {
+        let listeners = &self.by_kind[kind as usize];
+        let sharing = self.sharing.as_mut();
+        let passed_over =
+            sharing.and_then(|sharing| sharing.passed_over(listeners, |one| !one.observes()));
+        let told = |one: &&Listener| !one.observes() && passed_over != Some(one.owner());
+        for listener in listeners.iter().filter(told) {
             let Some(seat) = self.seats.get_mut(listener.seat()) else {
                 continue;
             };

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!   shadow     it hears events beside the old revision, and nobody obeys it
+//!   canary     one event in so many is its own, if it only observes
 //!   stage      instances made, `init` called, `save` and `restore` rehearsed    nothing has changed
 //!   arm        what it wants is armed, beside what the old one has armed
 //!   move       each vCPU: `save` of the old → `restore` of the new, its seat is taken
@@ -22,16 +23,20 @@
 //! | `seating` | policies that come | replaces one |
 //! | `clock` | the clock's move | touches a vCPU |
 //! | `shadow` | a revision that nobody obeys | changes anything |
+//! | `canary` | a revision that hears a part of the events | decides what becomes of it |
 //! | `probation` | going back by itself | decides what a failure is |
 //! | `entry` | entering a change into the book, and telling of it | makes it |
+//! | `order` | orders in the audit trail | carries one out |
 
 mod book;
+mod canary;
 mod change;
 mod clock;
 mod entry;
 mod error;
 mod handover;
 mod options;
+mod order;
 mod probation;
 mod seating;
 mod shadow;
@@ -42,12 +47,17 @@ mod visit;
 use std::sync::Arc;
 
 pub(crate) use book::Posts;
+pub use book::{Numbered, Numbers};
 pub use error::RosterError;
-pub use options::{Canary, OnRefusal, Probation, Shadow, SwapOptions};
-pub use view::{Past, Posted, ShadowReport, Standing, Swapped};
+pub use options::{Canary, OnRefusal, Probation, Shadow, Share, SwapOptions};
+pub use view::{CanaryReport, Past, Posted, ShadowReport, Standing, Swapped};
 
 use crate::{
-    engine::Candidate, handle::VmHandle, policy_judge::FailureReport, record::Action,
+    audit::{Orderer, Verb},
+    engine::Candidate,
+    handle::VmHandle,
+    policy_judge::FailureReport,
+    record::Action,
     shared::Shared,
 };
 use book::{Post, Revision};
@@ -58,6 +68,8 @@ use handover::Given;
 #[derive(Clone, Debug)]
 pub struct Roster {
     shared: Arc<Shared>,
+    /// Who gives the orders.
+    by: Orderer,
 }
 
 /// Told of the policies in force after every change, on the thread that made it, before whoever
@@ -73,7 +85,10 @@ enum By {
 
 impl Roster {
     pub(crate) const fn of(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self {
+            shared,
+            by: Orderer::Handle,
+        }
     }
 
     /// Has somebody told after every change, a rollback that nobody asked for included.
@@ -112,17 +127,28 @@ impl Roster {
     /// # Errors
     /// [`RosterError`]; then nothing has changed.
     pub fn load(&self, candidate: Candidate) -> Result<Posted, RosterError> {
+        let name = candidate.name.clone();
+        let order = (Verb::Load, &*name, order::code(&candidate));
+        self.audited(order, || self.take_in(candidate))
+    }
+
+    fn take_in(&self, candidate: Candidate) -> Result<Posted, RosterError> {
         let _changing = self.shared.posts.begin()?;
         let name = candidate.name.to_string();
         if self.shared.posts.book().post(&name).is_ok() {
             return Err(RosterError::Taken(name));
         }
         let candidate = Arc::new(candidate);
-        let (owner, clock) = seating::seat(&self.shared, &candidate)?;
+        let number = self.shared.posts.book().first_number(&name);
+        let (owner, clock) = seating::seat(&self.shared, &candidate, number)?;
         self.enrol(&candidate);
-        let post = Post::new(owner, candidate, clock, self.shared.now());
+        let numbered = Numbered {
+            current: number,
+            newest: number,
+        };
+        let post = Post::new((owner, numbered), candidate, clock, self.shared.now());
         self.shared.posts.book().posts.push(post);
-        self.changed(&name, (Action::Load, 0, 1), "");
+        self.changed(&name, (Action::Load, 0, number), "");
         let posted = self.list().into_iter().find(|one| one.name == name);
         posted.ok_or(RosterError::Unknown(name))
     }
@@ -132,6 +158,12 @@ impl Roster {
     /// # Errors
     /// [`RosterError`]; then nothing has changed.
     pub fn unload(&self, name: &str) -> Result<(), RosterError> {
+        self.audited((Verb::Unload, name, Default::default()), || {
+            self.let_go(name)
+        })
+    }
+
+    fn let_go(&self, name: &str) -> Result<(), RosterError> {
         let _changing = self.shared.posts.begin()?;
         let (owner, current, clock) = {
             let mut book = self.shared.posts.book();
@@ -144,9 +176,7 @@ impl Roster {
         handover::take_away(&self.shared, owner, None);
         drop(clock.stop(&self.shared));
         self.shared.ledger.close(owner);
-        let mut book = self.shared.posts.book();
-        book.posts.retain(|post| &*post.name != name);
-        drop(book);
+        self.shared.posts.book().remove(name);
         self.changed(name, (Action::Unload, current, 0), "");
         Ok(())
     }
@@ -157,11 +187,13 @@ impl Roster {
     ///
     /// # Errors
     /// [`RosterError`]; then the old revision judges as before.
-    pub fn swap(
-        &self,
-        mut candidate: Candidate,
-        how: &SwapOptions,
-    ) -> Result<Swapped, RosterError> {
+    pub fn swap(&self, candidate: Candidate, how: &SwapOptions) -> Result<Swapped, RosterError> {
+        let name = candidate.name.clone();
+        let order = (Verb::Swap, &*name, order::way(&candidate, how));
+        self.audited(order, || self.replace(candidate, how))
+    }
+
+    fn replace(&self, mut candidate: Candidate, how: &SwapOptions) -> Result<Swapped, RosterError> {
         let _changing = self.shared.posts.begin()?;
         let name = candidate.name.to_string();
         let (from, number) = self.leave(&name, |post| Ok(post.newest + 1))?;
@@ -195,8 +227,10 @@ impl Roster {
     /// # Errors
     /// [`RosterError`]; then the current revision judges as before.
     pub fn rollback(&self, name: &str, to: Option<u64>) -> Result<Swapped, RosterError> {
-        let _changing = self.shared.posts.begin()?;
-        self.go_back(name, to, (By::Operator, "rolled back by the operator"))
+        self.audited((Verb::Rollback, name, order::back(to)), || {
+            let _changing = self.shared.posts.begin()?;
+            self.go_back(name, to, (By::Operator, "rolled back by the operator"))
+        })
     }
 
     /// Ends the quarantine of a policy.
@@ -204,12 +238,17 @@ impl Roster {
     /// # Errors
     /// [`RosterError::Unknown`], [`RosterError::NotInQuarantine`].
     pub fn release(&self, name: &str) -> Result<(), RosterError> {
-        self.shared.posts.book().post(name)?;
-        let vm = VmHandle {
+        self.audited((Verb::Release, name, Default::default()), || {
+            self.shared.posts.book().post(name)?;
+            let released = self.vm().let_out(name);
+            released.map_err(|_| RosterError::NotInQuarantine(name.to_owned()))
+        })
+    }
+
+    fn vm(&self) -> VmHandle {
+        VmHandle {
             shared: self.shared.clone(),
-        };
-        let released = vm.release(name);
-        released.map_err(|_| RosterError::NotInQuarantine(name.to_owned()))
+        }
     }
 
     /// Goes back to an earlier revision, while a change is begun.

@@ -51,7 +51,7 @@ impl Station {
         let make = |(owner, one): (usize, &Candidate)| Seat {
             owner,
             name: one.name.clone(),
-            revision: u64::from(one.hosted.is_some()),
+            revision: shared.owners.get(owner).map_or(0, |caller| caller.revision),
             judge: (one.make)(Bench::Vcpu(index), &slot),
             role: Role::default(),
         };

@@ -1,7 +1,16 @@
-//! What travels inside the program for those who write policies: the SDK's sources with the
-//! releases that they need, and the WIT package. Made by `build.rs`; writes nothing by itself.
+//! What travels inside the program for those who write policies: the sources of the SDK and of the
+//! mock machine with the releases that they need, and the WIT package. Made by `build.rs`; writes
+//! nothing by itself.
 
 use wit_parser::{PackageId, Resolve};
+
+/// A package of ours that goes into projects.
+pub(crate) struct Package {
+    pub(crate) name: &'static str,
+    /// Its `Cargo.toml` outside of this workspace.
+    pub(crate) manifest: &'static str,
+    pub(crate) sources: &'static [(&'static str, &'static str)],
+}
 
 include!(concat!(env!("OUT_DIR"), "/bundle.rs"));
 
@@ -37,12 +46,27 @@ mod tests {
     #[test]
     fn the_sdk_and_the_wit_are_all_there() {
         let has = |files: &[(&str, &str)], name: &str| files.iter().any(|(path, _)| *path == name);
-        assert!(has(SDK_SOURCES, "src/lib.rs") && has(SDK_SOURCES, "src/bindings/rights.rs"));
+        let [sdk, machine, protocol] = PACKAGES else {
+            panic!("there are three packages");
+        };
+        assert!(has(sdk.sources, "src/lib.rs") && has(sdk.sources, "src/bindings/rights.rs"));
+        assert!(has(machine.sources, "src/mock/builtin/tour.toml"));
+        assert!(!has(machine.sources, "src/kvm.rs") && has(protocol.sources, "src/events.rs"));
         assert!(has(WIT, "wit/types.wit"));
         let package = format!("package oriel:introspection@{WIT_VERSION};");
         assert!(WIT.iter().any(|(_, text)| text.contains(&package)));
-        assert!(!SDK_MANIFEST.contains("workspace"), "{SDK_MANIFEST}");
-        assert!(SDK_LOCK.contains("name = \"wit-bindgen\""), "{SDK_LOCK}");
-        assert!(!SDK_LOCK.contains("wasmtime"), "{SDK_LOCK}");
+        for package in PACKAGES {
+            let text = package.manifest;
+            assert!(
+                !text.contains("workspace") && !text.contains("kvm-"),
+                "{text}"
+            );
+        }
+        assert!(LOCK.contains("name = \"wit-bindgen\""), "{LOCK}");
+        assert!(LOCK.contains("name = \"vm-memory\""), "{LOCK}");
+        assert!(
+            !LOCK.contains("wasmtime") && !LOCK.contains("kvm-ioctls"),
+            "{LOCK}"
+        );
     }
 }

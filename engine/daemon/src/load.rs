@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use anyhow::{Context, bail};
 use oriel_engine::{Candidate, policies};
 use oriel_machine::Machine;
-use oriel_policy::{Host, Inspection, Policy, Store, Terms};
+use oriel_policy::{Host, Inspection, Plugin, Policy, Store, Terms};
 use oriel_protocol::{EventKind, EventSet, Only, Ranges, Right};
 
 use crate::{grants::GrantPlan, plan::PolicyPlan};
@@ -17,7 +17,25 @@ pub(crate) fn judge(
     code: &[u8],
     machine: &dyn Machine,
 ) -> anyhow::Result<Candidate> {
-    let policy = policy(host, plan, code, machine)
+    loaded(host, plan, &plugin(host, plan, code)?, machine)
+}
+
+/// Compiles the code of a policy.
+pub(crate) fn plugin(host: &Host, plan: &PolicyPlan, code: &[u8]) -> anyhow::Result<Arc<Plugin>> {
+    let plugin = host
+        .load(&plan.name, code)
+        .with_context(|| plan.file.display().to_string());
+    plugin.with_context(|| format!("policy {:?} cannot be loaded", plan.name))
+}
+
+/// Makes a plugin a judge of this machine.
+pub(crate) fn loaded(
+    host: &Arc<Host>,
+    plan: &PolicyPlan,
+    plugin: &Arc<Plugin>,
+    machine: &dyn Machine,
+) -> anyhow::Result<Candidate> {
+    let policy = policy(host, plan, plugin, machine)
         .with_context(|| format!("policy {:?} cannot be loaded", plan.name))?;
     warn_of_vain_pauses(&policy);
     let mut candidate = policies::candidate(host, &Arc::new(policy), Arc::new(Store::default()));
@@ -72,16 +90,13 @@ fn leave_out_unreported(candidate: &mut Candidate, machine: &dyn Machine) {
     }
 }
 
-/// Makes a policy of this code, on the terms of its plan.
+/// Makes a policy of this plugin, on the terms of its plan.
 fn policy(
     host: &Host,
     plan: &PolicyPlan,
-    code: &[u8],
+    plugin: &Arc<Plugin>,
     machine: &dyn Machine,
 ) -> anyhow::Result<Policy> {
-    let plugin = host
-        .load(&plan.name, code)
-        .with_context(|| plan.file.display().to_string())?;
     let inspection = plugin.inspection();
     let terms = Terms {
         events: reported(plan, inspection, machine)?,
@@ -91,7 +106,7 @@ fn policy(
         pause: plan.conditions.pause,
         ..granted(plan, inspection)
     };
-    Ok(host.prepare(&plugin, terms)?)
+    Ok(host.prepare(plugin, terms)?)
 }
 
 /// What the operator grants this policy, whatever the machine.

@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use oriel_engine::VmHandle;
+use oriel_engine::{
+    VmHandle,
+    roster::{Numbered, Numbers},
+};
 use oriel_machine::Machine;
 use oriel_policy::Host;
 
@@ -12,16 +15,15 @@ use crate::{
     control::{Control, Socket},
     output::warn,
     plan::{Plan, StatePlan, WatchPlan},
-    state::{self, StateDirectory},
+    state::{self, Committed, StateDirectory},
     steward::{Entry, Live, Member, Steward},
     watch::{self, Watch},
 };
 
 /// What is there before the VM starts. What cannot be had is known before a guest runs.
 pub(crate) struct Opening {
-    /// The policies, in the order in which they are asked.
-    pub(crate) policies: Vec<Entry>,
-    /// What they remember.
+    /// The policies, in the order in which they are asked, and how far they were counted.
+    pub(crate) set: Committed,
     socket: Option<Socket>,
     state: Option<StateDirectory>,
     watch: Option<WatchPlan>,
@@ -47,16 +49,37 @@ impl Opening {
             (Some(directory), Some(state)) => state::opening(directory, state)?,
             _ => None,
         };
-        let policies = match (kept, state) {
+        let set = match (kept, state) {
             (Some(kept), Some(state)) => restored(kept, state),
-            _ => named(plan)?,
+            _ => Committed {
+                members: named(plan)?.into_iter().map(Member::first).collect(),
+                ..Committed::default()
+            },
         };
         Ok(Self {
-            policies,
+            set,
             socket,
             state: directory,
             watch: operation.watch.clone(),
         })
+    }
+
+    /// The numbers that were given to revisions before.
+    pub(crate) fn numbers(&self) -> Numbers {
+        let gone = |newest: &u64| Numbered {
+            current: *newest,
+            newest: *newest,
+        };
+        let counts = self.set.counts.iter();
+        let mut numbers: Numbers = counts
+            .map(|(name, newest)| (name.clone(), gone(newest)))
+            .collect();
+        for Member { revision, entry } in &self.set.members {
+            let known = numbers.entry(entry.name().to_owned()).or_default();
+            known.current = *revision;
+            known.newest = known.newest.max(*revision);
+        }
+        numbers
     }
 
     /// Takes over the policies of the VM that now runs with them.
@@ -74,8 +97,7 @@ impl Opening {
             machine: machine.clone(),
             roster: vm.roster(),
         };
-        let steward =
-            Steward::take_over(Box::new(live), machine.clone(), self.policies, self.state);
+        let steward = Steward::take_over(Box::new(live), machine.clone(), self.set, self.state);
         let steward = Arc::new(steward);
         let control = self
             .socket
@@ -89,8 +111,9 @@ impl Opening {
 }
 
 /// The set that is kept, whatever the configuration names.
-fn restored(kept: Vec<Member>, state: &StatePlan) -> Vec<Entry> {
+fn restored(kept: Committed, state: &StatePlan) -> Committed {
     let names: Vec<_> = kept
+        .members
         .iter()
         .map(|member| format!("{} (revision {})", member.entry.name(), member.revision))
         .collect();
@@ -103,7 +126,7 @@ fn restored(kept: Vec<Member>, state: &StatePlan) -> Vec<Entry> {
         "oriel: the policies are those last in force, as kept in {}: {names}; those of the configuration are not looked at (`--state-reset`)",
         state.directory.display()
     ));
-    kept.into_iter().map(|member| member.entry).collect()
+    kept
 }
 
 /// The policies that flags and configuration name, then those of the watched directory.

@@ -12,6 +12,7 @@ mod set;
 mod steps;
 
 use std::{
+    collections::BTreeMap,
     fs::{DirBuilder, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -21,6 +22,19 @@ use std::{
 use thiserror::Error;
 
 use crate::{plan::StatePlan, steward::Member};
+
+/// A set of policies, and how far their revisions were counted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Committed {
+    /// Those in force, in order.
+    pub(crate) members: Vec<Member>,
+    /// The highest number that was given to a revision, by the policy's name; of those that are gone
+    /// too, so that no number ever names two things.
+    pub(crate) counts: Counts,
+}
+
+/// The highest number that was given to a revision, by the policy's name.
+pub(crate) type Counts = BTreeMap<String, u64>;
 
 /// Where the last committed set is.
 #[derive(Debug)]
@@ -113,11 +127,11 @@ impl StateDirectory {
         }
     }
 
-    /// The last committed set, in order; none if there has not been any.
+    /// The last committed set; none if there has not been any.
     ///
     /// # Errors
     /// [`StateError`] if there is one and it cannot be read, or is not what was committed.
-    pub(crate) fn read(&self) -> Result<Option<Vec<Member>>, StateError> {
+    pub(crate) fn read(&self) -> Result<Option<Committed>, StateError> {
         set::read(&self.path, &self.vm)
     }
 
@@ -125,8 +139,9 @@ impl StateDirectory {
     ///
     /// # Errors
     /// [`StateError::Write`]; then the last one is still there.
-    pub(crate) fn commit(&self, set: &[Member]) -> Result<(), StateError> {
-        for step in steps::commit(&self.path, &set::write(&self.vm, set), set) {
+    pub(crate) fn commit(&self, set: &[Member], counts: &Counts) -> Result<(), StateError> {
+        let text = set::write(&self.vm, set, counts);
+        for step in steps::commit(&self.path, &text, set) {
             step.perform()
                 .map_err(|error| StateError::Write(step.path().to_owned(), error))?;
         }
@@ -139,7 +154,7 @@ impl StateDirectory {
 pub(crate) fn opening(
     state: &StateDirectory,
     plan: &StatePlan,
-) -> Result<Option<Vec<Member>>, StateError> {
+) -> Result<Option<Committed>, StateError> {
     if plan.reset { Ok(None) } else { state.read() }
 }
 

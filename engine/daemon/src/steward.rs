@@ -7,23 +7,30 @@ mod explain;
 #[cfg(test)]
 pub(crate) mod fake;
 mod live;
+mod order;
 
 use std::sync::Arc;
 
 use oriel_engine::{
     FailureReport,
+    audit::{Orderer, Verb},
     roster::{OnChange, Past, Posted, RosterError, SwapOptions, Swapped},
 };
 use oriel_machine::Machine;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::{config::PolicyConfig, plan::PolicyPlan, state::StateDirectory};
+use crate::{
+    config::PolicyConfig,
+    plan::PolicyPlan,
+    state::{Committed, StateDirectory},
+};
 
 use book::Book;
 pub(crate) use book::{Entry, Member, read_component};
 pub(crate) use explain::Explanation;
 pub(crate) use live::Live;
+pub(crate) use order::Orders;
 
 /// The policies that a steward looks after: a running VM's, or what a test puts in their place.
 pub(crate) trait Policies: Send + Sync {
@@ -36,20 +43,22 @@ pub(crate) trait Policies: Send + Sync {
     /// The last failures of a policy, the oldest first.
     fn failures(&self, name: &str) -> Result<Vec<FailureReport>, RosterError>;
     /// Makes a policy of this code, and loads it.
-    fn load(&self, plan: &PolicyPlan, code: &[u8]) -> Result<Posted, ChangeError>;
+    fn load(&self, by: &Orderer, plan: &PolicyPlan, code: &[u8]) -> Result<Posted, ChangeError>;
     /// Makes a policy of this code, and puts it in the place of that of its name.
     fn swap(
         &self,
+        by: &Orderer,
         plan: &PolicyPlan,
-        code: &[u8],
-        how: &SwapOptions,
+        next: (&[u8], &SwapOptions),
     ) -> Result<Swapped, ChangeError>;
     /// Takes one away.
-    fn unload(&self, name: &str) -> Result<(), RosterError>;
+    fn unload(&self, by: &Orderer, name: &str) -> Result<(), RosterError>;
     /// Puts an earlier revision back.
-    fn rollback(&self, name: &str, to: Option<u64>) -> Result<Swapped, RosterError>;
+    fn rollback(&self, by: &Orderer, name: &str, to: Option<u64>) -> Result<Swapped, RosterError>;
     /// Ends a quarantine.
-    fn release(&self, name: &str) -> Result<(), RosterError>;
+    fn release(&self, by: &Orderer, name: &str) -> Result<(), RosterError>;
+    /// Writes down an order that is refused for this reason before it is given.
+    fn declined(&self, by: &Orderer, order: (Verb, &str), reason: &str);
 }
 
 /// Why a change was not made. What judged before still does.
@@ -61,6 +70,16 @@ pub(crate) enum ChangeError {
     /// The engine did not make it.
     #[error(transparent)]
     Roster(#[from] RosterError),
+}
+
+impl ChangeError {
+    /// With its causes.
+    fn in_full(&self) -> String {
+        match self {
+            Self::Refused(error) => format!("{error:#}"),
+            Self::Roster(error) => error.to_string(),
+        }
+    }
 }
 
 /// A change that was made.
@@ -88,7 +107,7 @@ impl Steward {
     pub(crate) fn take_over(
         policies: Box<dyn Policies>,
         machine: Arc<dyn Machine>,
-        opening: Vec<Entry>,
+        opening: Committed,
         state: Option<StateDirectory>,
     ) -> Self {
         let book = Arc::new(Book::open(opening, state));
@@ -144,54 +163,6 @@ impl Steward {
         let entry = self.entry(&posted);
         let entry = entry.ok_or_else(|| RosterError::Unknown(name.to_owned()))?;
         Explanation::of(&posted, &entry, self.machine()).map_err(ChangeError::Refused)
-    }
-
-    /// Loads a policy.
-    pub(crate) fn load(&self, entry: Entry) -> Result<Change<Posted>, ChangeError> {
-        let plan = plan(&entry)?;
-        let code = entry.code.clone();
-        let _draft = self.book.draft(&plan.name, entry)?;
-        let made = self.policies.load(&plan, &code)?;
-        Ok(self.change(made))
-    }
-
-    /// Swaps a policy.
-    pub(crate) fn swap(
-        &self,
-        entry: Entry,
-        how: &SwapOptions,
-    ) -> Result<Change<Swapped>, ChangeError> {
-        let plan = plan(&entry)?;
-        // Nothing of it is looked at for a policy that is not there.
-        self.get(&plan.name)?;
-        let code = entry.code.clone();
-        let _draft = self.book.draft(&plan.name, entry)?;
-        let made = self.policies.swap(&plan, &code, how)?;
-        self.forget_old(&plan.name);
-        Ok(self.change(made))
-    }
-
-    /// Takes a policy away.
-    pub(crate) fn unload(&self, name: &str) -> Result<Change<Gone>, RosterError> {
-        self.policies.unload(name)?;
-        let name = name.to_owned();
-        Ok(self.change(Gone { name }))
-    }
-
-    /// Puts an earlier revision back.
-    pub(crate) fn rollback(
-        &self,
-        name: &str,
-        to: Option<u64>,
-    ) -> Result<Change<Swapped>, RosterError> {
-        let made = self.policies.rollback(name, to)?;
-        Ok(self.change(made))
-    }
-
-    /// Ends a quarantine.
-    pub(crate) fn release(&self, name: &str) -> Result<Change<Posted>, RosterError> {
-        self.policies.release(name)?;
-        self.get(name).map(|posted| self.change(posted))
     }
 
     /// What the engine has forgotten cannot be rolled back to.

@@ -10,9 +10,10 @@ fn a_policy_comes_and_goes_while_the_guest_runs() {
     let stage = Stage::with(super::endless, vec![]);
     let roster = stage.roster();
     assert_eq!(roster.list(), []);
-    for _ in 0..20 {
+    for number in 1..=20 {
         let loaded = roster.load(guard().candidate(&host())).expect("room");
-        assert_eq!((loaded.name.as_str(), loaded.revision), ("guard", 1));
+        // A number names one thing, also when what it named is gone.
+        assert_eq!((loaded.name.as_str(), loaded.revision), ("guard", number));
         stage.watch.more_events(2);
         let again = roster.load(guard().candidate(&host()));
         assert!(matches!(again, Err(RosterError::Taken(name)) if name == "guard"));

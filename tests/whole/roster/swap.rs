@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use oriel_engine::roster::{OnRefusal, RosterError, Standing, SwapOptions};
+use oriel_engine::roster::{OnRefusal, RosterError, Share, Standing, SwapOptions};
 use oriel_policy::Store;
 use oriel_tests::{Load, host, zoo};
 
@@ -145,7 +145,7 @@ fn what_is_not_there_cannot_be_changed_and_nothing_is_after_the_end() {
     let earlier = roster.rollback("guard", None);
     assert!(matches!(earlier, Err(RosterError::NoEarlier(_))));
     let canary = oriel_engine::roster::Canary {
-        vcpus: vec![7],
+        share: Share::Vcpus(vec![7]),
         lasts: std::time::Duration::ZERO,
     };
     let canary = SwapOptions {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use oriel_engine::{
     Record,
     record::Action,
-    roster::{Canary, Probation, RosterError, Shadow, Standing, SwapOptions},
+    roster::{Canary, Probation, RosterError, Shadow, Share, Standing, SwapOptions},
 };
 use oriel_tests::{FOREVER, host, zoo};
 
@@ -104,7 +104,7 @@ fn a_canary_that_fails_takes_its_vcpu_back_and_the_other_never_moves() {
     let stage = Stage::of(&guard());
     let canary = |lasts| SwapOptions {
         canary: Some(Canary {
-            vcpus: vec![1],
+            share: Share::Vcpus(vec![1]),
             lasts,
         }),
         ..SwapOptions::default()

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use oriel_protocol::{Moment, Refusal};
 use serde_json::{Map, Value as Json, json};
 
-use super::short::Read;
+use super::{
+    order::{self, Order},
+    short::Read,
+};
 use crate::record::CLOCK;
 
 /// The fields of a line, in order.
@@ -48,6 +51,8 @@ pub(super) enum Line {
     Command(Box<Command>, Option<Result<(), Refusal>>),
     /// What was read in one call.
     Reads(Who, Moment, Tally),
+    /// An order about a policy, with what came of it.
+    Order(Box<Order>, order::Outcome),
 }
 
 impl Who {
@@ -133,6 +138,7 @@ impl Line {
                 tally.tell(&mut fields);
                 fields
             }
+            Self::Order(order, outcome) => order::told(*order, outcome),
         }
     }
 }

@@ -11,7 +11,7 @@ use oriel_protocol::{
     },
 };
 use proptest::prelude::*;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::*;
 use crate::record::CLOCK;
@@ -308,6 +308,56 @@ fn what_comes_after_the_end_is_refused() {
         Err(Refusal::Unavailable)
     );
     assert_eq!(audit.finish(""), None);
+}
+
+fn order(verb: Verb, by: Orderer) -> Order {
+    Order {
+        by,
+        verb,
+        policy: "guard".to_owned(),
+        time_ns: 9,
+        arguments: Map::new(),
+    }
+}
+
+#[test]
+fn an_order_has_who_gave_it_and_what_came_of_it() {
+    let (audit, disk) = trail(Full::Refuse, 8);
+    let (uid, pid) = (1000, Some(7));
+    let swap = audit.order(order(Verb::Swap, Orderer::Socket { uid, pid }));
+    let to = Map::from_iter([("to".to_owned(), 2.into())]);
+    swap.unwrap().answered(Ok(to));
+    let back = audit.order(order(Verb::Rollback, Orderer::Probation));
+    back.unwrap().answered(Err("x".repeat(1_000)));
+    drop(audit.order(order(Verb::Load, Orderer::Watch)));
+    audit.finish("").unwrap();
+    let lines = disk.lines();
+    let swap = serde_json::json!({
+        "n": 1, "type": "order", "who": "operator", "through": "socket", "uid": 1000, "pid": 7,
+        "time_ns": 9, "order": "swap", "policy": "guard", "args": {}, "answer": "ok", "to": 2,
+        "hash": lines[1]["hash"],
+    });
+    assert_eq!(lines[1], swap);
+    assert_eq!(lines[2]["who"], "oriel");
+    assert_eq!(lines[2]["reason"].as_str().map(str::len), Some(400));
+    assert_eq!(lines[3]["answer"], "unknown", "nobody said");
+    assert!(verify(&*disk.bytes()).is_ok());
+}
+
+#[test]
+fn with_no_place_nothing_new_is_ordered_and_what_takes_back_is_counted_as_lost() {
+    let (audit, disk) = trail(Full::Refuse, 1);
+    let only = audit.order(order(Verb::Load, Orderer::Handle)).unwrap();
+    for verb in [Verb::Load, Verb::Swap] {
+        assert!(audit.order(order(verb, Orderer::Handle)).is_none());
+    }
+    for verb in [Verb::Unload, Verb::Rollback, Verb::Release] {
+        let open = audit.order(order(verb, Orderer::Handle)).unwrap();
+        open.answered(Ok(Map::new()));
+    }
+    only.answered(Ok(Map::new()));
+    assert_eq!(audit.finish("").unwrap().lost, 3);
+    assert_eq!(disk.lines()[1]["order"], "load");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::{
     owners::{Caller, Owners},
     policy_judge::Conducts,
     record::{Record, Start},
-    roster::Posts,
+    roster::{Numbers, Posts},
     shared::Shared,
     station::Station,
     time::Time,
@@ -53,6 +53,7 @@ impl Engine {
             audit,
             journal,
             settings,
+            numbers,
         } = self;
         for hosted in candidates.iter().filter_map(|one| one.hosted.as_ref()) {
             hosted.note_in(journal.as_ref());
@@ -65,7 +66,7 @@ impl Engine {
             ledger: Ledger::new(machine.clone(), holdings)?,
             mailboxes: mailboxes(&vcpus, &candidates),
             vcpus: u32::try_from(vcpus.len()).unwrap_or(u32::MAX),
-            owners: owners(&candidates),
+            owners: owners(&candidates, &numbers),
             tools: candidates
                 .iter()
                 .filter_map(|one| one.tool.clone())
@@ -92,7 +93,7 @@ impl Engine {
             .map(|vcpu| Station::new(vcpu, &shared, host.slot(), &candidates));
         let stations = stations.collect();
         let clocks = clocks(&host, &shared, &candidates);
-        shared.posts.enter(candidates, shared.vcpus);
+        shared.posts.enter(candidates, numbers, shared.vcpus);
         Ok(Assembly {
             stations,
             clocks,
@@ -180,10 +181,15 @@ pub(crate) fn declared(candidate: &Candidate, reported: EventSet) -> Holdings {
     Holdings::declared(filters.clone(), observations.clone()).granted(&candidate.grant)
 }
 
-fn owners(candidates: &[Candidate]) -> Owners {
+fn owners(candidates: &[Candidate], numbers: &Numbers) -> Owners {
     let owners = Owners::default();
     for (number, candidate) in candidates.iter().enumerate() {
-        owners.add(Caller::of(candidate, number));
+        let known = numbers.get(&*candidate.name).map(|known| known.current);
+        let first = Caller::of(candidate, number);
+        owners.add(Caller {
+            revision: first.revision * known.unwrap_or(1),
+            ..first
+        });
     }
     owners
 }

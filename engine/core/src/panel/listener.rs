@@ -63,12 +63,34 @@ impl Listener {
         self.seat
     }
 
+    /// Whose it is.
+    pub(super) const fn owner(&self) -> usize {
+        self.owner
+    }
+
+    /// Whether the event is meant, were none left out by sampling; with the judge's own name for what
+    /// was hit, if it has one.
+    pub(super) fn meets(&self, event: &Event, vcpu: u32) -> Option<Option<u64>> {
+        let tag = self.hits(event, vcpu)?;
+        let meant = match &self.ear {
+            Ear::Judge(filters) => filters.iter().any(|filter| filter.accepts(event, tag)),
+            Ear::Observe(wanted) => wanted
+                .iter()
+                .any(|(what, _)| what.scope.covers(event.cr3, event.cpl)),
+        };
+        meant.then_some(tag)
+    }
+
+    /// Whether the event hits what its judge holds, and the judge's own name for that.
+    fn hits(&self, event: &Event, vcpu: u32) -> Option<Option<u64>> {
+        let tag = self.holdings.meets(event)?;
+        let stepped = event.kind() != EventKind::Singlestep || self.holdings.steps(vcpu);
+        stepped.then_some(tag)
+    }
+
     /// Whether the event is meant, and the judge's own name for what was hit.
     pub(super) fn accepts(&mut self, event: &Event, desk: &Desk) -> Option<u64> {
-        let tag = self.holdings.meets(event)?;
-        if event.kind() == EventKind::Singlestep && !self.holdings.steps(desk.index()) {
-            return None;
-        }
+        let tag = self.hits(event, desk.index())?;
         let meant = match &mut self.ear {
             Ear::Judge(filters) => filters.iter().any(|filter| filter.accepts(event, tag)),
             Ear::Observe(wanted) => wanted.iter_mut().any(|(what, sampler)| {

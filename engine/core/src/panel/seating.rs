@@ -1,6 +1,8 @@
 //! Who sits on a panel: judges come, go, and take each other's places between two events.
 
-use super::{Panel, Seat};
+use std::sync::Arc;
+
+use super::{Pair, Panel, Seat, Sharing, Trial};
 
 impl Panel {
     /// Seats a judge after all others.
@@ -16,6 +18,14 @@ impl Panel {
         self.refresh();
     }
 
+    /// Seats a judge just before this one, to share its events: one in so many is the new one's.
+    pub(crate) fn share(&mut self, old: usize, seat: Seat, one_in: u32, trial: &Arc<Trial>) {
+        let new = seat.owner;
+        self.seat_before(old, seat);
+        let sharing = Sharing::new(Pair { old, new }, one_in, trial.clone());
+        self.sharing = Some(Box::new(sharing));
+    }
+
     /// Lets a judge take the place of another, which is answered; none if it is not there.
     pub(crate) fn replace(&mut self, owner: usize, seat: Seat) -> Option<Seat> {
         let at = self.position(owner)?;
@@ -28,6 +38,8 @@ impl Panel {
     pub(crate) fn unseat(&mut self, owner: usize) -> Option<Seat> {
         let at = self.position(owner)?;
         let seat = self.seats.remove(at);
+        // Whoever is left hears everything again.
+        self.sharing.take_if(|sharing| sharing.has(owner));
         self.refresh();
         Some(seat)
     }

@@ -62,6 +62,11 @@ impl Trial {
         self.goes_well()
     }
 
+    /// One more event was for it.
+    pub(super) fn count_event(&self) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// It has failed once more.
     pub(crate) fn count_failure(&self, why: &str) {
         let mut first = self.lock();

@@ -120,6 +120,14 @@ impl Conduct {
         self.past().reports.iter().cloned().collect()
     }
 
+    /// Takes over the reports of another revision of the policy.
+    fn adopt(&self, other: &Self) {
+        let reports = std::mem::take(&mut other.past().reports);
+        let mine = &mut self.past().reports;
+        mine.extend(reports);
+        mine.make_contiguous().sort_by_key(|report| report.time);
+    }
+
     /// False if it is not asked any more already.
     fn quarantine(&self) -> bool {
         let (from, to) = (ASKED, QUARANTINED);
@@ -139,12 +147,15 @@ impl Conduct {
 pub(crate) struct Conducts(Mutex<BTreeMap<String, Arc<Conduct>>>);
 
 impl Conducts {
-    /// From now on it is found under this name.
+    /// From now on it is found under this name, with the reports of the one before.
     pub(crate) fn enrol(&self, name: &str, conduct: &Arc<Conduct>) {
         let mut all = self.all();
         match all.get_mut(name) {
             Some(known) if Arc::ptr_eq(known, conduct) => {}
-            Some(known) => *known = conduct.clone(),
+            Some(known) => {
+                conduct.adopt(known);
+                *known = conduct.clone();
+            }
             None => drop(all.insert(name.to_owned(), conduct.clone())),
         }
     }
@@ -204,6 +215,18 @@ mod tests {
         }
         assert_eq!(conduct.release(), Err(Refusal::Invalid));
         assert_eq!(conduct.standing(), Standing::Detached);
+    }
+
+    #[test]
+    fn who_is_found_under_a_name_has_the_reports_of_the_one_before() {
+        let (all, first, second) = <(Conducts, Arc<Conduct>, Arc<Conduct>)>::default();
+        all.enrol("guard", &first);
+        first.keep(FailureReport::numbered(1), 4);
+        second.keep(FailureReport::numbered(2), 4);
+        all.enrol("guard", &second);
+        assert_eq!(all.of("guard").unwrap().reports().len(), 2);
+        all.enrol("guard", &first);
+        assert_eq!(first.reports().len(), 2, "and back, none of them twice");
     }
 
     #[test]

@@ -36,8 +36,31 @@ pub(crate) struct Posts {
 pub(super) struct Book {
     pub(super) posts: Vec<Post>,
     pub(super) on_change: Option<OnChange>,
+    /// The highest numbers that were given to policies which are gone.
+    pub(super) gone: BTreeMap<String, u64>,
     /// Clocks and watches that were started for a change.
     pub(super) threads: Vec<JoinHandle<()>>,
+}
+
+/// The numbers that were given to revisions of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbered {
+    /// The number of the one in force.
+    pub current: u64,
+    /// The highest that was given.
+    pub newest: u64,
+}
+
+/// The numbers that were given to revisions, by the policy's name.
+pub type Numbers = BTreeMap<String, Numbered>;
+
+impl Default for Numbered {
+    fn default() -> Self {
+        Self {
+            current: 1,
+            newest: 1,
+        }
+    }
 }
 
 /// A policy's place among the judges.
@@ -70,18 +93,24 @@ pub(super) struct Revision {
 }
 
 impl Posts {
-    /// Enters the policies that a VM starts with. Clocks have the mailboxes behind those of vCPUs,
-    /// in this order.
-    pub(crate) fn enter(&self, candidates: Vec<Candidate>, vcpus: u32) {
+    /// Enters the policies that a VM starts with, in their revisions. Clocks have the mailboxes
+    /// behind those of vCPUs, in this order.
+    pub(crate) fn enter(&self, candidates: Vec<Candidate>, mut numbers: Numbers, vcpus: u32) {
         let mut clocks = vcpus..;
         let mut book = self.book();
         for (owner, candidate) in candidates.into_iter().enumerate() {
             let clock = candidate.tick.and_then(|_| clocks.next());
             if candidate.hosted.is_some() {
-                let post = Post::new(owner, Arc::new(candidate), Whereabouts::at(clock), 0);
+                let known = numbers.remove(&*candidate.name).unwrap_or_default();
+                let clock = Whereabouts::at(clock);
+                let post = Post::new((owner, known), Arc::new(candidate), clock, 0);
                 book.posts.push(post);
             }
         }
+        let gone = numbers
+            .into_iter()
+            .map(|(name, known)| (name, known.newest));
+        book.gone = gone.collect();
     }
 
     /// Begins a change.
@@ -164,6 +193,20 @@ impl Book {
         found.ok_or_else(|| RosterError::Unknown(name.to_owned()))
     }
 
+    /// The number of the first revision of a policy that is to come: numbers of one that is gone are
+    /// not given again.
+    pub(super) fn first_number(&self, name: &str) -> u64 {
+        self.gone.get(name).copied().unwrap_or(0) + 1
+    }
+
+    /// A policy is gone.
+    pub(super) fn remove(&mut self, name: &str) {
+        let at = self.posts.iter().position(|post| &*post.name == name);
+        if let Some(post) = at.map(|at| self.posts.remove(at)) {
+            self.gone.insert(name.to_owned(), post.newest);
+        }
+    }
+
     /// The policies in force.
     pub(super) fn in_force(&self) -> Vec<Posted> {
         self.posts.iter().filter_map(Post::posted).collect()
@@ -171,9 +214,9 @@ impl Book {
 }
 
 impl Post {
-    /// A policy in its first revision, which is in force.
+    /// A policy in its first revision here, which is in force.
     pub(super) fn new(
-        owner: usize,
+        (owner, numbered): (usize, Numbered),
         candidate: Arc<Candidate>,
         clock: Arc<Whereabouts>,
         now_ns: u64,
@@ -183,14 +226,14 @@ impl Post {
             name,
             owner,
             first: owner,
-            current: 1,
-            newest: 1,
+            current: numbered.current,
+            newest: numbered.newest.max(numbered.current),
             clock,
             revisions: VecDeque::new(),
             changes: VecDeque::new(),
         };
         post.revisions.push_back(Revision {
-            number: 1,
+            number: numbered.current,
             candidate,
             standing: Standing::InForce,
             since_ns: now_ns,

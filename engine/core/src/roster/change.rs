@@ -5,7 +5,7 @@ use std::sync::Arc;
 use oriel_policy::{InstanceMode, SwapMode};
 
 use super::{
-    Canary, RosterError, SwapOptions,
+    Canary, RosterError, Share, SwapOptions, canary,
     clock::{self, Whereabouts},
     handover::{Given, Handover, Moved, Notes, ask, ended, move_back, move_vcpus},
     shadow,
@@ -41,17 +41,17 @@ pub(super) struct Made {
     pub(super) owner: usize,
     pub(super) notes: Notes,
     pub(super) shadow: Option<super::ShadowReport>,
+    pub(super) canary: Option<super::CanaryReport>,
 }
 
 impl Change {
     /// Makes it. If it fails, the old revision judges as before.
     pub(super) fn make(self, shared: &Arc<Shared>) -> Result<Made, RosterError> {
         self.check(shared)?;
-        let report = self
-            .how
-            .shadow
-            .map(|shadow| shadow::try_out(shared, &self, shadow));
-        let report = report.transpose()?;
+        let shadow = self.how.shadow;
+        let shadow = shadow.map(|shadow| shadow::try_out(shared, &self, shadow));
+        let shadow = shadow.transpose()?;
+        let canary = canary::try_out(shared, &self)?;
         let mut office = Office::open(shared, &*hosted(&self.candidate)?);
         let stage = Stage::revision(self.number, Some(self.from.first));
         let staged = Staged::new(&mut office, self.candidate.clone(), stage)?;
@@ -60,21 +60,9 @@ impl Change {
         if let Some(trial) = &self.trial {
             shared.posts.watch(staged.owner, trial);
         }
-        let together = self.together();
-        let alike = modes_of(&self.from.candidate) == modes_of(&self.candidate);
-        let Self {
-            from, given, how, ..
-        } = self;
-        let handover = Arc::new(Handover {
-            from: from.owner,
-            from_number: from.number,
-            to: staged,
-            given,
-            on_refusal: how.state,
-            alike,
-            notes: Default::default(),
-        });
-        let moved = move_all(shared, &handover, &how, together)?;
+        let handover = Arc::new(self.handover(staged));
+        let moved = move_all(shared, &handover, &self.how, self.together())?;
+        let from = &self.from;
         let old = (&*from.candidate, &*from.clock);
         if let Err(error) = clock::hand_over(&handover, &mut office, old) {
             move_back(shared, handover.to.owner, moved);
@@ -88,8 +76,22 @@ impl Change {
         Ok(Made {
             owner: handover.to.owner,
             notes,
-            shadow: report,
+            shadow,
+            canary,
         })
+    }
+
+    /// From the old one to this.
+    pub(super) fn handover(&self, to: Staged) -> Handover {
+        Handover {
+            from: self.from.owner,
+            from_number: self.from.number,
+            to,
+            given: self.given.clone(),
+            on_refusal: self.how.state,
+            alike: modes_of(&self.from.candidate) == modes_of(&self.candidate),
+            notes: Default::default(),
+        }
     }
 
     /// What can be said without trying.
@@ -97,15 +99,7 @@ impl Change {
         if let Some(over) = ended(shared) {
             return Err(over);
         }
-        let canary = self.how.canary.iter().flat_map(|canary| &canary.vcpus);
-        if let Some(&vcpu) = canary
-            .copied()
-            .collect::<Vec<_>>()
-            .iter()
-            .find(|vcpu| **vcpu >= shared.vcpus)
-        {
-            return Err(RosterError::NoVcpu(vcpu));
-        }
+        canary::check(self, shared)?;
         let (old, new) = (schema(&self.from.candidate), schema(&self.candidate));
         if old != new && !self.together() {
             return Err(RosterError::StoreSchema { old, new });
@@ -115,19 +109,31 @@ impl Change {
 
     /// Whether all vCPUs are parked for it.
     fn together(&self) -> bool {
-        let hosted = [&self.from.candidate, &self.candidate];
-        let mut hosted = hosted.iter().filter_map(|one| one.hosted.as_ref());
-        self.how.together
-            || self
-                .candidate
-                .hosted
-                .as_ref()
-                .is_some_and(|new| new.policy.manifest().swap == SwapMode::Together)
-            || hosted.any(|one| one.policy.instances() == InstanceMode::Vm)
+        self.wants_together().is_some() || self.has_one_instance()
+    }
+
+    /// Why no two vCPUs may be judged by different revisions, if somebody says so.
+    pub(super) fn wants_together(&self) -> Option<&'static str> {
+        let hosted = self.candidate.hosted.as_ref();
+        let mode = hosted.map(|new| new.policy.manifest().swap);
+        if self.how.together {
+            Some("as is asked for")
+        } else if mode == Some(SwapMode::Together) {
+            Some("as its manifest says")
+        } else {
+            None
+        }
+    }
+
+    /// Whether one of the two has one instance for all vCPUs.
+    pub(super) fn has_one_instance(&self) -> bool {
+        let both = [&self.from.candidate, &self.candidate];
+        both.iter()
+            .any(|one| modes_of(one) == Some(InstanceMode::Vm))
     }
 
     /// Tries the state that it will get, or one like it.
-    fn rehearse(&self, staged: &Staged, office: &mut Office) -> Result<(), RosterError> {
+    pub(super) fn rehearse(&self, staged: &Staged, office: &mut Office) -> Result<(), RosterError> {
         if self.how.state == super::OnRefusal::Fresh {
             return Ok(());
         }
@@ -189,38 +195,12 @@ fn move_all(
         return moved;
     }
     match &how.canary {
-        Some(canary) => move_canary(shared, handover, canary),
-        None => move_vcpus(shared, handover, &all),
+        Some(Canary {
+            share: Share::Vcpus(some),
+            lasts,
+        }) => canary::move_some_first(shared, handover, (some, *lasts)),
+        Some(_) | None => move_vcpus(shared, handover, &all),
     }
-}
-
-/// Moves some vCPUs, watches it judge there for a while, then moves the others.
-fn move_canary(
-    shared: &Arc<Shared>,
-    handover: &Arc<Handover>,
-    canary: &Canary,
-) -> Result<Vec<Moved>, RosterError> {
-    let (some, rest): (Vec<u32>, Vec<u32>) =
-        (0..shared.vcpus).partition(|vcpu| canary.vcpus.contains(vcpu));
-    let trial = Trial::bounded(0, 0);
-    shared.posts.watch(handover.to.owner, &trial);
-    let moved = move_vcpus(shared, handover, &some).and_then(|moved| {
-        let well = trial.wait(canary.lasts);
-        let failed = || ended(shared).unwrap_or_else(|| RosterError::Failed(trial.first()));
-        let others = match (well, ended(shared)) {
-            (true, None) => move_vcpus(shared, handover, &rest),
-            (false, _) | (_, Some(_)) => Err(failed()),
-        };
-        match others {
-            Ok(others) => Ok(moved.into_iter().chain(others).collect()),
-            Err(error) => {
-                move_back(shared, handover.to.owner, moved);
-                Err(error)
-            }
-        }
-    });
-    shared.posts.look_away(&trial);
-    moved
 }
 
 /// All vCPUs out of the guest, until this is dropped.

@@ -27,8 +27,10 @@ impl Roster {
             change.from.number,
             change.number,
         );
-        let candidate = change.candidate.clone();
+        let (candidate, before) = (change.candidate.clone(), change.from.candidate.clone());
         let made = change.make(&self.shared).inspect_err(|error| {
+            // A canary that has failed was found under the name meanwhile.
+            self.enrol(&before);
             self.tell(&name, (Action::Refused, from, to), &chain(error));
         })?;
         let swapped = self.enter((&name, from, to), candidate, (standing, why), made)?;
@@ -76,6 +78,7 @@ impl Roster {
             fresh: made.notes.fresh.iter().map(|place| named(*place)).collect(),
             stall_ns: u64::try_from(made.notes.stall.as_nanos()).unwrap_or(u64::MAX),
             shadow: made.shadow,
+            canary: made.canary,
         })
     }
 

@@ -63,6 +63,24 @@ pub enum RosterError {
         /// What was said.
         reason: String,
     },
+    /// A revision judges, and its events were to be shared out.
+    #[error(
+        "revision {revision} judges {kinds}, and only what is merely observed can be shared out one in so many: take a canary by vCPU (`--canary VCPUS`)"
+    )]
+    Judges {
+        /// Which revision.
+        revision: u64,
+        /// What it judges.
+        kinds: String,
+    },
+    /// One event in this many is no part of them.
+    #[error("a canary hears one event in 2 or more, and not one in {0}")]
+    NoShare(u32),
+    /// A canary needs two revisions at a time, and all vCPUs are to move at once.
+    #[error(
+        "all vCPUs move together ({0}), so there is no canary: leave it out, or try the revision in the shadow first (`--shadow`)"
+    )]
+    CanaryTogether(&'static str),
     /// The stores are not alike, and the vCPUs cannot be parked for the change.
     #[error(
         "its store has schema {new}, the old one's {old}: all vCPUs have to move together (`--together`)"
@@ -95,6 +113,11 @@ pub enum RosterError {
     /// Nobody keeps it from judging.
     #[error("{0:?} is not in quarantine")]
     NotInQuarantine(String),
+    /// The audit trail takes no line, and nothing is to be done that is not in it.
+    #[error(
+        "the audit trail cannot be written, so nothing new comes into force: make room (or run with `--audit-full drop`)"
+    )]
+    Unaudited,
     /// The VM has ended.
     #[error("the VM has ended")]
     Ended,

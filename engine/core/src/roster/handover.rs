@@ -18,7 +18,7 @@ use crate::{
     desk::Desk,
     judge::Judge,
     mail::Mail,
-    panel::{Panel, Role, Seat},
+    panel::{Panel, Role, Seat, Trial},
     shared::Shared,
 };
 
@@ -39,6 +39,7 @@ pub(super) struct Handover {
 }
 
 /// A state that was kept.
+#[derive(Clone)]
 pub(super) struct Given {
     pub(super) saved: BTreeMap<Place, Saved>,
     /// The revision that has left it.
@@ -58,6 +59,13 @@ pub(super) struct Notes {
     pub(super) stall: Duration,
 }
 
+/// Of what a revision beside the old one hears, and where it is counted.
+pub(super) struct Sharer<'a> {
+    /// One event in so many.
+    pub(super) one_in: u32,
+    pub(super) trial: &'a Arc<Trial>,
+}
+
 /// The way back of a vCPU that has moved.
 pub(super) struct Moved {
     pub(super) vcpu: u32,
@@ -73,27 +81,47 @@ impl Handover {
         desk: Box<Desk>,
     ) -> (Result<Moved, RosterError>, Box<Desk>) {
         let begun = Instant::now();
+        let (seat, desk) = self.succeed(panel, vcpu, desk);
+        let seat = match seat {
+            Ok(seat) => seat,
+            Err(error) => return (Err(error), desk),
+        };
+        let old = panel.replace(self.from, seat);
+        let mut notes = self.notes();
+        notes.stall = notes.stall.max(begun.elapsed());
+        let moved = old.map(|old| Moved { vcpu, old });
+        (moved.ok_or(RosterError::Stuck(vcpu)), desk)
+    }
+
+    /// Seats the new one beside the old one on a vCPU, on its own thread.
+    pub(super) fn sit_beside(
+        &self,
+        (panel, vcpu): (&mut Panel, u32),
+        Sharer { one_in, trial }: Sharer<'_>,
+        desk: Box<Desk>,
+    ) -> (Result<(), RosterError>, Box<Desk>) {
+        let (seat, desk) = self.succeed(panel, vcpu, desk);
+        let seated = seat.map(|seat| panel.share(self.from, seat, one_in, trial));
+        (seated, desk)
+    }
+
+    /// A seat of the new one for this vCPU, which has the state of the old one there.
+    fn succeed(
+        &self,
+        panel: &mut Panel,
+        vcpu: u32,
+        mut desk: Box<Desk>,
+    ) -> (Result<Seat, RosterError>, Box<Desk>) {
         let slot = panel.slot().clone();
         let mut seat = self.to.seat(vcpu, &slot, Role::InForce);
         let moment = panel.moment(&desk);
         let Some(old) = panel.seat_of(self.from) else {
             return (Err(RosterError::Stuck(vcpu)), desk);
         };
-        let mut desk = desk;
         desk.open(self.from, moment);
         let judges = (&mut old.judge, &mut seat.judge);
         let (carried, desk) = self.carry(self.to.hosted.place(vcpu), judges, desk);
-        if let Err(error) = carried {
-            return (Err(error), desk);
-        }
-        let old = panel.replace(self.from, seat);
-        let mut notes = self.notes();
-        notes.stall = notes.stall.max(begun.elapsed());
-        (
-            old.map(|old| Moved { vcpu, old })
-                .ok_or(RosterError::Stuck(vcpu)),
-            desk,
-        )
+        (carried.map(|()| seat), desk)
     }
 
     /// Has a state change hands, once for each place.

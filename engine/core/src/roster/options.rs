@@ -14,7 +14,7 @@ pub struct SwapOptions {
     pub state: OnRefusal,
     /// First it only listens.
     pub shadow: Option<Shadow>,
-    /// First it judges on some vCPUs only.
+    /// First it hears a part of the events only.
     pub canary: Option<Canary>,
     /// For how long it is rolled back if it fails.
     pub probation: Option<Probation>,
@@ -40,13 +40,24 @@ pub struct Shadow {
     pub disagreements: u64,
 }
 
-/// A time in which a revision judges on some vCPUs only.
+/// A time in which a revision hears a part of the events, and the old one the others. If it fails
+/// meanwhile it does not come into force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Canary {
-    /// Which.
-    pub vcpus: Vec<u32>,
+    /// Which part.
+    pub share: Share,
     /// How long.
     pub lasts: Duration,
+}
+
+/// Which part of the events a canary hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// All of these vCPUs.
+    Vcpus(Vec<u32>),
+    /// One in so many, at least 2, on each vCPU. Only if neither revision judges: one that denies
+    /// every n-th time protects nobody.
+    OneIn(u32),
 }
 
 /// A time in which a revision that fails is rolled back by itself.

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{By, Probation, Roster, RosterError, Swapped};
-use crate::panel::Trial;
+use super::{By, Probation, Roster, RosterError, Swapped, order};
+use crate::{
+    audit::{Orderer, Verb},
+    panel::Trial,
+};
 
 /// What counts the failures of a revision, from before its first event.
 pub(super) fn trial(probation: Probation) -> Arc<Trial> {
@@ -43,7 +46,11 @@ impl Roster {
             return;
         }
         let why = format!("it failed on probation: {}", trial.first());
-        match self.go_back(name, None, (By::Itself, &why)) {
+        let itself = self.ordered_by(Orderer::Probation);
+        let back = itself.audited((Verb::Rollback, name, order::why(&why)), || {
+            itself.go_back(name, None, (By::Itself, &why))
+        });
+        match back {
             Ok(swapped) => {
                 tracing::warn!(policy = name, from = swapped.from, to = swapped.to, %why, "rolled back");
             }

@@ -10,16 +10,18 @@ use super::{
 };
 use crate::{engine::Candidate, judge::Bench, panel::Role, shared::Shared};
 
-/// Seats a policy on every vCPU; answers its owner's number, and where its clock is.
+/// Seats a policy on every vCPU, in its first revision, which has this number; answers its owner's
+/// number, and where its clock is.
 pub(super) fn seat(
     shared: &Arc<Shared>,
     candidate: &Arc<Candidate>,
+    number: u64,
 ) -> Result<(usize, Arc<Whereabouts>), RosterError> {
     if let Some(over) = ended(shared) {
         return Err(over);
     }
     let mut office = Office::open(shared, &*hosted(candidate)?);
-    let stage = Stage::revision(1, None);
+    let stage = Stage::revision(number, None);
     let staged = Arc::new(Staged::new(&mut office, candidate.clone(), stage)?);
     staged.arm()?;
     let seating = staged.clone();

@@ -66,6 +66,15 @@ pub struct Swapped {
     pub stall_ns: u64,
     /// What came of the shadow, if there was one.
     pub shadow: Option<ShadowReport>,
+    /// What came of the canary, if it was one event in so many.
+    pub canary: Option<CanaryReport>,
+}
+
+/// How a revision did that heard one event in so many.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CanaryReport {
+    /// Events that were its own, on all vCPUs.
+    pub events: u64,
 }
 
 /// How a revision did in the shadow.

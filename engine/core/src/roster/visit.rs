@@ -22,6 +22,15 @@ pub(crate) struct Visitor<T>(Option<Arc<Appointment<T>>>);
 struct Appointment<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
+    /// Rung when it is settled.
+    bell: Mutex<Option<Arc<Bell>>>,
+}
+
+/// Rings when the last of several visits is settled. Whoever waits for all of them is woken once:
+/// waking it takes a processor from those that are still at it.
+struct Bell {
+    left: Mutex<usize>,
+    rung: Condvar,
 }
 
 enum State<T> {
@@ -37,6 +46,7 @@ pub(crate) fn arrange<T>() -> (Visit<T>, Visitor<T>) {
     let appointment = Arc::new(Appointment {
         state: Mutex::new(State::Open),
         changed: Condvar::new(),
+        bell: Mutex::new(None),
     });
     (Visit(appointment.clone()), Visitor(Some(appointment)))
 }
@@ -83,9 +93,17 @@ pub(crate) fn gather<T, E>(
     within: Duration,
     stuck: impl Fn(u32) -> E,
 ) -> Result<Vec<T>, (E, Vec<T>)> {
+    let until = Instant::now() + within;
+    let bell = Arc::new(Bell {
+        left: Mutex::new(0),
+        rung: Condvar::new(),
+    });
+    visits.iter().for_each(|(_, visit)| visit.0.hang(&bell));
+    bell.wait(until);
     let (mut brought, mut trouble) = (Vec::new(), None);
     for (who, visit) in visits {
-        match visit.wait(within).unwrap_or_else(|| Err(stuck(who))) {
+        let answer = visit.wait_until(Some(until));
+        match answer.unwrap_or_else(|| Err(stuck(who))) {
             Ok(one) => brought.push(one),
             Err(error) => trouble = trouble.or(Some(error)),
         }
@@ -127,6 +145,29 @@ impl<T> Drop for Visitor<T> {
     }
 }
 
+impl Bell {
+    /// Changes how many are left; rings when none is.
+    fn count(&self, change: impl FnOnce(usize) -> usize) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        *left = change(*left);
+        if *left == 0 {
+            self.rung.notify_one();
+        }
+    }
+
+    /// Waits until none is left, or until then.
+    fn wait(&self, until: Instant) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        while *left > 0 {
+            let Some(time) = until.checked_duration_since(Instant::now()) else {
+                return;
+            };
+            let waited = self.rung.wait_timeout(left, time);
+            left = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
 impl<T> Appointment<T> {
     fn settle(&self, how: State<T>) {
         let mut state = self.lock();
@@ -135,6 +176,25 @@ impl<T> Appointment<T> {
         }
         drop(state);
         self.changed.notify_one();
+        self.ring();
+    }
+
+    /// Has this bell rung for it, unless it is settled already.
+    fn hang(&self, bell: &Arc<Bell>) {
+        bell.count(|left| left + 1);
+        *self.bell.lock().unwrap_or_else(PoisonError::into_inner) = Some(bell.clone());
+        // Whoever settles it looks for the bell afterwards: one of both sees the other.
+        let settled = !matches!(*self.lock(), State::Open | State::Begun);
+        if settled {
+            self.ring();
+        }
+    }
+
+    fn ring(&self) {
+        let mut bell = self.bell.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bell) = bell.take() {
+            bell.count(|left| left.saturating_sub(1));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -181,5 +241,33 @@ mod tests {
         let (visit, visitor) = arrange::<u32>();
         drop(visitor);
         assert_eq!(visit.wait(Duration::from_secs(3600)), None);
+    }
+
+    #[test]
+    fn several_are_waited_for_together_and_what_some_bring_is_given_back() {
+        let hour = Duration::from_secs(3600);
+        let some = |answers: [Option<u32>; 3]| {
+            let pairs = answers.iter().map(|_| arrange());
+            let (visits, visitors): (Vec<_>, Vec<_>) = pairs.unzip();
+            let making = std::thread::spawn(move || {
+                // The last first, and the first perhaps before anybody waits.
+                let made = visitors.into_iter().zip(answers).rev();
+                made.for_each(|(visitor, answer): (Visitor<Result<u32, u32>>, _)| {
+                    answer.map(|answer| visitor.done(Ok(answer)));
+                });
+            });
+            let gathered = gather((0..).zip(visits).collect(), hour, |who| who);
+            making.join().unwrap();
+            gathered
+        };
+        assert_eq!(some([Some(5), Some(6), Some(7)]), Ok(vec![5, 6, 7]));
+        assert_eq!(some([Some(5), None, Some(7)]), Err((1, vec![5, 7])));
+    }
+
+    #[test]
+    fn those_that_do_not_come_in_time_are_called_off() {
+        let (visit, mut late) = arrange::<Result<u32, u32>>();
+        let gathered = gather(vec![(3, visit)], Duration::ZERO, |who| who);
+        assert_eq!((gathered, late.begin()), (Err((3, vec![])), false));
     }
 }

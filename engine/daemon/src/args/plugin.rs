@@ -84,6 +84,9 @@ pub(crate) struct TestArgs {
     /// Leave the native tests out.
     #[arg(long)]
     pub(crate) no_native: bool,
+    /// Test this plugin as it is, against the scenarios in DIR/tests; nothing is built.
+    #[arg(long, value_name = "FILE.wasm")]
+    pub(crate) plugin: Option<PathBuf>,
     /// As JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -109,11 +109,21 @@ pub(crate) struct SwapArgs {
         long,
         value_name = "VCPUS",
         value_delimiter = ',',
-        requires = "canary_for"
+        requires = "canary_for",
+        group = "canary_share"
     )]
     pub(crate) canary: Vec<u32>,
+    /// First it hears one event in so many, on each vCPU; for policies that only observe.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(2..),
+        requires = "canary_for",
+        group = "canary_share"
+    )]
+    pub(crate) canary_one_in: Option<u32>,
     /// For so long.
-    #[arg(long, value_name = "SECS", value_parser = seconds, requires = "canary")]
+    #[arg(long, value_name = "SECS", value_parser = seconds, requires = "canary_share")]
     pub(crate) canary_for: Option<Duration>,
     /// If it fails within so long it is rolled back.
     #[arg(long, value_name = "SECS", value_parser = seconds)]

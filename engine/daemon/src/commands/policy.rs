@@ -2,7 +2,10 @@
 
 mod show;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -133,15 +136,19 @@ fn swap(args: &SwapArgs) -> anyhow::Result<Json> {
     put("shadow", args.shadow.map(|lasts| {
         json!({ "seconds": lasts.as_secs_f64(), "disagreements": args.disagreements.unwrap_or(0) })
     }));
-    put(
-        "canary",
-        args.canary_for
-            .map(|lasts| json!({ "seconds": lasts.as_secs_f64(), "vcpus": args.canary })),
-    );
+    put("canary", args.canary_for.map(|lasts| canary(args, lasts)));
     put("probation", args.probation.map(|lasts| {
         json!({ "seconds": lasts.as_secs_f64(), "failures": args.failures.unwrap_or(0) })
     }));
     Ok(body.into())
+}
+
+fn canary(args: &SwapArgs, lasts: Duration) -> Json {
+    let seconds = lasts.as_secs_f64();
+    match args.canary_one_in {
+        Some(many) => json!({ "seconds": seconds, "one-in": many }),
+        None => json!({ "seconds": seconds, "vcpus": args.canary }),
+    }
 }
 
 /// The bytes of a file, and where they are from.
@@ -233,9 +240,21 @@ mod tests {
         for words in [
             ["policy", "swap", "a", "--canary", "0"],
             ["policy", "swap", "a", "--canary-for", "1"],
+            ["policy", "swap", "a", "--canary-one-in", "9"],
             ["policy", "swap", "a", "--disagreements", "1"],
         ] {
             assert!(Args::try_parse_from(["oriel"].iter().chain(&words)).is_err());
         }
+        let two = "oriel policy swap a --canary 0 --canary-one-in 9 --canary-for 1";
+        assert!(Args::try_parse_from(two.split(' ')).is_err());
+        let all = "oriel policy swap a --canary-one-in 1 --canary-for 1";
+        assert!(Args::try_parse_from(all.split(' ')).is_err());
+    }
+
+    #[test]
+    fn a_canary_of_one_event_in_so_many_is_sent() {
+        let question = typed(&["swap", "a", "--canary-one-in", "9", "--canary-for", "1"]);
+        let canary = json!({"canary": {"seconds": 1.0, "one-in": 9}});
+        assert_eq!(question.body, Some(canary));
     }
 }

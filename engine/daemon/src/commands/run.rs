@@ -18,6 +18,7 @@ use crate::{
     record,
     serial::Serial,
     signals::StopsOnSignal,
+    steward::Member,
     tools::Tools,
 };
 
@@ -117,7 +118,8 @@ fn seat(
     machine: &dyn Machine,
     (opening, judges): (&Opening, &Judges),
 ) -> anyhow::Result<Engine> {
-    for policy in &opening.policies {
+    engine = engine.numbered(opening.numbers());
+    for Member { entry: policy, .. } in &opening.set.members {
         let plan = PolicyPlan::configured(policy.said.clone())?;
         engine = engine.judge(load::judge(host, &plan, &policy.code, machine)?);
     }

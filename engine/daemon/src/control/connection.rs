@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use oriel_engine::audit::Orderer;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
@@ -56,7 +57,7 @@ pub(super) async fn serve(
 ) {
     let patience = service.patience.answer;
     let answer = match admit(&stream, service.user) {
-        Ok(()) => answer(&mut stream, &service).await,
+        Ok(by) => answer(&mut stream, &service, by).await,
         Err(problem) => Some(problem.into()),
     };
     if let Some(answer) = answer {
@@ -66,8 +67,8 @@ pub(super) async fn serve(
     }
 }
 
-/// Only the user that the VM runs as, and root, give orders.
-fn admit(stream: &UnixStream, user: u32) -> Result<(), Problem> {
+/// Only the user that the VM runs as, and root, give orders; says who it is.
+fn admit(stream: &UnixStream, user: u32) -> Result<Orderer, Problem> {
     let refused = |who: String| {
         tracing::warn!(
             peer = who,
@@ -79,7 +80,8 @@ fn admit(stream: &UnixStream, user: u32) -> Result<(), Problem> {
     let peer = stream.peer_cred();
     let peer = peer.map_err(|error| refused(format!("whoever asks ({error})")))?;
     if is_heard(peer.uid(), user) {
-        return Ok(());
+        let (uid, pid) = (peer.uid(), peer.pid());
+        return Ok(Orderer::Socket { uid, pid });
     }
     Err(refused(format!("user {}", peer.uid())))
 }
@@ -89,22 +91,28 @@ const fn is_heard(peer: u32, user: u32) -> bool {
 }
 
 /// The answer to what comes; none if it went away, or said nothing at all.
-async fn answer(stream: &mut UnixStream, service: &Arc<Service>) -> Option<Answer> {
+async fn answer(stream: &mut UnixStream, service: &Arc<Service>, by: Orderer) -> Option<Answer> {
     let request = match receive(stream, service).await {
         Ok(request) => request?,
         Err(problem) => return Some(problem.into()),
     };
     let asked = format!("{} {}", request.head.method, request.head.path);
-    let answer = carry_out(request, service.clone()).await;
+    let answer = carry_out(request, service.clone(), by).await;
     tracing::info!(asked, status = answer.status, "an order was carried out");
     Some(answer)
 }
 
 /// Orders take as long as they take; meanwhile others are served.
-async fn carry_out(request: Request, service: Arc<Service>) -> Answer {
+async fn carry_out(request: Request, service: Arc<Service>, by: Orderer) -> Answer {
     let Request { head, body } = request;
     let done = tokio::task::spawn_blocking(move || {
-        routes::answer(&service.steward, &head.method, &head.path, &body)
+        let asked = routes::Asked {
+            method: &head.method,
+            path: &head.path,
+            body: &body,
+            by,
+        };
+        routes::answer(&service.steward, asked)
     });
     done.await.unwrap_or_else(|_| {
         let message = "this order broke Oriel, which is a fault of Oriel: please report it";

@@ -4,7 +4,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use oriel_engine::roster::{Canary, OnRefusal, Probation, Shadow, SwapOptions};
+use oriel_engine::roster::{Canary, OnRefusal, Probation, Shadow, Share, SwapOptions};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value as Json};
 
@@ -37,10 +37,23 @@ struct ShadowOrder {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct CanaryOrder {
-    vcpus: Vec<u32>,
+    vcpus: Option<Vec<u32>>,
+    one_in: Option<u32>,
     seconds: f64,
+}
+
+impl CanaryOrder {
+    fn share(&mut self) -> Result<Share, Problem> {
+        match (self.vcpus.take(), self.one_in) {
+            (Some(vcpus), None) => Ok(Share::Vcpus(vcpus)),
+            (None, Some(many)) => Ok(Share::OneIn(many)),
+            (Some(_), Some(_)) | (None, None) => {
+                Err(wrong("`canary`: either its `vcpus`, or `one-in` so many"))
+            }
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -144,10 +157,10 @@ impl Order {
     }
 
     fn canary(&mut self) -> Result<Option<Canary>, Problem> {
-        let canary = self.take::<CanaryOrder>("canary")?.map(|canary| {
+        let canary = self.take::<CanaryOrder>("canary")?.map(|mut canary| {
             Ok(Canary {
+                share: canary.share()?,
                 lasts: duration(canary.seconds)?,
-                vcpus: canary.vcpus,
             })
         });
         canary.transpose()
@@ -262,8 +275,23 @@ mod tests {
         let (_, how) = order(body).swap("guard", Some(current())).unwrap();
         assert_eq!(how.state, OnRefusal::Fresh);
         assert_eq!(how.shadow.unwrap().lasts, Duration::from_millis(1500));
-        assert_eq!(how.canary.unwrap().vcpus, [1]);
+        assert_eq!(how.canary.unwrap().share, Share::Vcpus(vec![1]));
         assert_eq!(how.probation.unwrap().failures, 0);
+    }
+
+    #[test]
+    fn a_canary_is_some_vcpus_or_one_event_in_so_many() {
+        let swap = |canary: Json| order(json!({"canary": canary})).swap("guard", Some(current()));
+        let (_, how) = swap(json!({"one-in": 10, "seconds": 2})).unwrap();
+        assert_eq!(how.canary.unwrap().share, Share::OneIn(10));
+        for canary in [
+            json!({"seconds": 2}),
+            json!({"vcpus": [0], "one-in": 2, "seconds": 2}),
+            json!({"one-in": -1, "seconds": 2}),
+        ] {
+            let problem = swap(canary).unwrap_err();
+            assert!(problem.to_string().contains("canary"), "{problem}");
+        }
     }
 
     #[test]

@@ -129,7 +129,11 @@ const fn code(error: &RosterError) -> (u16, &'static str) {
         RosterError::Disagreed { .. } => (422, "disagreed"),
         RosterError::Failed(_) => (422, "failed-on-trial"),
         RosterError::NoVcpu(_) => (422, "unknown-vcpu"),
+        RosterError::Judges { .. } => (422, "not-shared-out"),
+        RosterError::NoShare(_) => (422, "no-share"),
+        RosterError::CanaryTogether(_) => (422, "no-canary-together"),
         RosterError::Stuck(_) => (503, "stuck"),
+        RosterError::Unaudited => (503, "not-audited"),
         RosterError::Ended => (503, "ended"),
         RosterError::Thread(_) => (500, "no-thread"),
     }

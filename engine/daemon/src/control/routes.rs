@@ -1,6 +1,7 @@
 //! The paths there are: one row a method and path, in one table that requests and the OpenAPI
 //! document are both held to.
 
+use oriel_engine::audit::Orderer;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
@@ -10,7 +11,7 @@ use super::{
     openapi,
     orders::{self, Order},
 };
-use crate::steward::Steward;
+use crate::steward::{Orders, Steward};
 
 /// One row: a method, a path whose `{name}` is a policy's name, and what is done.
 pub(super) struct Route {
@@ -23,6 +24,15 @@ pub(super) struct Route {
 struct Call<'a> {
     name: String,
     body: &'a [u8],
+    by: Orderer,
+}
+
+/// A request, and who sent it.
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) body: &'a [u8],
+    pub(super) by: Orderer,
 }
 
 /// Every method of every path.
@@ -50,10 +60,23 @@ const fn route(
 }
 
 /// Carries out what a request asks for.
-pub(super) fn answer(steward: &Steward, method: &str, path: &str, body: &[u8]) -> Answer {
+pub(super) fn answer(steward: &Steward, asked: Asked<'_>) -> Answer {
+    let Asked {
+        method,
+        path,
+        body,
+        by,
+    } = asked;
     let found = find(method, path);
-    let run = found.and_then(|(route, name)| (route.run)(steward, &Call { name, body }));
+    let run = found.and_then(|(route, name)| (route.run)(steward, &Call { name, body, by }));
     run.unwrap_or_else(Answer::from)
+}
+
+impl Call<'_> {
+    /// Orders of whoever has sent the request.
+    fn orders<'a>(&self, steward: &'a Steward) -> Orders<'a> {
+        steward.ordered_by(self.by.clone())
+    }
 }
 
 fn find(method: &str, path: &str) -> Result<(&'static Route, String), Problem> {
@@ -134,11 +157,11 @@ fn get(steward: &Steward, call: &Call<'_>) -> Result<Answer, Problem> {
 
 fn load(steward: &Steward, call: &Call<'_>) -> Result<Answer, Problem> {
     let entry = Order::read(call.body)?.load()?;
-    answered(201, steward.load(entry)?)
+    answered(201, call.orders(steward).load(entry)?)
 }
 
 fn unload(steward: &Steward, call: &Call<'_>) -> Result<Answer, Problem> {
-    ok(steward.unload(&call.name)?)
+    ok(call.orders(steward).unload(&call.name)?)
 }
 
 fn history(steward: &Steward, call: &Call<'_>) -> Result<Answer, Problem> {
@@ -159,16 +182,16 @@ fn swap(steward: &Steward, call: &Call<'_>) -> Result<Answer, Problem> {
     let posted = steward.get(&call.name)?;
     let current = steward.entry(&posted);
     let (entry, how) = Order::read(call.body)?.swap(&call.name, current)?;
-    ok(steward.swap(entry, &how)?)
+    ok(call.orders(steward).swap(entry, &how)?)
 }
 
 fn rollback(steward: &Steward, call: &Call<'_>) -> Result<Answer, Problem> {
     let orders::Rollback { to } = orders::read_or_default(call.body)?;
-    ok(steward.rollback(&call.name, to)?)
+    ok(call.orders(steward).rollback(&call.name, to)?)
 }
 
 fn release(steward: &Steward, call: &Call<'_>) -> Result<Answer, Problem> {
-    ok(steward.release(&call.name)?)
+    ok(call.orders(steward).release(&call.name)?)
 }
 
 fn document(_: &Steward, _: &Call<'_>) -> Result<Answer, Problem> {

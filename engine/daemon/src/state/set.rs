@@ -8,7 +8,7 @@ use std::{
 use oriel_policy::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::StateError;
+use super::{Committed, Counts, StateError};
 use crate::{
     config::PolicyConfig,
     steward::{Entry, Member},
@@ -23,6 +23,9 @@ struct Set {
     v: u32,
     vm: String,
     policies: Vec<Kept>,
+    /// Missing in a set of an Oriel that did not count on.
+    #[serde(default)]
+    counts: Counts,
 }
 
 /// Only the version, which says whether the rest can be read.
@@ -61,7 +64,7 @@ pub(super) fn digest(code: &[u8]) -> String {
 }
 
 /// A set as bytes.
-pub(super) fn write(vm: &str, members: &[Member]) -> Vec<u8> {
+pub(super) fn write(vm: &str, members: &[Member], counts: &Counts) -> Vec<u8> {
     let kept = |member: &Member| Kept {
         revision: member.revision,
         component: digest(&member.entry.code),
@@ -71,12 +74,13 @@ pub(super) fn write(vm: &str, members: &[Member]) -> Vec<u8> {
         v: VERSION,
         vm: vm.to_owned(),
         policies: members.iter().map(kept).collect(),
+        counts: counts.clone(),
     };
     serde_json::to_vec_pretty(&set).expect("names, numbers and settings are JSON")
 }
 
 /// The set of this VM in a directory.
-pub(super) fn read(directory: &Path, vm: &str) -> Result<Option<Vec<Member>>, StateError> {
+pub(super) fn read(directory: &Path, vm: &str) -> Result<Option<Committed>, StateError> {
     let file = set(directory);
     let bytes = match std::fs::read(&file) {
         Ok(bytes) => bytes,
@@ -89,7 +93,11 @@ pub(super) fn read(directory: &Path, vm: &str) -> Result<Option<Vec<Member>>, St
         return Err(StateError::AnotherVm { file, theirs, ours });
     }
     let members = set.policies.into_iter().map(|kept| member(directory, kept));
-    members.collect::<Result<_, _>>().map(Some)
+    let members = members.collect::<Result<_, _>>()?;
+    Ok(Some(Committed {
+        members,
+        counts: set.counts,
+    }))
 }
 
 fn parse(file: &Path, bytes: &[u8]) -> Result<Set, StateError> {

@@ -18,19 +18,35 @@ fn member(name: &str, revision: u64, code: &[u8]) -> Member {
     }
 }
 
-fn old() -> Vec<Member> {
-    vec![member("guard", 1, b"one"), member("spy", 1, b"spy")]
+fn old() -> Committed {
+    set(vec![member("guard", 1, b"one"), member("spy", 1, b"spy")])
 }
 
-fn new() -> Vec<Member> {
-    vec![member("guard", 2, b"two"), member("extra", 1, b"extra")]
+fn new() -> Committed {
+    let members = vec![member("guard", 2, b"two"), member("extra", 1, b"extra")];
+    let mut set = set(members);
+    set.counts.insert("spy".to_owned(), 1);
+    set
+}
+
+fn set(members: Vec<Member>) -> Committed {
+    let counts = members.iter();
+    let counts = counts.map(|one| (one.entry.name().to_owned(), one.revision));
+    Committed {
+        counts: counts.collect(),
+        members,
+    }
+}
+
+fn commit(state: &StateDirectory, set: &Committed) -> Result<(), StateError> {
+    state.commit(&set.members, &set.counts)
 }
 
 /// A directory with the old set in it.
 fn begun() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state");
-    open(&path).commit(&old()).unwrap();
+    commit(&open(&path), &old()).unwrap();
     (directory, path)
 }
 
@@ -42,7 +58,7 @@ fn open(path: &Path) -> StateDirectory {
 fn a_set_comes_back_in_its_order_with_its_terms() {
     let (_directory, path) = begun();
     assert_eq!(open(&path).read().unwrap(), Some(old()));
-    open(&path).commit(&new()).unwrap();
+    commit(&open(&path), &new()).unwrap();
     assert_eq!(open(&path).read().unwrap(), Some(new()));
     let components = std::fs::read_dir(path.join("components")).unwrap();
     assert_eq!(components.count(), 2, "what nobody needs any more is gone");
@@ -56,7 +72,10 @@ fn nothing_is_kept_of_a_vm_that_never_committed() {
 
 #[test]
 fn a_kill_at_any_step_of_a_commit_leaves_a_whole_set() {
-    let steps = |path: &Path| steps::commit(path, &set::write(VM, &new()), &new());
+    let steps = |path: &Path| {
+        let Committed { members, counts } = new();
+        steps::commit(path, &set::write(VM, &members, &counts), &members)
+    };
     let (_directory, path) = begun();
     let count = steps(&path).len();
     assert!(count >= 8, "two components, the set, and both directories");
@@ -79,7 +98,7 @@ fn a_kill_at_any_step_of_a_commit_leaves_a_whole_set() {
                 assert_eq!(changed_at, None, "once changed it stays so");
             }
             // And whatever is left lies in nobody's way.
-            open(&path).commit(&new()).unwrap();
+            commit(&open(&path), &new()).unwrap();
             assert_eq!(open(&path).read().unwrap(), Some(new()));
         }
     }
@@ -132,6 +151,18 @@ fn rewrite(path: &Path, how: impl Fn(String) -> String) {
 }
 
 #[test]
+fn a_set_that_does_not_count_on_is_read_all_the_same() {
+    let (_directory, path) = begun();
+    let text = std::fs::read_to_string(set::set(&path)).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    json.as_object_mut().unwrap().remove("counts").unwrap();
+    rewrite(&path, |_| json.to_string());
+    let found = open(&path).read().unwrap().unwrap();
+    assert_eq!(found.members, old().members);
+    assert!(found.counts.is_empty());
+}
+
+#[test]
 fn a_name_in_the_set_leads_to_no_other_file() {
     let (_directory, path) = begun();
     let digest = set::digest(b"one");
@@ -145,11 +176,11 @@ fn what_cannot_be_written_leaves_the_last_set() {
     let state = open(&path);
     // A directory where the new set would be written: no user may write over it, root included.
     std::fs::create_dir(path.join("set.new")).unwrap();
-    let error = state.commit(&new()).unwrap_err();
+    let error = commit(&state, &new()).unwrap_err();
     assert!(error.to_string().contains("set.new"), "{error}");
     assert_eq!(state.read().unwrap(), Some(old()));
     std::fs::remove_dir(path.join("set.new")).unwrap();
-    state.commit(&new()).unwrap();
+    commit(&state, &new()).unwrap();
     assert_eq!(state.read().unwrap(), Some(new()));
 }
 
@@ -158,7 +189,7 @@ fn a_full_disk_leaves_the_last_set_and_no_half_file() {
     let (_directory, path) = begun();
     let state = open(&path);
     std::os::unix::fs::symlink("/dev/full", path.join("set.new")).unwrap();
-    let error = state.commit(&new()).unwrap_err();
+    let error = commit(&state, &new()).unwrap_err();
     let full = |error: &io::Error| error.kind() == io::ErrorKind::StorageFull;
     assert!(
         matches!(&error, StateError::Write(_, error) if full(error)),
@@ -166,7 +197,7 @@ fn a_full_disk_leaves_the_last_set_and_no_half_file() {
     );
     assert_eq!(state.read().unwrap(), Some(old()));
     assert!(std::fs::symlink_metadata(path.join("set.new")).is_err());
-    state.commit(&new()).unwrap();
+    commit(&state, &new()).unwrap();
     assert_eq!(state.read().unwrap(), Some(new()));
 }
 

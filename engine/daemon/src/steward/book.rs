@@ -10,7 +10,11 @@ use std::{
 use anyhow::{Context, ensure};
 use oriel_engine::roster::{Posted, RosterError};
 
-use crate::{config::PolicyConfig, output::warn, state::StateDirectory};
+use crate::{
+    config::PolicyConfig,
+    output::warn,
+    state::{Committed, Counts, StateDirectory},
+};
 
 /// The most bytes of a component.
 pub(crate) const COMPONENT_MAX: u64 = 64 << 20;
@@ -37,6 +41,7 @@ pub(super) struct Book {
 #[derive(Default)]
 struct Pages {
     revisions: BTreeMap<String, BTreeMap<u64, Entry>>,
+    counts: Counts,
     /// What is being tried: it gets its number when it comes into force.
     drafts: BTreeMap<String, Entry>,
     state: Option<StateDirectory>,
@@ -48,6 +53,13 @@ struct Pages {
 pub(super) struct Draft<'a> {
     book: &'a Book,
     name: String,
+}
+
+impl Member {
+    /// In the first revision that there is of it.
+    pub(crate) const fn first(entry: Entry) -> Self {
+        Self { revision: 1, entry }
+    }
 }
 
 impl Entry {
@@ -78,19 +90,20 @@ pub(crate) fn read_component(file: &PathBuf) -> anyhow::Result<Arc<[u8]>> {
 }
 
 impl Book {
-    /// Begins with the policies that a VM was started with; each is revision 1.
-    pub(super) fn open(opening: Vec<Entry>, state: Option<StateDirectory>) -> Self {
+    /// Begins with the policies that a VM was started with, in the revisions that they have.
+    pub(super) fn open(opening: Committed, state: Option<StateDirectory>) -> Self {
+        let Committed { members, counts } = opening;
         let mut pages = Pages {
             state,
+            counts,
             ..Pages::default()
         };
-        let mut set = Vec::new();
-        for entry in opening {
-            let known = pages.revisions.entry(entry.name().to_owned()).or_default();
-            known.insert(1, entry.clone());
-            set.push(Member { revision: 1, entry });
+        for Member { revision, entry } in &members {
+            let name = entry.name().to_owned();
+            let known = pages.revisions.entry(name).or_default();
+            known.insert(*revision, entry.clone());
         }
-        pages.keep(&set);
+        pages.keep(&members);
         Self {
             pages: Mutex::new(pages),
         }
@@ -159,8 +172,16 @@ impl Pages {
     }
 
     fn keep(&mut self, set: &[Member]) {
+        for member in set {
+            let name = member.entry.name().to_owned();
+            let newest = self.counts.entry(name).or_default();
+            *newest = member.revision.max(*newest);
+        }
         let Some(state) = &self.state else { return };
-        self.unkept = state.commit(set).err().map(|error| chain(&error));
+        self.unkept = state
+            .commit(set, &self.counts)
+            .err()
+            .map(|error| chain(&error));
         if let Some(why) = &self.unkept {
             warn(format_args!(
                 "oriel: ALERT: the policies in force are NOT KEPT, after a crash the ones before come back: {why}"

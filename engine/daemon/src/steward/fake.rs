@@ -3,11 +3,12 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use oriel_engine::{
     FailureReport,
+    audit::{Orderer, Verb},
     roster::{OnChange, Past, Posted, RosterError, Standing, SwapOptions, Swapped},
 };
 use oriel_policy::Digest;
@@ -26,6 +27,8 @@ pub(crate) struct Fake {
     past: Mutex<BTreeMap<String, Vec<Past>>>,
     /// What the next change is refused with.
     pub(crate) refuse: Mutex<Option<RosterError>>,
+    /// Who has ordered what of which policy.
+    pub(crate) orders: Arc<Mutex<Vec<(Orderer, Verb, String)>>>,
     /// What was swapped how.
     pub(crate) swaps: Mutex<Vec<SwapOptions>>,
 }
@@ -62,6 +65,10 @@ impl Fake {
         revision
     }
 
+    fn note(&self, by: &Orderer, verb: Verb, name: &str) {
+        lock(&self.orders).push((by.clone(), verb, name.to_owned()));
+    }
+
     fn tell(&self) {
         let posted = self.list();
         let told = lock(&self.told).clone();
@@ -93,6 +100,7 @@ fn swapped(name: &str, from: u64, to: u64) -> Swapped {
         fresh: Vec::new(),
         stall_ns: 1,
         shadow: None,
+        canary: None,
     }
 }
 
@@ -135,7 +143,8 @@ impl Policies for Fake {
         Ok(Vec::new())
     }
 
-    fn load(&self, plan: &PolicyPlan, code: &[u8]) -> Result<Posted, ChangeError> {
+    fn load(&self, by: &Orderer, plan: &PolicyPlan, code: &[u8]) -> Result<Posted, ChangeError> {
+        self.note(by, Verb::Load, &plan.name);
         accept(code)?;
         self.ready()?;
         if self.known(&plan.name).is_ok() {
@@ -149,10 +158,11 @@ impl Policies for Fake {
 
     fn swap(
         &self,
+        by: &Orderer,
         plan: &PolicyPlan,
-        code: &[u8],
-        how: &SwapOptions,
+        (code, how): (&[u8], &SwapOptions),
     ) -> Result<Swapped, ChangeError> {
+        self.note(by, Verb::Swap, &plan.name);
         accept(code)?;
         self.ready()?;
         let from = self.known(&plan.name)?;
@@ -162,7 +172,8 @@ impl Policies for Fake {
         Ok(swapped(&plan.name, from, to))
     }
 
-    fn unload(&self, name: &str) -> Result<(), RosterError> {
+    fn unload(&self, by: &Orderer, name: &str) -> Result<(), RosterError> {
+        self.note(by, Verb::Unload, name);
         self.ready()?;
         self.known(name)?;
         lock(&self.names).retain(|known| known != name);
@@ -171,7 +182,8 @@ impl Policies for Fake {
         Ok(())
     }
 
-    fn rollback(&self, name: &str, to: Option<u64>) -> Result<Swapped, RosterError> {
+    fn rollback(&self, by: &Orderer, name: &str, to: Option<u64>) -> Result<Swapped, RosterError> {
+        self.note(by, Verb::Rollback, name);
         self.ready()?;
         let from = self.known(name)?;
         let to = to.unwrap_or(from - 1);
@@ -189,8 +201,13 @@ impl Policies for Fake {
         Ok(swapped(name, from, to))
     }
 
-    fn release(&self, name: &str) -> Result<(), RosterError> {
+    fn release(&self, by: &Orderer, name: &str) -> Result<(), RosterError> {
+        self.note(by, Verb::Release, name);
         self.ready()?;
         self.known(name).map(drop)
+    }
+
+    fn declined(&self, by: &Orderer, (verb, name): (Verb, &str), _: &str) {
+        self.note(by, verb, name);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use oriel_engine::{
     Candidate, FailureReport, Roster,
+    audit::{Orderer, Verb},
     roster::{OnChange, Past, Posted, RosterError, SwapOptions, Swapped},
 };
 use oriel_machine::Machine;
@@ -20,9 +21,15 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    fn candidate(&self, plan: &PolicyPlan, code: &[u8]) -> Result<Candidate, ChangeError> {
+    fn candidate(
+        &self,
+        (by, verb): (&Orderer, Verb),
+        plan: &PolicyPlan,
+        code: &[u8],
+    ) -> Result<Candidate, ChangeError> {
         let made = load::judge(&self.host, plan, code, &*self.machine);
-        made.map_err(ChangeError::Refused)
+        let made = made.map_err(ChangeError::Refused);
+        made.inspect_err(|error| self.declined(by, (verb, &plan.name), &error.in_full()))
     }
 }
 
@@ -43,28 +50,35 @@ impl Policies for Live {
         self.roster.failures(name)
     }
 
-    fn load(&self, plan: &PolicyPlan, code: &[u8]) -> Result<Posted, ChangeError> {
-        Ok(self.roster.load(self.candidate(plan, code)?)?)
+    fn load(&self, by: &Orderer, plan: &PolicyPlan, code: &[u8]) -> Result<Posted, ChangeError> {
+        let candidate = self.candidate((by, Verb::Load), plan, code)?;
+        Ok(self.roster.ordered_by(by.clone()).load(candidate)?)
     }
 
     fn swap(
         &self,
+        by: &Orderer,
         plan: &PolicyPlan,
-        code: &[u8],
-        how: &SwapOptions,
+        (code, how): (&[u8], &SwapOptions),
     ) -> Result<Swapped, ChangeError> {
-        Ok(self.roster.swap(self.candidate(plan, code)?, how)?)
+        let candidate = self.candidate((by, Verb::Swap), plan, code)?;
+        Ok(self.roster.ordered_by(by.clone()).swap(candidate, how)?)
     }
 
-    fn unload(&self, name: &str) -> Result<(), RosterError> {
-        self.roster.unload(name)
+    fn unload(&self, by: &Orderer, name: &str) -> Result<(), RosterError> {
+        self.roster.ordered_by(by.clone()).unload(name)
     }
 
-    fn rollback(&self, name: &str, to: Option<u64>) -> Result<Swapped, RosterError> {
-        self.roster.rollback(name, to)
+    fn rollback(&self, by: &Orderer, name: &str, to: Option<u64>) -> Result<Swapped, RosterError> {
+        self.roster.ordered_by(by.clone()).rollback(name, to)
     }
 
-    fn release(&self, name: &str) -> Result<(), RosterError> {
-        self.roster.release(name)
+    fn release(&self, by: &Orderer, name: &str) -> Result<(), RosterError> {
+        self.roster.ordered_by(by.clone()).release(name)
+    }
+
+    fn declined(&self, by: &Orderer, (verb, name): (Verb, &str), reason: &str) {
+        let roster = self.roster.ordered_by(by.clone());
+        roster.declined(verb, name, reason);
     }
 }

@@ -9,7 +9,10 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use oriel_engine::roster::{RosterError, SwapOptions};
+use oriel_engine::{
+    audit::Orderer,
+    roster::{RosterError, SwapOptions},
+};
 
 use super::sight::{Sight, Sighting};
 use crate::{
@@ -104,7 +107,7 @@ impl Watcher {
                 return true;
             }
             let removed = if unload {
-                steward.unload(name).map(drop)
+                steward.ordered_by(Orderer::Watch).unload(name).map(drop)
             } else {
                 Ok(())
             };
@@ -128,12 +131,13 @@ impl Watcher {
             // It has changed while it was read.
             return Outcome::Again;
         }
+        let orders = steward.ordered_by(Orderer::Watch);
         let ordered = read
             .map_err(ChangeError::Refused)
             .and_then(|entry| match &current {
                 Some(current) if is_same(current, &entry) => Ok(false),
-                Some(_) => steward.swap(entry, &SwapOptions::default()).map(|_| true),
-                None => steward.load(entry).map(|_| true),
+                Some(_) => orders.swap(entry, &SwapOptions::default()).map(|_| true),
+                None => orders.load(entry).map(|_| true),
             });
         settle(name, ordered)
     }
@@ -161,7 +165,10 @@ fn settle(name: &str, ordered: Result<bool, ChangeError>) -> Outcome {
 
 /// Whether the same order may be obeyed later.
 const fn is_passing(error: &RosterError) -> bool {
-    matches!(error, RosterError::Busy | RosterError::TooSoon { .. })
+    matches!(
+        error,
+        RosterError::Busy | RosterError::TooSoon { .. } | RosterError::Unaudited
+    )
 }
 
 /// The same code on the same terms; where it came from does not count.

@@ -218,7 +218,11 @@ fn what_is_wrong_with_a_project_is_said_in_words() {
     let build = || project.oriel(&["plugin", "build"]);
     let source = "src/lib.rs";
 
-    let output = project.with(source, |text| text.replace("Ok(Guard)", "Ok(Guard"), build);
+    let output = project.with(
+        source,
+        |text| text.replace("struct Guard;", "struct Guard"),
+        build,
+    );
     assert_error(&output, &["does not compile", "error:"]);
     let output = project.with(
         source,

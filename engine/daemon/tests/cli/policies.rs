@@ -4,6 +4,8 @@
 
 #[path = "policies/running.rs"]
 mod running;
+#[path = "policies/trials.rs"]
+mod trials;
 
 use std::{
     fs,
@@ -238,6 +240,16 @@ fn the_last_set_comes_back_after_a_kill() {
     assert_eq!(policies.as_array().map(Vec::len), Some(1), "{policies}");
     assert_eq!(policies[0]["name"], "second");
     assert_eq!(policies[0]["said"]["config"], json!({"lock": true}));
+    // A number names one revision, before a crash and after.
+    assert_eq!(policies[0]["revision"], 2);
+    assert_eq!(running.json(&["swap", "second"])["to"], 3);
+    let again = running.json(&["load", &format!("first={guard}")]);
+    assert_eq!(
+        again["revision"], 2,
+        "the one that was unloaded had the first"
+    );
+    running.json(&["unload", "first"]);
+    running.json(&["rollback", "second"]);
     let said = running.kill();
     assert!(
         said.contains("second (revision 2)") && said.contains("--state-reset"),

@@ -54,22 +54,22 @@ impl Project {
             .join("target")
             .join(format!("{}.wasm", self.name))
     }
+}
 
-    /// Its scenarios, by name. `NAME.config.toml` is no scenario.
-    pub(super) fn scenarios(&self) -> anyhow::Result<Vec<PathBuf>> {
-        let folder = self.folder.join("tests");
-        if !folder.is_dir() {
-            return Ok(Vec::new());
-        }
-        let entries = fs::read_dir(&folder)
-            .with_context(|| format!("{} cannot be read", folder.display()))?;
-        let paths = entries
-            .map(|entry| Ok(entry?.path()))
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        let mut scenarios: Vec<_> = paths.into_iter().filter(|path| is_scenario(path)).collect();
-        scenarios.sort();
-        Ok(scenarios)
+/// The scenarios in a project's folder, by name. `NAME.config.toml` is no scenario.
+pub(super) fn scenarios(project: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let folder = project.join("tests");
+    if !folder.is_dir() {
+        return Ok(Vec::new());
     }
+    let entries =
+        fs::read_dir(&folder).with_context(|| format!("{} cannot be read", folder.display()))?;
+    let paths = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let mut scenarios: Vec<_> = paths.into_iter().filter(|path| is_scenario(path)).collect();
+    scenarios.sort();
+    Ok(scenarios)
 }
 
 fn is_scenario(path: &Path) -> bool {

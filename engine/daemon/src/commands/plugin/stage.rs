@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use oriel_engine::{Candidate, Engine, Outcome, Record, Sink, VmHandle, record::Kept};
 use oriel_machine::{Parts, mock, outlet};
-use oriel_policy::{Host, HostSettings};
+use oriel_policy::{Host, HostSettings, Plugin};
 
 use super::code;
 use crate::{
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Stage {
     host: Arc<Host>,
     plan: PolicyPlan,
-    code: Vec<u8>,
+    plugin: Arc<Plugin>,
 }
 
 /// What came of a scenario.
@@ -46,10 +46,12 @@ impl Stage {
 
     /// The same in a host of these settings.
     pub(super) fn with(args: &StageArgs, settings: HostSettings) -> anyhow::Result<Self> {
+        let host = Host::new(settings).context("the host of policies cannot be set up")?;
+        let (plan, code) = (terms(args)?, code::read(&args.file)?);
         Ok(Self {
-            host: Arc::new(Host::new(settings).context("the host of policies cannot be set up")?),
-            plan: terms(args)?,
-            code: code::read(&args.file)?,
+            plugin: load::plugin(&host, &plan, &code)?,
+            host: Arc::new(host),
+            plan,
         })
     }
 
@@ -73,7 +75,7 @@ impl Stage {
 
     /// The plugin as a judge of this machine.
     pub(super) fn candidate(&self, parts: &Parts) -> anyhow::Result<Candidate> {
-        load::judge(&self.host, &self.plan, &self.code, &*parts.machine)
+        load::loaded(&self.host, &self.plan, &self.plugin, &*parts.machine)
     }
 
     pub(super) fn host(&self) -> Arc<Host> {

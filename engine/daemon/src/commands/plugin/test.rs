@@ -1,6 +1,7 @@
 //! `oriel plugin test`: the native tests, then the plugin itself against the project's scenarios.
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     process::Stdio,
@@ -13,7 +14,7 @@ use serde::Serialize;
 
 use super::{
     build, print_json,
-    project::{Project, configuration},
+    project::{self, Project, configuration},
     stage::{self, Stage},
     verdicts::Verdicts,
 };
@@ -53,16 +54,12 @@ struct Told {
 
 /// Runs all of it, also after a failure.
 pub(super) fn run(args: &TestArgs) -> anyhow::Result<Exit> {
-    let project = Project::open(&args.directory)?;
-    let native = native(&project, args)?;
-    let built = build::build(&project, &project.plugin())?;
-    let scenarios = project.scenarios()?;
-    let scenarios = scenarios.iter().map(|scenario| play(&built.file, scenario));
-    let scenarios = scenarios.collect::<anyhow::Result<Vec<_>>>()?;
+    let (native, file) = made(args)?;
+    let scenarios = Stages::of(&file).play_all(&project::scenarios(&args.directory)?)?;
     let tested = Tested {
         passed: native != Native::Failed && scenarios.iter().all(|one| one.verdicts.passed),
         native,
-        file: built.file,
+        file,
         scenarios,
     };
     if args.json {
@@ -75,6 +72,17 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<Exit> {
     } else {
         Exit::Error
     })
+}
+
+/// The plugin that is to be tested, and what came of the native tests of its project.
+fn made(args: &TestArgs) -> anyhow::Result<(Native, PathBuf)> {
+    if let Some(plugin) = &args.plugin {
+        return Ok((Native::Skipped, plugin.clone()));
+    }
+    let project = Project::open(&args.directory)?;
+    let native = native(&project, args)?;
+    let built = build::build(&project, &project.plugin())?;
+    Ok((native, built.file))
 }
 
 /// `cargo test`, with all its words on standard error. In C there are none.
@@ -94,16 +102,43 @@ fn native(project: &Project, args: &TestArgs) -> anyhow::Result<Native> {
     })
 }
 
-fn play(plugin: &Path, file: &Path) -> anyhow::Result<Told> {
-    let scenario = Scenario::load(file)?;
-    let terms = stage::freely(plugin, configuration(file));
-    let played = Stage::open(&terms)?.play(&scenario);
-    let played = played.with_context(|| file.display().to_string())?;
-    Ok(Told {
-        name: scenario.identity().name.clone(),
-        file: file.to_owned(),
-        verdicts: Verdicts::of(&scenario, &played),
-    })
+/// A plugin on its stages, one for each configuration: it is compiled once for all scenarios that
+/// have the same.
+struct Stages<'a> {
+    plugin: &'a Path,
+    open: BTreeMap<Option<PathBuf>, Stage>,
+}
+
+impl<'a> Stages<'a> {
+    const fn of(plugin: &'a Path) -> Self {
+        Self {
+            plugin,
+            open: BTreeMap::new(),
+        }
+    }
+
+    fn play_all(mut self, files: &[PathBuf]) -> anyhow::Result<Vec<Told>> {
+        files.iter().map(|file| self.play(file)).collect()
+    }
+
+    fn play(&mut self, file: &Path) -> anyhow::Result<Told> {
+        let scenario = Scenario::load(file)?;
+        let played = self.stage(configuration(file))?.play(&scenario);
+        let played = played.with_context(|| file.display().to_string())?;
+        Ok(Told {
+            name: scenario.identity().name.clone(),
+            file: file.to_owned(),
+            verdicts: Verdicts::of(&scenario, &played),
+        })
+    }
+
+    fn stage(&mut self, config: Option<PathBuf>) -> anyhow::Result<&Stage> {
+        if !self.open.contains_key(&config) {
+            let stage = Stage::open(&stage::freely(self.plugin, config.clone()))?;
+            self.open.insert(config.clone(), stage);
+        }
+        self.open.get(&config).context("a stage that is open")
+    }
 }
 
 fn print(tested: &Tested) {

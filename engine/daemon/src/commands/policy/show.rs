@@ -135,6 +135,9 @@ pub(super) fn swapped(answer: &Json) -> Vec<String> {
             text(&shadow["failed"])
         ));
     }
+    if let Some(events) = answer["canary"]["events"].as_u64() {
+        lines.push(format!("as a canary it had {events} events to itself"));
+    }
     lines
 }
 
@@ -212,7 +215,7 @@ mod tests {
     #[test]
     fn a_swap_is_told_with_what_it_cost() {
         let answer = json!({"name": "guard", "from": 1, "to": 2, "stall_ns": 12_300, "fresh": ["vcpu 0"],
-            "shadow": {"events": 10, "disagreed": 1, "failed": 0}});
+            "shadow": {"events": 10, "disagreed": 1, "failed": 0}, "canary": {"events": 40}});
         let lines = swapped(&answer);
         assert!(
             lines[0].contains("revision 2") && lines[0].contains("12.3 µs"),
@@ -222,5 +225,6 @@ mod tests {
             lines[1].contains("vcpu 0") && lines[2].contains("1 of 10"),
             "{lines:?}"
         );
+        assert!(lines[3].contains("40 events"), "{lines:?}");
     }
 }

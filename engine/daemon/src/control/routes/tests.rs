@@ -20,6 +20,19 @@ fn guarded() -> Steward {
     for_tests(Fake::with(&[("guard", b"one")]), None)
 }
 
+/// A request of somebody's.
+fn asked<'a>(method: &'a str, path: &'a str, body: &'a [u8]) -> Asked<'a> {
+    Asked {
+        method,
+        path,
+        body,
+        by: Orderer::Socket {
+            uid: 1000,
+            pid: Some(7),
+        },
+    }
+}
+
 /// Asks, and holds the answer to the document.
 #[track_caller]
 fn ask(steward: &Steward, method: &str, path: &str, body: &Json) -> Answer {
@@ -28,7 +41,7 @@ fn ask(steward: &Steward, method: &str, path: &str, body: &Json) -> Answer {
     } else {
         body.to_string().into_bytes()
     };
-    let answer = answer(steward, method, path, &bytes);
+    let answer = answer(steward, asked(method, path, &bytes));
     let (route, _) = find(method, path).unwrap();
     let document = openapi::document();
     let operation = &document["paths"][route.path][&method.to_lowercase()];
@@ -152,11 +165,11 @@ fn a_path_or_method_that_is_not_there_says_what_is() {
         "*",
         "",
     ] {
-        let answer = answer(&steward, "GET", path, b"");
+        let answer = answer(&steward, asked("GET", path, b""));
         assert_eq!(answer.status, 404, "{path}");
         assert!(answer.body["next"].as_str().unwrap().contains("openapi"));
     }
-    let answer = answer(&steward, "PATCH", "/v1/policies/guard", b"");
+    let answer = answer(&steward, asked("PATCH", "/v1/policies/guard", b""));
     assert_eq!(answer.status, 405);
     assert_eq!(answer.fields, [("Allow", "GET, DELETE".to_owned())]);
 }

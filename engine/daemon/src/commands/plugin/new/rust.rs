@@ -3,7 +3,7 @@
 use super::{Begun, Files, Kind, bundled, kinds::GUARDED};
 use crate::bundle;
 
-/// Where the SDK lies in a project.
+/// Where the SDK's WIT lies in a project.
 const SDK: &str = "vendor/oriel-sdk";
 
 /// Its files.
@@ -19,12 +19,13 @@ pub(super) fn files(begun: &Begun<'_>) -> Files {
             begun.fill(include_str!("../../../../templates/rust/README.md.txt")),
         ),
         ("src/lib.rs".into(), source(begun)),
-        (
-            format!("{SDK}/Cargo.toml").into(),
-            bundle::SDK_MANIFEST.into(),
-        ),
     ];
-    files.extend(bundled(SDK, bundle::SDK_SOURCES));
+    for package in bundle::PACKAGES {
+        let folder = format!("vendor/{}", package.name);
+        let manifest = format!("{folder}/Cargo.toml");
+        files.push((manifest.into(), package.manifest.into()));
+        files.extend(bundled(&folder, package.sources));
+    }
     files.extend(bundled(SDK, bundle::WIT));
     files
 }
@@ -35,7 +36,7 @@ fn lock(begun: &Begun<'_>) -> String {
         "version = 4\n\n[[package]]\nname = \"{}\"\nversion = \"0.1.0\"\n\
          dependencies = [\n \"oriel-sdk\",\n]\n{}",
         begun.name,
-        bundle::SDK_LOCK
+        bundle::LOCK
     )
 }
 
@@ -47,7 +48,7 @@ fn source(begun: &Begun<'_>) -> String {
     }
     let modules: Vec<_> = begun.kinds.iter().map(|kind| kind.module).collect();
     text += &format!("\noriel_sdk::export!(Guard: {});\n", modules.join(", "));
-    text += "\n#[cfg(test)]\nmod tests {\n    use super::*;\n    use oriel_sdk::testing::Bench;\n";
+    text += &begun.fill(include_str!("../../../../templates/rust/tests.rs.txt"));
     for kind in &begun.kinds {
         text += &test(kind);
     }
