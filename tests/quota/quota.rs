@@ -1,4 +1,4 @@
-// What both policies have in common; what they make of a value is `crate::sight`'s.
+//! What both policies have in common; what they make of a value is `crate::sight`'s.
 
 use oriel_sdk::state::Saved;
 use oriel_sdk::{Config, Failure, Host, Judge, Moment, Place, Policy, State, Store, msr};

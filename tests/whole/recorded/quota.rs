@@ -10,7 +10,7 @@ use oriel_protocol::{EventData, ServiceCall, Value, commands::ServiceReply, even
 use super::*;
 
 /// Every vCPU counts down from these, one after the other.
-const WRITES: [u32; 2] = [400, 280];
+const WRITES: [u32; 2] = [400, 300];
 /// So many writes are free, of both vCPUs together: those of the first values.
 const LIMIT: u64 = 10;
 /// What the flawed policy takes for the kernel's own, since it looks at one byte only; at the first of

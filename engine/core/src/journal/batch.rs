@@ -42,10 +42,7 @@ pub(super) struct Batch {
     bytes: Vec<u8>,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all of them are plain calls"
-)]
+/// What stands next in a batch.
 enum Waiting {
     Plain(Plain),
     /// So many bytes.

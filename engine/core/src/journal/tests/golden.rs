@@ -4,7 +4,7 @@
 use std::{fs, path::PathBuf};
 
 use super::*;
-use crate::journal::lines;
+use crate::journal::{entry::Header, lines};
 
 fn kept(file: &str) -> Vec<u8> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/journal");
@@ -14,7 +14,15 @@ fn kept(file: &str) -> Vec<u8> {
 /// What a journal says: a line for each record, and for each command in it.
 fn told(bytes: &[u8]) -> String {
     let (header, records) = Records::of(bytes).expect("a journal of this Oriel");
-    let mut told = format!("{header:?}\n");
+    let Header {
+        arch,
+        name,
+        vcpus,
+        engine,
+        began_s,
+        ..
+    } = header;
+    let mut told = format!("{arch}, {name}, {vcpus} vCPUs, by Oriel {engine}, began {began_s}\n");
     for record in records {
         told += &format!("{}\n", lines::words(&record.entry));
         let commands = lines::commands(&record.entry);
@@ -70,7 +78,7 @@ fn journals_of_others_are_refused_in_words() {
         ("v1-aarch64.journal", "a VM with aarch64 vCPUs"),
         (
             "v2.journal",
-            "version 2 of the form, and this Oriel reads version 1; it holds 31 whole records",
+            "version 2 of the form, and this Oriel reads version 1; it holds 30 whole records",
         ),
     ] {
         let refused = Recording::read(&kept(file)).unwrap_err().to_string();
