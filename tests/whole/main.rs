@@ -3,6 +3,7 @@
 mod audited;
 mod clock;
 mod contained;
+mod corpus;
 mod grants;
 mod guard;
 mod hardware;

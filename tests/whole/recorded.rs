@@ -1,6 +1,8 @@
 //! Recorded and replayed: on both machines, what policies answered is answered again byte for byte;
 //! and a policy that has been put right answers otherwise where it was wrong, and nowhere else.
 
+mod quota;
+
 use std::{
     collections::BTreeMap,
     io::{self, Write},
@@ -25,21 +27,39 @@ use oriel_machine::{
 };
 use oriel_policy::Setting;
 use oriel_protocol::{EventKind, Identity, Verdict, x86::msr};
-use oriel_tests::{FOREVER, Load, host, load, plugin, zoo};
+use oriel_tests::{FOREVER, Load, host, load, native, plugin, zoo};
 
 use super::kvm::{guest, kvm, parts};
 
-/// A file in memory, which refuses its first writes behind the beginning.
-#[derive(Clone, Default)]
+/// A file in memory, which refuses its first writes behind the beginning, and takes so many bytes.
+#[derive(Clone)]
 struct Disk {
     bytes: Arc<Mutex<Vec<u8>>>,
     refusals: Arc<Mutex<usize>>,
+    room: usize,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self {
+            bytes: Arc::default(),
+            refusals: Arc::default(),
+            room: usize::MAX,
+        }
+    }
 }
 
 impl Disk {
     fn refusing(times: usize) -> Self {
         Self {
             refusals: Arc::new(Mutex::new(times)),
+            ..Self::default()
+        }
+    }
+
+    fn with_room(room: usize) -> Self {
+        Self {
+            room,
             ..Self::default()
         }
     }
@@ -57,8 +77,12 @@ impl Write for Disk {
             *refusals -= 1;
             return Err(io::ErrorKind::StorageFull.into());
         }
-        kept.extend_from_slice(bytes);
-        Ok(bytes.len())
+        let fits = bytes.len().min(self.room.saturating_sub(kept.len()));
+        if fits == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        kept.extend_from_slice(&bytes[..fits]);
+        Ok(fits)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -370,21 +394,20 @@ fn a_swap_in_the_journal_is_replayed_with_the_state_that_was_handed_over() {
     assert!(tally.others_same >= 4, "{tally:?}");
 }
 
-/// A ring that holds a few events, before a disk that refuses for a while or for ever.
-fn on_a_full_disk(full: Full, refusals: usize) -> (Outcome, Closed, Vec<u8>) {
+/// A ring that holds a few events, before a disk that is full for a while or for ever.
+fn on_a_full_disk(full: Full, disk: Disk, patience: Duration) -> (Outcome, Closed, Vec<u8>) {
     let settings = journal::Settings {
         full,
         ring: 1024,
-        patience: FOREVER,
+        patience,
     };
-    let disk = Disk::refusing(refusals);
     let guest = (writes(100), vec![remembers().candidate(&host())]);
     Recorder::start(guest, disk, settings).wait()
 }
 
 #[test]
 fn where_the_guest_is_to_wait_a_full_disk_costs_no_event() {
-    let (outcome, closed, bytes) = on_a_full_disk(Full::Block, 3);
+    let (outcome, closed, bytes) = on_a_full_disk(Full::Block, Disk::refusing(3), FOREVER);
     assert_eq!(outcome.end, End::Finished(0));
     assert_eq!((closed.whole, closed.lost), (true, 0));
     let recording = Recording::read(&bytes).expect("a journal of ours");
@@ -393,10 +416,26 @@ fn where_the_guest_is_to_wait_a_full_disk_costs_no_event() {
 
 #[test]
 fn where_it_is_to_go_on_what_is_lost_is_counted_and_the_rest_is_readable() {
-    let (outcome, closed, bytes) = on_a_full_disk(Full::Drop, usize::MAX);
+    let (outcome, closed, bytes) = on_a_full_disk(Full::Drop, Disk::refusing(usize::MAX), FOREVER);
     assert_eq!(outcome.end, End::Finished(0));
     assert!(!closed.whole && closed.lost > 0, "{closed:?}");
     let recording = Recording::read(&bytes).expect("a journal of ours");
     assert_eq!(recording.ending, Ending::Open);
     assert_eq!(recording.entries, []);
+}
+
+#[test]
+fn a_guest_does_not_wait_for_ever_for_a_disk_that_stays_full() {
+    let disk = Disk::with_room(2000);
+    let patience = Duration::from_millis(50);
+    let (outcome, closed, bytes) = on_a_full_disk(Full::Block, disk, patience);
+    assert_eq!(outcome.end, End::Finished(0));
+    assert!(!closed.whole && closed.lost > 0, "{closed:?}");
+    assert_eq!(bytes.len(), 2000, "all that there was room for");
+    let recording = Recording::read(&bytes).expect("a journal of ours");
+    assert!(matches!(recording.ending, Ending::Cut(_) | Ending::Open));
+    let recorded = recorded_calls(&recording);
+    assert!(recorded > 0 && recorded < outcome.events, "{recorded}");
+    let again = again(&recording, &cast(&[("guard", plugin("oriel-zoo"))]));
+    assert_eq!((again.tally.changed, again.tally.events), (0, recorded));
 }

@@ -71,13 +71,18 @@ pub(crate) fn unpack(package: &Path, into: &Path) -> Result<()> {
     child::output(Command::new("dpkg-deb").arg("-x").arg(package).arg(into)).map(drop)
 }
 
-/// Installs packages.
+/// Installs packages, after asking the mirrors if apt does not know one of them: a fresh system has
+/// never asked.
 ///
 /// # Errors
 /// Without the rights to, with the command for somebody who has them.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
     if !is_root() {
         bail!("run `sudo apt-get install {}`", packages.join(" "));
+    }
+    let is_unknown = |package: &&str| !matches!(version(package), Ok(Some(_)));
+    if packages.iter().any(is_unknown) {
+        update()?;
     }
     let mut get = apt("apt-get");
     get.args(["install", "--yes", "--no-install-recommends"]);

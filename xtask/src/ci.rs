@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use crate::step::step;
-use crate::{bindings, fuzz, setup, suite};
+use crate::{bindings, fuzz, setup, suite, wit};
 use oriel_build::cache::Cache;
 use oriel_build::child;
 use oriel_build::workspace::Workspace;
@@ -22,6 +22,7 @@ pub(crate) fn run() -> Result<u8> {
     step("setup", setup::run_for_ci)?;
     step("format", || child::run(&mut format()))?;
     step("bindings", || bindings::run(true))?;
+    step("the version rule of wit/", wit::check)?;
     step("licences, sources, bans", || {
         MANIFESTS
             .iter()

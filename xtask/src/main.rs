@@ -7,6 +7,7 @@
 mod apt;
 mod bindings;
 mod ci;
+mod corpus;
 mod demo;
 mod fuzz;
 mod guests;
@@ -15,6 +16,7 @@ mod setup;
 mod step;
 mod suite;
 mod toolchain;
+mod wit;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -54,6 +56,12 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// See whether wit/ keeps what has been released of it.
+    WitCheck,
+    /// Keep the text of wit/ in tests/data/wit, once its version is released.
+    WitKeep,
+    /// Add a built policy to those that must load and judge for ever.
+    CorpusAdd(corpus::Add),
     /// Build everything and run `oriel demo`; without arguments, the unprotected one after it.
     Demo {
         /// Passed on to `oriel demo`.
@@ -71,7 +79,7 @@ enum Command {
         /// For how long, each target.
         #[arg(long, default_value_t = 10)]
         seconds: u32,
-        /// This one alone: frame, handshake or session.
+        /// This one alone: frame, handshake, journal or session.
         target: Option<String>,
     },
     /// Fetch and unpack Linux guests for the kvm machine into the cache.
@@ -104,6 +112,9 @@ fn run(command: Command) -> Result<u8> {
             manifest_path,
         } => done(plugins::run(check, manifest_path.as_deref())),
         Command::Bindings { check } => done(bindings::run(check)),
+        Command::WitCheck => done(wit::check()),
+        Command::WitKeep => done(wit::keep()),
+        Command::CorpusAdd(told) => done(corpus::add(&told)),
         Command::Demo { args } => demo::run(&args),
         Command::Test { args } => suite::run(&args),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),

@@ -1,6 +1,7 @@
 //! The journal of a VM: what every instance of every policy was asked, what it was told by the host
-//! while it answered, and what it answered. Owns the file's form, the rings in front of it, the
-//! thread that writes, and reading; never judges, and never writes on a vCPU's thread.
+//! while it answered, and what it answered. Owns the rings in front of the file, the thread that writes,
+//! and asking again; the file's form and reading it are `oriel-journal`'s. Never judges, and never writes
+//! on a vCPU's thread.
 //!
 //! ```text
 //!   an instance's call ── tape ──► ring of the vCPU ──► writer ──► FILE ──► Recording ──► replay
@@ -11,23 +12,19 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`entry`] | what stands in a journal |
-//! | `codec` | the bytes of it: the only place that calls bincode |
-//! | `frame` | lengths and checksums around it |
-//! | `ring`, `writer` | the way into the file |
+//! | `ring`, `batch`, `writer` | the way into the file |
 //! | `tape` | what is noted while an instance is called |
+//! | `terms` | the policy host's words as a journal's |
 //! | [`lines`] | records in words and as JSON |
-//! | [`recording`] | a journal that is read |
+//! | [`entry`], [`recording`] | what stands in a journal, and one that is read |
 //! | [`replay`] | a policy that is asked again |
 
-mod codec;
-pub mod entry;
-mod frame;
+mod batch;
 pub mod lines;
-pub mod recording;
 pub mod replay;
 mod ring;
 mod tape;
+pub(crate) mod terms;
 mod writer;
 
 use std::{
@@ -42,11 +39,12 @@ use std::{
 
 use oriel_protocol::Identity;
 
-pub use entry::Entry;
-pub use recording::{JournalError, Recording};
+pub use oriel_journal::{Entry, JournalError, Recording, entry, recording};
 
 pub(crate) use tape::{Tape, failed, instantiate};
 
+use batch::Plain;
+use oriel_journal::codec;
 use ring::Rings;
 
 use crate::desk::Desk;
@@ -75,10 +73,10 @@ pub enum Full {
 
 impl Default for Settings {
     fn default() -> Self {
-        // An event is some 50 bytes: 1 MiB is 20,000 of them, which the writer takes in one go.
+        // A plain call waits in some 160 bytes: 2 MiB are 13,000 of them.
         Self {
             full: Full::default(),
-            ring: 1 << 20,
+            ring: 2 << 20,
             patience: Duration::from_secs(60),
         }
     }
@@ -143,6 +141,14 @@ impl Journal {
     pub(crate) fn put(&self, entry: &Entry, desk: &mut Desk) {
         if !self.rings.put(desk.index(), entry) {
             self.full(entry, desk);
+        }
+    }
+
+    /// Leaves a plain call of a vCPU to the writer, waiting for room if that is wanted.
+    #[inline]
+    fn leave(&self, plain: impl Fn() -> Plain, desk: &mut Desk) {
+        if !self.rings.leave(desk.index(), &plain) {
+            self.full(&plain().into(), desk);
         }
     }
 

@@ -9,10 +9,12 @@
 //! | [`frame`] | what a VM sends to a tool | what can be read can be written, and reads the same again |
 //! | [`session`] | what a tool sends to a VM | each command is answered once, and well |
 //! | [`handshake`] | what both send before | sizes are bounded, and what is read can be written |
+//! | [`journal`] | a file that is to be replayed | its whole records are read, written, and read the same |
 
 pub mod frame;
 pub mod handshake;
 mod input;
+pub mod journal;
 pub mod seeds;
 pub mod session;
 
@@ -20,8 +22,9 @@ pub mod session;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 3] = [
+pub const TARGETS: [(&str, Target); 4] = [
     ("frame", frame::run),
     ("handshake", handshake::run),
+    ("journal", journal::run),
     ("session", session::run),
 ];

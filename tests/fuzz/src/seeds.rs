@@ -2,6 +2,7 @@
 //! and what every run of the tests goes through.
 
 mod events;
+mod journals;
 mod script;
 mod tools;
 
@@ -32,6 +33,7 @@ pub struct Seed {
 /// Every one.
 pub fn all() -> Vec<Seed> {
     let mut all: Vec<Seed> = handshakes();
+    all.extend(journals::all());
     for dialect in Dialect::ALL {
         all.push(session_seed("rows", dialect, rows(dialect)));
         all.push(session_seed("events", dialect, events::answered(dialect)));

@@ -21,6 +21,9 @@ pub const RAX_BEFORE: u64 = 0xaaaa_aaaa_1234_5678;
 /// RDX before the RDMSR of `msr-verdicts`.
 pub const RDX_BEFORE: u64 = 0xdddd_dddd_8765_4321;
 
+/// Any number but 0 written here (8 bytes) opens the gate of [`relay`].
+pub const RELAY_GATE: u64 = 0x20_0000;
+
 /// How often each vCPU of `msr-storm` writes, unless told otherwise.
 pub const STORM_WRITES: u32 = 1000;
 
@@ -82,21 +85,46 @@ fn wait_for(program: &mut Program, flag: CodeLabel, value: i32) -> Assembled {
 /// when all are done.
 pub fn storm(vcpus: u32, writes: u32) -> Guest {
     guest("msr-storm", vcpus, |program| {
-        let done = program.data([0; 8]);
-        let mut again = program.asm.create_label();
-        program.asm.mov(ebx, writes)?;
-        program.asm.mov(ecx, STAR)?;
-        program.asm.mov(edx, 0x0023_0010)?;
-        program.asm.set_label(&mut again)?;
-        program.asm.mov(eax, ebx)?;
-        program.asm.wrmsr()?;
-        program.asm.dec(ebx)?;
-        program.asm.jnz(again)?;
-        program.asm.lock().inc(dword_ptr(done))?;
-        program.only_first(1)?;
-        wait_for_all(program, done)?;
-        program.end(0)
+        count_down(program, writes)?;
+        end_when_all_are_done(program)
     })
+}
+
+/// Two storms: when all vCPUs have written as often as the first says, they wait until [`RELAY_GATE`]
+/// is open.
+pub fn relay(vcpus: u32, [first, second]: [u32; 2]) -> Guest {
+    guest("msr-relay", vcpus, |program| {
+        let mut closed = program.asm.create_label();
+        count_down(program, first)?;
+        program.asm.mov(rbx, RELAY_GATE)?;
+        program.asm.set_label(&mut closed)?;
+        program.asm.pause()?;
+        program.asm.cmp(qword_ptr(rbx), 0)?;
+        program.asm.je(closed)?;
+        count_down(program, second)?;
+        end_when_all_are_done(program)
+    })
+}
+
+/// Writes STAR so often, with the number of writes that are left in its low half.
+fn count_down(program: &mut Program, writes: u32) -> Assembled {
+    let mut again = program.asm.create_label();
+    program.asm.mov(ebx, writes)?;
+    program.asm.mov(ecx, STAR)?;
+    program.asm.mov(edx, 0x0023_0010)?;
+    program.asm.set_label(&mut again)?;
+    program.asm.mov(eax, ebx)?;
+    program.asm.wrmsr()?;
+    program.asm.dec(ebx)?;
+    program.asm.jnz(again)
+}
+
+fn end_when_all_are_done(program: &mut Program) -> Assembled {
+    let done = program.data([0; 8]);
+    program.asm.lock().inc(dword_ptr(done))?;
+    program.only_first(1)?;
+    wait_for_all(program, done)?;
+    program.end(0)
 }
 
 fn wait_for_all(program: &mut Program, done: CodeLabel) -> Assembled {

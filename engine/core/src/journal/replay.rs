@@ -12,6 +12,8 @@ mod players;
 mod script;
 mod stage;
 
+use std::collections::BTreeMap;
+
 use oriel_policy::PrepareError;
 use oriel_protocol::{EventKind, Moment};
 use thiserror::Error;
@@ -70,8 +72,22 @@ pub struct Judged<'a> {
     pub replayed: &'a Outcome,
     /// How.
     pub how: How,
+    /// By the same code with the same settings.
+    pub exact: bool,
     /// Commands of this call that could not be answered.
     pub unanswered: u64,
+}
+
+impl Judged<'_> {
+    /// Whether the answer is another than this one. The same code must say the same to the letter;
+    /// of other code it is the verdict that counts, whether it has given it or its failure mode.
+    pub fn differs_from(&self, other: &Outcome) -> bool {
+        if self.exact {
+            self.replayed != other
+        } else {
+            self.replayed.verdict() != other.verdict()
+        }
+    }
 }
 
 /// What a replay came to.
@@ -93,6 +109,8 @@ pub struct Tally {
     pub others_changed: u64,
     /// Commands that could not be answered.
     pub unanswered: u64,
+    /// Which they were, by name; `left-out` are those that the same code did not repeat.
+    pub unanswered_by: BTreeMap<&'static str, u64>,
     /// Commands that the simulated store answered.
     pub simulated: u64,
     /// Instances.

@@ -1,16 +1,15 @@
-//! The rings in front of the writer, one a vCPU and one for the threads that are none: bytes of
-//! records, as many as there may be. Never writes to a file.
+//! The rings in front of the writer, one a vCPU and one for the threads that are none: as much of a
+//! batch each as there may be. Never writes to a file.
 //!
-//! A ring has two halves in turn: while the writer has one, the vCPU fills the other. The lock is
-//! held for the length of one record, and by the writer for an exchange of two pointers.
+//! A ring has two batches in turn: while the writer has one, the vCPU fills the other. The lock is
+//! held for the length of one record, and by the writer for an exchange of two batches.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Entry, codec};
-use crate::sync::{Condvar, Duration, Mutex, MutexGuard, PoisonError};
+use oriel_journal::Entry;
 
-/// The bytes of a record's length in a ring.
-pub(super) const LENGTH: usize = 4;
+use super::batch::{Batch, Plain};
+use crate::sync::{Condvar, Duration, Mutex, MutexGuard, PoisonError};
 
 /// All rings.
 pub(super) struct Rings {
@@ -30,7 +29,7 @@ struct Ring {
 
 #[derive(Default)]
 struct State {
-    bytes: Vec<u8>,
+    batch: Batch,
     /// Calls that found no room, so far.
     lost: u64,
 }
@@ -60,36 +59,38 @@ impl Rings {
         self.rings.get(index).or_else(|| self.rings.last())
     }
 
+    /// Leaves a plain call to the writer; whether there was room. It is made where it is to be, since
+    /// moving it there would take longer.
+    #[inline]
+    pub(super) fn leave(&self, index: u32, plain: impl FnOnce() -> Plain) -> bool {
+        self.fill(index, |batch| {
+            batch.leave(plain());
+            true
+        })
+    }
+
     /// Puts a record in; whether there was room. One that is larger than any record may be is
     /// lost.
-    #[inline]
     pub(super) fn put(&self, index: u32, entry: &Entry) -> bool {
+        self.fill(index, |batch| batch.put(entry))
+    }
+
+    #[inline]
+    fn fill(&self, index: u32, put: impl FnOnce(&mut Batch) -> bool) -> bool {
         let Some(ring) = self.of(index) else {
             return false;
         };
         let mut state = ring.lock();
-        let before = state.bytes.len();
+        let before = state.batch.size();
         if before >= self.capacity {
             return false;
         }
-        if before == 0 {
-            // The other half comes back empty, but with room.
-            state.bytes.reserve(self.capacity / 64);
-        }
-        state.bytes.extend_from_slice(&[0; LENGTH]);
-        if !codec::put(entry, &mut state.bytes) {
-            state.bytes.truncate(before);
-            state.lost += 1;
-            return true;
-        }
-        let end = state.bytes.len();
-        let length = u32::try_from(end - before - LENGTH).unwrap_or(u32::MAX);
-        if let Some(head) = state.bytes.get_mut(before..before + LENGTH) {
-            head.copy_from_slice(&length.to_le_bytes());
-        }
+        let is_in = put(&mut state.batch);
+        state.lost += u64::from(!is_in);
+        let after = state.batch.size();
         drop(state);
         let half = self.capacity / 2;
-        if before < half && end >= half {
+        if before < half && after >= half {
             self.ring_the_bell();
         }
         true
@@ -146,12 +147,12 @@ impl Rings {
     }
 
     /// Hands what waits to `taken`, ring by ring, with the number of calls lost there so far.
-    pub(super) fn drain(&self, spare: &mut Vec<u8>, mut taken: impl FnMut(u32, &[u8], u64)) {
+    pub(super) fn drain(&self, spare: &mut Batch, mut taken: impl FnMut(u32, &Batch, u64)) {
         for (index, ring) in (0..).zip(&self.rings) {
             spare.clear();
             let lost = {
                 let mut state = ring.lock();
-                std::mem::swap(&mut state.bytes, spare);
+                std::mem::swap(&mut state.batch, spare);
                 state.lost
             };
             ring.stuck.store(false, Ordering::Relaxed);

@@ -6,13 +6,16 @@ use std::{any::Any, sync::Arc};
 use bincode::Encode;
 use oriel_policy::{Failure, Instance, Place, Policy, Slot};
 use oriel_protocol::{
-    Refusal, ServiceCall, VcpuCall, Verdict, VmCall,
+    Case, Refusal, ServiceCall, VcpuCall, Verdict, VmCall,
     commands::{ServiceReply, VcpuReply, VmReply},
 };
 
 use super::{
-    Journal, codec,
-    entry::{Asked, Begun, Called, Class, Entry, Missed, Outcome},
+    Journal,
+    batch::Plain,
+    codec,
+    entry::{Asked, Begun, Called, Entry, Missed, Outcome, Seen},
+    terms,
 };
 use crate::desk::Desk;
 
@@ -68,7 +71,6 @@ impl Tape {
     }
 
     /// Writes down the call that was made last.
-    #[inline]
     pub(crate) fn put(&mut self, asked: Asked, outcome: Outcome, desk: &mut Desk) {
         let said = self
             .taped
@@ -87,6 +89,23 @@ impl Tape {
         if let (Entry::Called(called), Some(taped)) = (&mut entry, &mut self.taped) {
             taped.said = std::mem::take(&mut called.said);
         }
+    }
+
+    /// Writes down the call that was made last, which let this event happen.
+    #[inline]
+    pub(crate) fn put_continued(&mut self, case: &Case<'_>, desk: &mut Desk) {
+        let taped = self.taped.as_ref();
+        if taped.is_some_and(|taped| !taped.said.is_empty()) {
+            return self.put(Asked::Judge(Seen::of(case)), Outcome::Continue, desk);
+        }
+        let (instance, turn, at) = (self.instance, self.turn, desk.moment().into());
+        let plain = || Plain {
+            instance,
+            turn,
+            at,
+            seen: Seen::of(case),
+        };
+        self.journal.leave(plain, desk);
     }
 
     /// Writes down an event of which no instance was asked.
@@ -134,9 +153,11 @@ pub(crate) fn instantiate(
         policy: policy.name().to_owned(),
         revision: desk.revision(),
         digest: *policy.plugin().inspection().digest.as_bytes(),
-        seat: place.into(),
+        seat: terms::seat(place),
         on_trial: desk.is_on_trial(),
-        settings: settings.map(|(key, value)| (key, value.into())).collect(),
+        settings: settings
+            .map(|(key, value)| (key, terms::parameter(value)))
+            .collect(),
         limits: rows
             .map(|row| (row.key.to_owned(), row.of(policy.limits())))
             .collect(),
@@ -151,7 +172,7 @@ pub(crate) fn instantiate(
 /// A failure, and what answered.
 pub(crate) fn failed(failure: &Failure, answered: Option<Verdict>) -> Outcome {
     Outcome::Failed {
-        class: Class::from(failure),
+        class: terms::class(failure),
         reason: failure.to_string(),
         answered,
     }

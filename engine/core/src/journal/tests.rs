@@ -1,5 +1,8 @@
+mod golden;
+
 use std::io;
 
+use oriel_journal::frame;
 use oriel_protocol::{
     Access, Arch, Case, Decision, Event, EventData, Moment, Refusal, ServiceCall, Value, VcpuCall,
     Verdict, VmCall,
@@ -269,7 +272,7 @@ fn what_does_not_follow_from_an_events_kind_comes_back_too() {
 fn an_event_without_commands_is_at_most_64_bytes() {
     let mut bytes = Vec::new();
     let entry = called(1_000_000, Vec::new(), Outcome::Continue);
-    writer::frame_entry(&entry, &mut bytes);
+    bytes.extend(recording::framed(&entry));
     assert!(bytes.len() <= 64, "{}", bytes.len());
 }
 
@@ -397,7 +400,7 @@ fn a_disk_that_stays_full_leaves_what_is_there_readable() {
 #[test]
 fn what_finds_no_room_is_lost_and_counted() {
     let disk = Disk::with(150, usize::MAX);
-    let rings = Rings::new(1, 256);
+    let rings = Rings::new(1, 1024);
     let entry = called(1, Vec::new(), Outcome::Continue);
     let put = (0..10).filter(|_| rings.put(0, &entry)).count();
     assert!((5..7).contains(&put), "{put}");
@@ -446,4 +449,39 @@ fn an_instances_own_order_is_kept_and_times_decide_between_others() {
         Some((call.instance, call.turn))
     });
     assert_eq!(calls.collect::<Vec<_>>(), [(5, 1), (5, 2), (6, 0), (5, 3)]);
+}
+
+#[test]
+fn plain_calls_and_others_stand_in_the_order_in_which_they_were_made() {
+    let disk = Disk::endless();
+    let journal = Journal::start(disk.clone(), (&identity(), 2), Settings::default()).unwrap();
+    for seq in 1..9 {
+        let (event, at) = (msr(), at(seq));
+        if seq % 3 == 0 {
+            let entry = called(seq, bytes(&said_all()), Outcome::Continue);
+            assert!(journal.rings.put(0, &entry));
+            continue;
+        }
+        let (instance, turn) = (3, 0);
+        let seen = Seen::of(&case(&event, seq));
+        assert!(journal.rings.leave(0, || Plain {
+            instance,
+            turn,
+            at: at.into(),
+            seen
+        }));
+    }
+    let closed = journal.finish("finished").unwrap();
+    let bytes = disk.bytes();
+    let (_, records) = Records::of(&bytes).unwrap();
+    let entries: Vec<_> = records.map(|record| record.entry).collect();
+    assert_eq!(closed.records, 1 + entries.len() as u64);
+    let is = entries.iter().zip(1..).all(|(entry, seq)| {
+        let plain = called(seq, Vec::new(), Outcome::Continue);
+        let Entry::Called(call) = entry else {
+            return seq == 9;
+        };
+        *entry == plain || (seq % 3 == 0 && said(&call.said) == said_all())
+    });
+    assert!(is && entries.len() == 9, "{entries:?}");
 }

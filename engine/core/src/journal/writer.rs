@@ -6,14 +6,13 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use oriel_journal::{
+    entry::{ARCH, Entry, Header, MAGIC, VERSION, tables},
+    frame, recording,
+};
 use oriel_protocol::Identity;
 
-use super::{
-    Closed, codec,
-    entry::{ARCH, Entry, Header, MAGIC, VERSION, tables},
-    frame,
-    ring::{LENGTH, Rings},
-};
+use super::{Closed, batch::Batch, ring::Rings};
 
 /// The writer looks into the rings this often, if nobody calls it before.
 pub(super) const PERIOD: Duration = Duration::from_millis(20);
@@ -34,7 +33,7 @@ pub(super) fn begin(to: &mut impl Write, identity: &Identity, vcpus: u32) -> io:
         engine: env!("CARGO_PKG_VERSION").to_owned(),
         began_s: since.map_or(0, |since| since.as_secs()),
     };
-    frame_entry(&Entry::Header(Box::new(header)), &mut bytes);
+    bytes.extend(recording::framed(&Entry::Header(Box::new(header))));
     to.write_all(&bytes)?;
     to.flush()?;
     Ok(Closed {
@@ -44,16 +43,10 @@ pub(super) fn begin(to: &mut impl Write, identity: &Identity, vcpus: u32) -> io:
     })
 }
 
-/// Appends a record.
-pub(super) fn frame_entry(entry: &Entry, to: &mut Vec<u8>) {
-    let mut content = Vec::new();
-    if codec::put(entry, &mut content) {
-        frame::put(&content, to);
-    }
-}
-
 struct Writer<W> {
     to: W,
+    /// Room for the bytes of one record.
+    scratch: Vec<u8>,
     /// Frames on their way, of which so many bytes are in the file.
     pending: Vec<u8>,
     done: usize,
@@ -69,6 +62,7 @@ struct Writer<W> {
 pub(super) fn run(rings: &Rings, to: impl Write, begun: Closed) -> Closed {
     let mut writer = Writer {
         to,
+        scratch: Vec::new(),
         pending: Vec::new(),
         done: 0,
         is_broken: false,
@@ -76,13 +70,13 @@ pub(super) fn run(rings: &Rings, to: impl Write, begun: Closed) -> Closed {
         lost: Vec::new(),
         closed: begun,
     };
-    let mut spare = Vec::new();
+    let mut spare = Batch::default();
     loop {
         let closed = rings.wait(if writer.is_broken { AGAIN } else { PERIOD });
         writer.write();
         if !writer.is_broken {
-            rings.drain(&mut spare, |ring, bytes, lost| {
-                writer.take(ring, bytes, lost)
+            rings.drain(&mut spare, |ring, batch, lost| {
+                writer.take(ring, batch, lost)
             });
             writer.write();
         }
@@ -95,16 +89,12 @@ pub(super) fn run(rings: &Rings, to: impl Write, begun: Closed) -> Closed {
 
 impl<W: Write> Writer<W> {
     /// Frames what has waited in a ring.
-    fn take(&mut self, ring: u32, mut bytes: &[u8], lost: u64) {
-        while let Some((head, rest)) = bytes.split_first_chunk::<LENGTH>() {
-            let length = usize::try_from(u32::from_le_bytes(*head)).unwrap_or(usize::MAX);
-            let Some((content, behind)) = rest.split_at_checked(length) else {
-                break;
-            };
-            frame::put(content, &mut self.pending);
-            self.closed.records += 1;
-            bytes = behind;
-        }
+    fn take(&mut self, ring: u32, batch: &Batch, lost: u64) {
+        let Self {
+            scratch, pending, ..
+        } = self;
+        batch.each(scratch, |content| frame::put(content, pending));
+        self.closed.records += batch.len();
         self.tell_lost(ring, lost);
     }
 
@@ -121,7 +111,8 @@ impl<W: Write> Writer<W> {
         *told = lost;
         self.closed.lost += count;
         self.closed.records += 1;
-        frame_entry(&Entry::Lost { ring, count }, &mut self.pending);
+        self.pending
+            .extend(recording::framed(&Entry::Lost { ring, count }));
     }
 
     /// Brings to the file what is on its way. The first trouble is told.
@@ -158,35 +149,21 @@ impl<W: Write> Writer<W> {
     }
 
     /// The last record, if there is to be one and the file takes it.
-    fn end(mut self, rings: &Rings, spare: &mut Vec<u8>) -> Closed {
+    fn end(mut self, rings: &Rings, spare: &mut Batch) -> Closed {
         if self.is_broken {
             // What still waits is lost.
-            rings.drain(spare, |ring, bytes, lost| {
-                let waiting = count(bytes);
-                self.tell_lost(ring, lost.saturating_add(waiting));
+            rings.drain(spare, |ring, batch, lost| {
+                self.tell_lost(ring, lost.saturating_add(batch.len()));
             });
         }
         if let Some(detail) = rings.farewell() {
             let lost = self.closed.lost;
-            frame_entry(&Entry::End { detail, lost }, &mut self.pending);
+            self.pending
+                .extend(recording::framed(&Entry::End { detail, lost }));
             self.closed.records += 1;
             self.write();
             self.closed.whole = !self.is_broken;
         }
         self.closed
     }
-}
-
-/// How many records there are in the bytes of a ring.
-fn count(mut bytes: &[u8]) -> u64 {
-    let mut count = 0;
-    while let Some((head, rest)) = bytes.split_first_chunk::<LENGTH>() {
-        let length = usize::try_from(u32::from_le_bytes(*head)).unwrap_or(usize::MAX);
-        let Some(behind) = rest.get(length..) else {
-            break;
-        };
-        count += 1;
-        bytes = behind;
-    }
-    count
 }

@@ -16,9 +16,10 @@ use crate::{
 
 impl PolicyJudge {
     /// It let the event happen.
+    #[inline]
     pub(super) fn note_continued(&mut self, case: &Case<'_>, desk: &mut Desk) {
         if let Some(tape) = &mut self.tape {
-            tape.put(Asked::Judge(Seen::of(case)), Outcome::Continue, desk);
+            tape.put_continued(case, desk);
         }
     }
 
@@ -106,7 +107,7 @@ impl PolicyJudge {
         };
         let missed = Missed {
             policy: self.policy.name().to_owned(),
-            seat: self.home.place(desk.index()).into(),
+            seat: journal::terms::seat(self.home.place(desk.index())),
             at: case.moment.into(),
             seen: Seen::of(case),
             reason: reason.to_owned(),

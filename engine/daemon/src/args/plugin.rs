@@ -14,7 +14,7 @@ pub(crate) enum PluginCommand {
     Check(CheckArgs),
     /// Run a project's native tests, then its plugin against its scenarios.
     Test(TestArgs),
-    /// Play a scenario under a plugin, and print the verdicts.
+    /// Play a scenario under a plugin, or ask it what a journal says; print the verdicts.
     Run(PlayArgs),
     /// Measure what a plugin costs an event.
     Bench(BenchArgs),
@@ -111,9 +111,20 @@ pub(crate) struct PlayArgs {
     #[command(flatten)]
     pub(crate) stage: StageArgs,
     /// What the guest does.
-    #[arg(long, value_name = "builtin:NAME|FILE")]
-    pub(crate) scenario: String,
-    /// As JSON: event lines, and a last line about what was expected.
+    #[arg(
+        long,
+        value_name = "builtin:NAME|FILE",
+        required_unless_present = "journal"
+    )]
+    pub(crate) scenario: Option<String>,
+    /// Play no guest: ask what a policy was asked, as `oriel replay` does.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "grant"])]
+    pub(crate) journal: Option<PathBuf>,
+    /// Which policy of the journal it plays [default: the one of its name, or the only one].
+    #[arg(long, value_name = "NAME", requires = "journal")]
+    pub(crate) policy: Option<String>,
+    /// As JSON: event lines, and a last line about what was expected; of a journal, the lines of
+    /// `oriel replay`.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -35,12 +35,22 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
     } else {
         Some(answers(&recording, &cast(args, &host, &args.against)?)?)
     };
-    let mut show = Show::new(args, against);
+    let style = Style {
+        json: args.json,
+        events: if args.diff {
+            Events::Changed
+        } else {
+            Events::ForPrograms
+        },
+    };
     let cast = cast(args, &host, &args.policies)?;
-    // A policy's call goes over its host's stack as well.
-    let tally = replay(&recording, &cast, |judged| show.event(judged));
-    let tally = tally.context("the journal cannot be replayed")?;
-    show.end(&tally);
+    show(&recording, &cast, Show::new(style, against))
+}
+
+/// Replays, and prints what comes of it.
+pub(crate) fn show(recording: &Recording, cast: &Cast, mut show: Show) -> anyhow::Result<Exit> {
+    let tally = replay(recording, cast, |judged| show.event(judged));
+    show.end(&tally.context("the journal cannot be replayed")?);
     Ok(Exit::Success)
 }
 
@@ -82,19 +92,37 @@ fn configured(typed: &str) -> anyhow::Result<(String, BTreeMap<String, Setting>)
     Ok((name.to_owned(), given.with_context(|| file.to_owned())?))
 }
 
+/// In what form.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Style {
+    pub(crate) json: bool,
+    pub(crate) events: Events,
+}
+
+/// Which events are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Events {
+    /// Those that are answered otherwise.
+    Changed,
+    /// All of them, where it is JSON.
+    ForPrograms,
+    /// All of them.
+    All,
+}
+
 /// What is printed of a replay.
-struct Show<'a> {
-    args: &'a ReplayArgs,
+pub(crate) struct Show {
+    style: Style,
     /// What is compared with; none: what was recorded.
     against: Option<Vec<Outcome>>,
     at: usize,
     differ: u64,
 }
 
-impl<'a> Show<'a> {
-    const fn new(args: &'a ReplayArgs, against: Option<Vec<Outcome>>) -> Self {
+impl Show {
+    pub(crate) const fn new(style: Style, against: Option<Vec<Outcome>>) -> Self {
         Self {
-            args,
+            style,
             against,
             at: 0,
             differ: 0,
@@ -107,27 +135,25 @@ impl<'a> Show<'a> {
             None => judged.recorded,
         };
         self.at += 1;
-        let differs = other != judged.replayed;
+        let differs = judged.differs_from(other);
         self.differ += u64::from(differs);
-        match (self.args.diff, self.args.json) {
-            (true, _) if !differs => {}
-            (_, true) => say(format_args!("{}", line(judged, other))),
-            (true, false) => say(format_args!(
-                "{} vCPU {} seq {} {}: {} -> {}{}",
-                judged.policy,
-                judged.moment.vcpu,
-                judged.moment.seq,
-                judged.kind.name(),
-                lines::outcome_words(other),
-                lines::outcome_words(judged.replayed),
-                unanswered(judged.unanswered),
-            )),
-            (false, false) => {}
+        let is_shown = match self.style.events {
+            Events::Changed => differs,
+            Events::ForPrograms => self.style.json,
+            Events::All => true,
+        };
+        if !is_shown {
+            return;
+        }
+        if self.style.json {
+            say(format_args!("{}", line(judged, other)));
+        } else {
+            say(format_args!("{}", words(judged, other)));
         }
     }
 
     fn end(&self, tally: &Tally) {
-        if self.args.json {
+        if self.style.json {
             say(format_args!("{}", self.counts(tally)));
             return;
         }
@@ -153,8 +179,10 @@ impl<'a> Show<'a> {
             tally.others_same + tally.others_changed,
         ));
         say(format_args!(
-            "{} commands could not be answered, {} were answered by a simulated store",
-            tally.unanswered, tally.simulated
+            "{} commands could not be answered{}, {} were answered by a simulated store",
+            tally.unanswered,
+            by_name(tally),
+            tally.simulated
         ));
         if tally.changed > 0 && tally.exact == tally.instances && tally.lost == 0 {
             warn(format_args!(
@@ -168,11 +196,40 @@ impl<'a> Show<'a> {
             "type": "counts", "events": tally.events, "same": tally.events - self.differ,
             "changed": self.differ, "repeated": tally.repeated, "unknown": tally.unknown,
             "others_same": tally.others_same, "others_changed": tally.others_changed,
-            "unanswered": tally.unanswered, "simulated": tally.simulated,
+            "unanswered": tally.unanswered, "unanswered_by": tally.unanswered_by,
+            "simulated": tally.simulated,
             "instances": tally.instances, "exact": tally.exact, "restarts": tally.restarts,
             "lost": tally.lost,
         })
     }
+}
+
+/// Which commands could not be answered.
+fn by_name(tally: &Tally) -> String {
+    let by = tally.unanswered_by.iter();
+    let by: Vec<_> = by.map(|(name, count)| format!("{name} {count}")).collect();
+    if by.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", by.join(", "))
+    }
+}
+
+fn words(judged: &Judged<'_>, other: &Outcome) -> String {
+    let is = lines::outcome_words(judged.replayed);
+    let verdicts = if other == judged.replayed {
+        is
+    } else {
+        format!("{} -> {is}", lines::outcome_words(other))
+    };
+    format!(
+        "{} vCPU {} seq {} {}: {verdicts}{}",
+        judged.policy,
+        judged.moment.vcpu,
+        judged.moment.seq,
+        judged.kind.name(),
+        unanswered(judged.unanswered),
+    )
 }
 
 fn unanswered(count: u64) -> String {

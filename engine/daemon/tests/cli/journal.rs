@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Json, directory, file, oriel, plugin, status, stderr};
+use super::{Json, directory, file, kvm_is_required_or_there, oriel, plugin, status, stderr};
 
 /// A guest that is watched by the zoo, recorded.
 fn recorded(directory: &tempfile::TempDir, config: &str) -> String {
@@ -170,4 +170,117 @@ fn what_cannot_be_recorded_or_replayed_is_said() {
         );
     }
     assert!(Path::new(&journal).exists());
+}
+
+#[test]
+fn a_plugin_is_asked_what_a_policy_of_a_journal_was_asked() {
+    let directory = directory();
+    let journal = recorded(&directory, "act = \"deny\"\nmsrs = [\"0xc0000082\"]");
+    let zoo = plugin("oriel-zoo");
+    let run = |flags: &[&str]| {
+        let asked = ["plugin", "run", &zoo, "--journal", &journal];
+        oriel(&[asked.as_slice(), flags].concat())
+    };
+    let asked = run(&["--json", "--policy", "zoo"]);
+    assert_eq!(status(&asked), 0, "{}", stderr(&asked));
+    let asked = lines(&asked.stdout);
+    let (counts, verdicts) = asked.split_last().expect("a line of counts");
+    assert_eq!(counts["events"].as_u64(), Some(verdicts.len() as u64));
+    assert_eq!(
+        (&counts["changed"], &counts["exact"]),
+        (&0.into(), &counts["instances"])
+    );
+    assert!(verdicts.iter().all(|line| line["is"]["verdict"] == "deny"));
+    let words = run(&[]);
+    let words = String::from_utf8_lossy(&words.stdout).into_owned();
+    assert!(words.contains("zoo vCPU 0 seq 1 msr: deny\n"), "{words}");
+    let config = file(&directory, "free.toml", "act = \"continue\"");
+    let words = run(&["--config", &config]);
+    let words = String::from_utf8_lossy(&words.stdout).into_owned();
+    assert!(words.contains("msr: deny -> continue\n"), "{words}");
+    let absent = run(&["--policy", "absent"]);
+    assert_eq!(status(&absent), 1);
+    let said = stderr(&absent);
+    assert!(said.contains("no policy \"absent\"; it has zoo"), "{said}");
+    for flags in [
+        &["--grant", "all"][..],
+        &["--scenario", "builtin:every-kind"],
+    ] {
+        assert_eq!(status(&run(flags)), 2, "{flags:?}");
+    }
+}
+
+#[test]
+fn what_a_journal_cannot_answer_is_counted_by_name() {
+    let directory = directory();
+    let journal = recorded(&directory, "act = \"continue\"\nmsrs = [\"0xc0000082\"]");
+    let config = file(
+        &directory,
+        "curious.toml",
+        "act = \"read-registers\"\nmsrs = [\"0xc0000082\"]",
+    );
+    let config = format!("zoo={config}");
+    let counts = replay(&[&journal, "--policy-config", &config]).pop();
+    let counts = counts.expect("a line of counts");
+    assert!(counts["unanswered"].as_u64() > Some(0), "{counts}");
+    assert_eq!(
+        counts["unanswered_by"]["get-registers"],
+        counts["unanswered"]
+    );
+    let zoo = plugin("oriel-zoo");
+    let words = oriel(&[
+        "replay",
+        &journal,
+        "--policy",
+        &zoo,
+        "--policy-config",
+        &config,
+    ]);
+    let words = String::from_utf8_lossy(&words.stdout).into_owned();
+    assert!(
+        words.contains("could not be answered (get-registers "),
+        "{words}"
+    );
+}
+
+#[test]
+fn on_kvm_the_diff_of_a_policy_put_right_shows_its_mistakes_alone() {
+    if !kvm_is_required_or_there() {
+        return;
+    }
+    let directory = directory();
+    let journal = directory.path().join("storm.journal").display().to_string();
+    let config = file(&directory, "quota.toml", "limit = 10");
+    let [flawed, mended] = ["quota-flawed", "quota-mended"].map(plugin);
+    let ran = oriel(&[
+        "run",
+        "--machine",
+        "kvm",
+        "--guest",
+        "builtin:msr-storm",
+        "--vcpus",
+        "2",
+        "--policy",
+        &format!("quota={flawed}"),
+        "--policy-config",
+        &format!("quota={config}"),
+        "--record",
+        &journal,
+    ]);
+    assert_eq!(status(&ran), 0, "{}", stderr(&ran));
+    let diff = |policy: &str| {
+        let replayed = oriel(&["replay", &journal, "--policy", policy, "--diff", "--json"]);
+        assert_eq!(status(&replayed), 0, "{}", stderr(&replayed));
+        lines(&replayed.stdout)
+    };
+    let same = diff(&flawed);
+    assert_eq!(same.len(), 1, "the same code answers the same: {same:?}");
+    let changed = diff(&mended);
+    let (counts, changed) = changed.split_last().expect("a line of counts");
+    assert_eq!(counts["changed"].as_u64(), Some(changed.len() as u64));
+    assert!(changed.len() >= 2 * 15, "{counts}");
+    for line in changed {
+        let verdicts = (&line["was"]["verdict"], &line["is"]["verdict"]);
+        assert_eq!(verdicts, (&"continue".into(), &"replace".into()), "{line}");
+    }
 }

@@ -10,7 +10,7 @@ use oriel_policy::{Host, Limits, Plugin, Policy, Setting, Terms};
 use oriel_protocol::EventSet;
 
 use super::{Begun, ReplayError};
-use crate::journal::entry::Parameter;
+use crate::journal::terms;
 
 /// A policy's code.
 #[derive(Clone)]
@@ -75,7 +75,7 @@ impl Cast {
             source: Box::new(source),
         })?;
         let settings = policy.settings().iter().cloned();
-        let settings = settings.map(|(key, value)| (key, Parameter::from(value)));
+        let settings = settings.map(|(key, value)| (key, terms::parameter(value)));
         let exact = is_that && settings.eq(begun.settings.iter().cloned());
         let policy = Arc::new(policy);
         Ok(Role { policy, exact })
@@ -97,7 +97,7 @@ impl Cast {
         let inspection = code.plugin.inspection();
         let declared = &inspection.manifest.config;
         let recorded = begun.settings.iter().cloned();
-        let recorded = recorded.map(|(key, value)| (key, Setting::from(value)));
+        let recorded = recorded.map(|(key, value)| (key, terms::setting(value)));
         // A setting that it does not have any more says nothing to it.
         let recorded = recorded.filter(|(key, _)| declared.contains_key(key));
         let given = self.settings.get(&begun.policy);

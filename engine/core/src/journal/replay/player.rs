@@ -6,7 +6,10 @@ use oriel_policy::{Desk, Failure, Instance, Saved, Slot};
 use oriel_protocol::{Moment, Verdict};
 
 use super::{Asked, Outcome, Seat, Seen, cast::Role, script::Script, stage::Stage};
-use crate::{failure, journal::failed};
+use crate::{
+    failure,
+    journal::{failed, terms},
+};
 
 /// One instance.
 pub(super) struct Player {
@@ -18,10 +21,14 @@ pub(super) struct Player {
     script: Option<Box<Script>>,
 }
 
+/// The same code did not ask again what it had asked.
+const LEFT_OUT: &str = "left-out";
+
 /// What came of a call.
 pub(super) struct Answer {
     pub(super) outcome: Outcome,
-    pub(super) unanswered: u64,
+    /// Commands that could not be answered, by name.
+    pub(super) unanswered: Vec<&'static str>,
     pub(super) simulated: u64,
 }
 
@@ -29,7 +36,7 @@ impl Answer {
     pub(super) const fn of(outcome: Outcome) -> Self {
         Self {
             outcome,
-            unanswered: 0,
+            unanswered: Vec::new(),
             simulated: 0,
         }
     }
@@ -49,7 +56,7 @@ impl Player {
     /// Makes its instance.
     pub(super) fn begin(&mut self, slot: &Arc<Slot>, said: &[u8]) -> Answer {
         let script = self.script(said);
-        let place = self.seat.into();
+        let place = terms::place(self.seat);
         let (made, lent) = self.role.policy.instantiate(place, slot, script);
         let outcome = match made {
             Ok(instance) => {
@@ -149,10 +156,11 @@ impl Player {
             .expect("a policy gives back the desk that it was lent");
         if self.role.exact && !script.is_through() {
             // It did not ask all that it had asked then.
-            script.unanswered += 1;
+            script.unanswered.push(LEFT_OUT);
         }
         script.close();
-        let (unanswered, simulated) = (script.unanswered, script.simulated);
+        let unanswered = std::mem::take(&mut script.unanswered);
+        let simulated = script.simulated;
         self.script = Some(script);
         if self.instance.as_ref().is_some_and(Instance::is_dead) {
             self.drop_instance();

@@ -130,7 +130,7 @@ impl<'a> Players<'a> {
         let answer = settle(answer, called, exact);
         if let Asked::Judge(seen) = &called.asked {
             let told = (&*name, seat, called.at.into(), seen.event.kind());
-            self.judged(told, (&called.outcome, &answer), How::Asked, each);
+            self.judged(told, (&called.outcome, &answer), (How::Asked, exact), each);
             return;
         }
         self.count_other(&answer, &called.outcome);
@@ -158,7 +158,7 @@ impl<'a> Players<'a> {
         let player = at.and_then(|at| self.players.get_mut(at));
         let Some(player) = player.filter(|player| !player.role.exact) else {
             let answer = Answer::of(recorded.clone());
-            self.judged(told, (&recorded, &answer), How::Repeated, each);
+            self.judged(told, (&recorded, &answer), (How::Repeated, true), each);
             return;
         };
         if player.instance.is_none() {
@@ -167,7 +167,7 @@ impl<'a> Players<'a> {
         }
         let asked = Asked::Judge(missed.seen.clone());
         let answer = player.call(&self.slot, (&asked, moment, None), &[]);
-        self.judged(told, (&recorded, &answer), How::Asked, each);
+        self.judged(told, (&recorded, &answer), (How::Asked, false), each);
     }
 
     /// An instance is no more.
@@ -205,7 +205,7 @@ impl<'a> Players<'a> {
         if let Asked::Judge(seen) = &called.asked {
             let told = (name, seat, Moment::from(called.at), seen.event.kind());
             let answer = Answer::of(outcome.clone());
-            self.judged(told, (&called.outcome, &answer), how, each);
+            self.judged(told, (&called.outcome, &answer), (how, true), each);
         }
     }
 
@@ -213,20 +213,11 @@ impl<'a> Players<'a> {
         &mut self,
         (policy, seat, moment, kind): (&str, Seat, Moment, EventKind),
         (recorded, answer): (&Outcome, &Answer),
-        how: How,
+        (how, exact): (How, bool),
         each: &mut impl FnMut(&Judged<'_>),
     ) {
-        let tally = &mut self.tally;
-        tally.events += 1;
-        tally.unanswered += answer.unanswered;
-        tally.simulated += answer.simulated;
-        match how {
-            How::Unknown => tally.unknown += 1,
-            How::Repeated => tally.repeated += 1,
-            How::Asked if answer.outcome == *recorded => tally.same += 1,
-            How::Asked => tally.changed += 1,
-        }
-        each(&Judged {
+        self.count_commands(answer);
+        let judged = Judged {
             policy,
             seat,
             moment,
@@ -234,13 +225,31 @@ impl<'a> Players<'a> {
             recorded,
             replayed: &answer.outcome,
             how,
-            unanswered: answer.unanswered,
-        });
+            exact,
+            unanswered: answer.unanswered.len() as u64,
+        };
+        let tally = &mut self.tally;
+        tally.events += 1;
+        match how {
+            How::Unknown => tally.unknown += 1,
+            How::Repeated => tally.repeated += 1,
+            How::Asked if judged.differs_from(recorded) => tally.changed += 1,
+            How::Asked => tally.same += 1,
+        }
+        each(&judged);
+    }
+
+    fn count_commands(&mut self, answer: &Answer) {
+        let tally = &mut self.tally;
+        tally.simulated += answer.simulated;
+        tally.unanswered += answer.unanswered.len() as u64;
+        for command in &answer.unanswered {
+            *tally.unanswered_by.entry(command).or_default() += 1;
+        }
     }
 
     fn count_other(&mut self, answer: &Answer, recorded: &Outcome) {
-        self.tally.unanswered += answer.unanswered;
-        self.tally.simulated += answer.simulated;
+        self.count_commands(answer);
         if answer.outcome == *recorded {
             self.tally.others_same += 1;
         } else {

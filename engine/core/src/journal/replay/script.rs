@@ -17,7 +17,8 @@ pub(super) struct Script {
     said: Vec<Option<Said>>,
     exact: bool,
     stage: Arc<Stage>,
-    pub(super) unanswered: u64,
+    /// Commands that could not be answered, by name.
+    pub(super) unanswered: Vec<&'static str>,
     pub(super) simulated: u64,
 }
 
@@ -27,7 +28,7 @@ impl Script {
             said: Vec::new(),
             exact,
             stage: stage.clone(),
-            unanswered: 0,
+            unanswered: Vec::new(),
             simulated: 0,
         }
     }
@@ -38,7 +39,8 @@ impl Script {
         if !bytes.is_empty() {
             self.said.extend(said(bytes).into_iter().map(Some));
         }
-        (self.unanswered, self.simulated) = (0, 0);
+        self.unanswered.clear();
+        self.simulated = 0;
     }
 
     /// The call is over: what was written then and is not written now makes a difference.
@@ -67,8 +69,8 @@ impl Script {
         self.said.iter_mut().find(like).and_then(Option::take)
     }
 
-    fn cannot<T>(&mut self) -> Result<T, Refusal> {
-        self.unanswered += 1;
+    fn cannot<T>(&mut self, command: &'static str) -> Result<T, Refusal> {
+        self.unanswered.push(command);
         Err(Refusal::Unavailable)
     }
 
@@ -85,7 +87,7 @@ impl Script {
             | ServiceCall::StoreRemove(_)
             | ServiceCall::StoreKeys(_)
             | ServiceCall::StoreAdd(_)
-            | ServiceCall::StoreCompareAndSwap(_) => self.cannot(),
+            | ServiceCall::StoreCompareAndSwap(_) => self.cannot(call.id().name()),
         }
     }
 }
@@ -94,7 +96,7 @@ impl Desk for Script {
     fn vm(&mut self, call: VmCall) -> Result<VmReply, Refusal> {
         match self.find(|said| matches!(said, Said::Vm(known, _) if *known == call)) {
             Some(Said::Vm(_, answer)) => answer,
-            Some(_) | None => self.cannot(),
+            Some(_) | None => self.cannot(call.id().name()),
         }
     }
 
@@ -103,7 +105,7 @@ impl Desk for Script {
             |said: &Said| matches!(said, Said::Vcpu(on, known, _) if (*on, known) == (vcpu, &call));
         match self.find(like) {
             Some(Said::Vcpu(_, _, answer)) => answer,
-            Some(_) | None => self.cannot(),
+            Some(_) | None => self.cannot(call.id().name()),
         }
     }
 
@@ -121,7 +123,7 @@ impl Desk for Script {
                 self.stage.learn(&call, &answer);
                 answer
             }
-            None if self.exact => self.cannot(),
+            None if self.exact => self.cannot(call.id().name()),
             Some(_) | None => {
                 if known.is_none() {
                     self.stage.stray(about);

@@ -1,5 +1,9 @@
-//! `oriel plugin run`: one scenario under one plugin, with every verdict.
+//! `oriel plugin run`: one scenario under one plugin, or what a policy of a journal was asked, with every
+//! verdict.
 
+mod recorded;
+
+use anyhow::bail;
 use oriel_engine::{Record, lines};
 use serde_json::{Value as Json, json};
 
@@ -16,7 +20,15 @@ use crate::{
 
 /// Plays it, and says what came of it.
 pub(super) fn run(args: &PlayArgs) -> anyhow::Result<Exit> {
-    let scenario = guest::scenario(&args.scenario)?;
+    match (&args.journal, &args.scenario) {
+        (Some(journal), _) => recorded::run(args, journal),
+        (None, Some(scenario)) => scripted(args, scenario),
+        (None, None) => bail!("say what is to be judged: --scenario or --journal"),
+    }
+}
+
+fn scripted(args: &PlayArgs, scenario: &str) -> anyhow::Result<Exit> {
+    let scenario = guest::scenario(scenario)?;
     let played = Stage::open(&args.stage)?.play(&scenario)?;
     let verdicts = Verdicts::of(&scenario, &played);
     let lines = played

@@ -3,9 +3,11 @@
 
 mod order;
 
+use std::collections::BTreeSet;
+
 use thiserror::Error;
 
-use super::{
+use crate::{
     codec,
     entry::{ARCH, Entry, Header, MAGIC, VERSION, tables},
     frame::{self, Frame},
@@ -221,10 +223,14 @@ pub fn beginning(bytes: &[u8]) -> &[u8] {
     bytes.get(..PREAMBLE).unwrap_or(bytes)
 }
 
-/// A frame with this record, for a journal that is put together anew.
+/// A frame with this record, for a journal that is put together anew; nothing if it is larger than a
+/// record may be.
 pub fn framed(entry: &Entry) -> Vec<u8> {
+    let mut content = Vec::new();
     let mut bytes = Vec::new();
-    super::writer::frame_entry(entry, &mut bytes);
+    if codec::put(entry, &mut content) {
+        frame::put(&content, &mut bytes);
+    }
     bytes
 }
 
@@ -260,5 +266,33 @@ impl Recording {
             entries: order::in_order(entries),
             ending: records.ending(),
         })
+    }
+
+    /// The policies that it has instances of.
+    pub fn policies(&self) -> BTreeSet<&str> {
+        let begun = self.entries.iter().filter_map(|entry| match entry {
+            Entry::Begun(begun) => Some(begun.policy.as_str()),
+            Entry::Called(_) | Entry::Missed(_) | Entry::Header(_) => None,
+            Entry::Gone { .. } | Entry::Lost { .. } | Entry::End { .. } => None,
+        });
+        begun.collect()
+    }
+
+    /// What there is of one policy.
+    #[must_use]
+    pub fn of_policy(mut self, policy: &str) -> Self {
+        let mut others = BTreeSet::new();
+        self.entries.retain(|entry| match entry {
+            Entry::Begun(begun) if begun.policy == policy => true,
+            Entry::Begun(begun) => {
+                others.insert(begun.instance);
+                false
+            }
+            Entry::Called(called) => !others.contains(&called.instance),
+            Entry::Gone { instance } => !others.contains(instance),
+            Entry::Missed(missed) => missed.policy == policy,
+            Entry::Header(_) | Entry::Lost { .. } | Entry::End { .. } => true,
+        });
+        self
     }
 }

@@ -9,7 +9,7 @@ use bincode::{
 };
 
 /// The most bytes that a record's lists may ask for: what a file claims is not believed beyond.
-pub(super) const MOST: usize = 64 << 20;
+pub const MOST: usize = 64 << 20;
 
 const FORM: Configuration<LittleEndian, Varint, bincode::config::Limit<MOST>> =
     bincode::config::standard().with_limit::<MOST>();
@@ -27,7 +27,7 @@ impl Writer for Behind<'_> {
 
 /// Appends a value; false, and nothing, if it is larger than a record may be.
 #[inline]
-pub(super) fn put(value: &impl Encode, to: &mut Vec<u8>) -> bool {
+pub fn put(value: &impl Encode, to: &mut Vec<u8>) -> bool {
     let before = to.len();
     let put = bincode::encode_into_writer(value, Behind(to), FORM);
     let well = put.is_ok() && to.len() - before <= MOST;
@@ -38,12 +38,12 @@ pub(super) fn put(value: &impl Encode, to: &mut Vec<u8>) -> bool {
 }
 
 /// Reads a value, and says how many bytes it took; none if they make no sense.
-pub(super) fn take<T: Decode<()>>(bytes: &[u8]) -> Option<(T, usize)> {
+pub fn take<T: Decode<()>>(bytes: &[u8]) -> Option<(T, usize)> {
     bincode::decode_from_slice(bytes, FORM).ok()
 }
 
 /// Reads a value that takes all of the bytes.
-pub(super) fn whole<T: Decode<()>>(bytes: &[u8]) -> Option<T> {
+pub fn whole<T: Decode<()>>(bytes: &[u8]) -> Option<T> {
     let (value, used) = take(bytes)?;
     (used == bytes.len()).then_some(value)
 }

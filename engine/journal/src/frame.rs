@@ -6,7 +6,7 @@ const CHECKSUM: usize = 4;
 const LENGTH_MOST: usize = 5;
 
 /// Appends a frame with this content.
-pub(super) fn put(content: &[u8], to: &mut Vec<u8>) {
+pub fn put(content: &[u8], to: &mut Vec<u8>) {
     let mut length = content.len();
     while length >= 0x80 {
         to.push(low(length) | 0x80);
@@ -24,7 +24,7 @@ const fn low(length: usize) -> u8 {
 
 /// What is at the beginning of these bytes.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Frame<'a> {
+pub enum Frame<'a> {
     /// A whole frame, and how many bytes it takes.
     Whole(&'a [u8], usize),
     /// The bytes end before the frame does.
@@ -34,7 +34,7 @@ pub(super) enum Frame<'a> {
 }
 
 /// Reads a frame.
-pub(super) fn take(bytes: &[u8]) -> Frame<'_> {
+pub fn take(bytes: &[u8]) -> Frame<'_> {
     let Some((length, head)) = length(bytes) else {
         return if bytes.len() < LENGTH_MOST {
             Frame::Cut
@@ -42,7 +42,7 @@ pub(super) fn take(bytes: &[u8]) -> Frame<'_> {
             Frame::Corrupt
         };
     };
-    if length > super::codec::MOST {
+    if length > crate::codec::MOST {
         return Frame::Corrupt;
     }
     let end = head + CHECKSUM + length;

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::super::entry::Entry;
+use crate::entry::Entry;
 
 /// The records about one instance; those that are about none are their own.
 #[derive(Default)]

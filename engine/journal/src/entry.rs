@@ -239,7 +239,7 @@ impl Said {
 /// The commands of a call, in order. What makes no sense, and what is behind it, is left out.
 pub fn said(mut bytes: &[u8]) -> Vec<Said> {
     let mut all = Vec::new();
-    while let Some((said, used)) = super::codec::take(bytes).filter(|(_, used)| *used > 0) {
+    while let Some((said, used)) = crate::codec::take(bytes).filter(|(_, used)| *used > 0) {
         all.push(said);
         bytes = bytes.get(used..).unwrap_or_default();
     }
