@@ -42,6 +42,19 @@ impl Armed {
         self.wants.kind(EventKind::Breakpoint) || self.managed
     }
 
+    /// Whether vCPUs report nothing.
+    pub(in crate::kvm) fn is_empty(&self) -> bool {
+        self.wants == Wants::default() && !self.managed
+    }
+
+    /// Whether vCPUs may be stopped at any instruction, or are told what is delivered to them.
+    pub(in crate::kvm) fn stops(&self) -> bool {
+        let kinds = [EventKind::Singlestep, EventKind::Page, EventKind::Trap];
+        self.breaks()
+            || !self.hardware.is_empty()
+            || kinds.iter().any(|kind| self.wants.kind(*kind))
+    }
+
     /// Whether vCPUs are run in another way than with these wants.
     pub(super) fn runs_otherwise(&self, other: &Self) -> bool {
         let kind = EventKind::Singlestep;
