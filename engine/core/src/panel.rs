@@ -115,31 +115,27 @@ impl Panel {
             seq,
             ..
         } = self;
-        let (index, mut hearing) = (desk.index(), None);
-        for listener in &mut by_kind[event.kind() as usize] {
-            let Some(tag) = listener.accepts(event, &desk) else {
-                continue;
-            };
-            let hearing = hearing.get_or_insert_with(|| {
-                *seq += 1;
-                let moment = Moment {
-                    vcpu: index,
-                    seq: *seq,
-                    time_ns: shared.now(),
-                };
-                Hearing::open(shared, slot, moment, event)
-            });
-            let Some(seat) = seats.get_mut(listener.seat()) else {
-                continue;
-            };
-            desk = hearing.ask(listener, seat, tag, desk);
+        let mut listeners = by_kind[event.kind() as usize].iter_mut();
+        let mut next = accepting(&mut listeners, event, &desk);
+        if next.is_none() {
+            return (Ruling::CONTINUE, None, desk);
+        }
+        *seq += 1;
+        let moment = Moment {
+            vcpu: desk.index(),
+            seq: *seq,
+            time_ns: shared.now(),
+        };
+        let mut hearing = Hearing::open(shared, slot, moment, event);
+        while let Some((listener, tag)) = next {
+            if let Some(seat) = seats.get_mut(listener.seat()) {
+                desk = hearing.ask((listener, tag), moment, seat, desk);
+            }
             if hearing.is_over() {
                 break;
             }
+            next = accepting(&mut listeners, event, &desk);
         }
-        let Some(hearing) = hearing else {
-            return (Ruling::CONTINUE, None, desk);
-        };
         let (ruling, lapsed) = hearing.close(shared, seats);
         (ruling, lapsed, desk)
     }
@@ -241,6 +237,19 @@ impl Panel {
         }
         self.generation = generation;
     }
+}
+
+/// The next of these listeners whose business the event is, with its own name for what was hit.
+#[inline]
+fn accepting<'a>(
+    listeners: &mut impl Iterator<Item = &'a mut Listener>,
+    event: &Event,
+    desk: &Desk,
+) -> Option<(&'a Listener, u64)> {
+    listeners.find_map(|listener| {
+        let tag = listener.accepts(event, desk)?;
+        Some((&*listener, tag))
+    })
 }
 
 impl std::fmt::Debug for Panel {
