@@ -2,6 +2,7 @@
 
 mod audited;
 mod clock;
+mod confined;
 mod contained;
 mod corpus;
 mod grants;
@@ -13,6 +14,7 @@ mod linux;
 mod recorded;
 mod refused;
 mod roster;
+mod table;
 mod threads;
 mod tool;
 mod traps;

@@ -14,14 +14,15 @@ use oriel_machine::{
 use oriel_protocol::{
     Access, EventData, EventKind, Refusal, Verdict,
     commands::{
-        vcpu::{InjectException, Place, SetBreakpoint},
+        vcpu::{InjectException, Place, ReadVirtual, SetBreakpoint},
         vm::{ClearBreakpoint, GetPageAccess, PageRule, SetPageAccess},
     },
+    events::ShutdownCause,
     x86::{Exception, msr},
 };
 use oriel_tests::{Vm, native, play};
 
-use crate::kvm::{guest, kvm, parts};
+use crate::kvm::{guest, kvm, parts, watch};
 
 const FUNCTION: u64 = 0x3000;
 const HEARD: [EventKind; 2] = [EventKind::Msr, EventKind::Breakpoint];
@@ -122,6 +123,40 @@ fn pages_that_are_no_ram_and_injections_on_top_of_one_are_refused_whole() {
         (ran.outcome.end.clone(), ran.failures().len()),
         (End::Finished(0), 0)
     );
+}
+
+#[test]
+fn where_a_guest_has_lost_its_tables_no_address_leads_anywhere_and_it_ends() {
+    if !kvm() {
+        return;
+    }
+    let (asked, seen) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (ask, see) = (asked.clone(), seen.clone());
+    let judge = native(
+        "asks",
+        &[EventKind::Pio, EventKind::Shutdown],
+        move |case, desk| {
+            let (vcpu, gva) = (case.moment.vcpu, case.event.ip);
+            let (cr3, length) = (None, 1);
+            let read = desk.on(vcpu, ReadVirtual { cr3, gva, length });
+            let placed = breaks(desk, gva, Place::Gva(gva));
+            if case.event.kind() == EventKind::Pio {
+                ask.fetch_add(1, SeqCst);
+                assert_eq!((read.map(|bytes| bytes.len()), placed), (Ok(1), Ok(())));
+                return Verdict::Continue;
+            }
+            see.fetch_add(1, SeqCst);
+            assert_eq!(
+                (read, placed),
+                (Err(Refusal::NotFound), Err(Refusal::NotFound))
+            );
+            Verdict::Continue
+        },
+    );
+    let ran = watch(guest("lost-tables", 1), vec![judge]);
+    let end = End::Shutdown(ShutdownCause::TripleFault);
+    assert_eq!((ran.outcome.end, ran.reports), (end, vec![1]));
+    assert_eq!((asked.load(SeqCst), seen.load(SeqCst)), (2, 1));
 }
 
 #[test]

@@ -3,22 +3,22 @@
 //! Owned by the [ledger](crate::ledger); a judge only ever changes its own.
 
 mod placed;
+mod places;
+mod shards;
 mod switches;
+mod wanted;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
-use oriel_machine::Wants;
 use oriel_protocol::{
-    Access, Bounds, Event, EventData, EventKind, EventSet, Filter, Gpa, Grant, Observation, Only,
-    Ranges, Refusal,
+    Access, Bounds, Event, EventData, EventKind, EventSet, Filter, Gpa, Grant, Observation, Ranges,
+    Refusal,
     commands::vm::PageRule,
     events::{Msr, MsrRead, Page},
     page,
 };
 pub use placed::Placed;
+use places::Places;
 pub use switches::Switches;
 
 /// The most filters, breakpoints or pages that one judge arms.
@@ -33,8 +33,7 @@ pub struct Holdings {
     observations: Vec<Observation>,
     /// Added and removed by the judge, each for a vCPU, or for all of them.
     added: Vec<(Option<u32>, Filter)>,
-    breakpoints: BTreeMap<u64, Placed>,
-    pages: BTreeMap<u64, PageRule>,
+    places: Places,
     singlestep: BTreeSet<u32>,
     /// Of a KVMI tool; a policy has none, and hears all that it armed.
     switches: Option<Switches>,
@@ -174,44 +173,31 @@ impl Holdings {
     /// # Errors
     /// [`Refusal::Limit`] over [`ARMED_MAX`].
     pub fn set_page(&mut self, rule: PageRule) -> Result<(), Refusal> {
-        let frame = page::frame(rule.gpa);
-        if rule.allowed == Access::ALL {
-            self.pages.remove(&frame);
-            return Ok(());
-        }
-        bounded(self.pages.len())?;
-        self.pages.insert(frame, rule);
-        Ok(())
+        self.places.set_page(rule)
     }
 
     /// What goes through at a page.
     pub fn page(&self, gpa: Gpa) -> Access {
-        self.pages
-            .get(&page::frame(gpa))
-            .map_or(Access::ALL, |rule| rule.allowed)
+        let rule = self.places.rule(page::frame(gpa));
+        rule.map_or(Access::ALL, |rule| rule.allowed)
     }
 
-    /// Places a breakpoint, or has a debug register watch.
+    /// Places a breakpoint, or has a debug register watch; whether there was none of this tag.
     ///
     /// # Errors
     /// [`Refusal::Conflict`] if the tag names another one, [`Refusal::Limit`] over [`ARMED_MAX`].
-    pub fn set_breakpoint(&mut self, tag: u64, placed: Placed) -> Result<(), Refusal> {
-        bounded(self.breakpoints.len())?;
-        if *self.breakpoints.entry(tag).or_insert(placed) == placed {
-            Ok(())
-        } else {
-            Err(Refusal::Conflict)
-        }
+    pub fn set_breakpoint(&mut self, tag: u64, placed: Placed) -> Result<bool, Refusal> {
+        self.places.set_breakpoint(tag, placed)
     }
 
     /// Removes a breakpoint, if there is one of this tag.
     pub fn clear_breakpoint(&mut self, tag: u64) -> Option<Placed> {
-        self.breakpoints.remove(&tag)
+        self.places.clear_breakpoint(tag)
     }
 
     /// The tags of its breakpoints, in order.
     pub fn breakpoints(&self) -> Vec<u64> {
-        self.breakpoints.keys().copied().collect()
+        self.places.tags()
     }
 
     /// Steps a vCPU, or no longer.
@@ -232,13 +218,9 @@ impl Holdings {
     /// breakpoint or a trapped page is the business of those who armed it only.
     pub fn meets(&self, event: &Event) -> Option<Option<u64>> {
         match &event.data {
-            EventData::Breakpoint(hit) if hit.managed => self
-                .breakpoints
-                .iter()
-                .find(|(_, placed)| placed.is_met_by(hit))
-                .map(|(tag, _)| Some(*tag)),
+            EventData::Breakpoint(hit) if hit.managed => self.places.tag_of(hit).map(Some),
             EventData::Page(Page { gpa, access, .. }) => {
-                let rule = self.pages.get(&page::frame(*gpa))?;
+                let rule = self.places.rule(page::frame(*gpa))?;
                 (!rule.allowed.contains(*access)).then_some(Some(rule.tag))
             }
             EventData::Msr(Msr { msr, .. }) | EventData::MsrRead(MsrRead { msr, .. }) => {
@@ -262,32 +244,6 @@ impl Holdings {
             | EventData::Shutdown(_) => Some(None),
         }
     }
-
-    /// Adds what this judge wants to what all want.
-    pub fn add_to(&self, wants: &mut Wants) {
-        for filter in self.all_filters() {
-            wants.events.insert(filter.kind);
-            add_filter(filter, self.msrs(), wants);
-        }
-        for observation in &self.observations {
-            wants.events.insert(observation.kind);
-            add_filter(&Filter::any(observation.kind), self.msrs(), wants);
-        }
-        for rule in self.pages.values() {
-            let allowed = wants
-                .pages
-                .entry(page::frame(rule.gpa))
-                .or_insert(Access::ALL);
-            *allowed = allowed.intersection(rule.allowed);
-        }
-        if let Some(switches) = &self.switches {
-            switches.add_to(&mut wants.events);
-        }
-        self.breakpoints
-            .values()
-            .for_each(|placed| placed.add_to(wants));
-        wants.singlestep.extend(&self.singlestep);
-    }
 }
 
 /// Room for one more.
@@ -296,49 +252,6 @@ const fn bounded(length: usize) -> Result<(), Refusal> {
         Ok(())
     } else {
         Err(Refusal::Limit)
-    }
-}
-
-/// Adds what a filter asks the machine to report. Breakpoints, pages and steps are armed one by
-/// one; their filters only choose among them. Of MSRs only those that are granted are reported.
-fn add_filter(filter: &Filter, granted: Option<&Ranges<u64>>, wants: &mut Wants) {
-    let range = match filter.only {
-        Only::Numbers { first, last } | Only::Io { first, last, .. } => first..=last,
-        Only::Cr { cr, .. } => cr.into()..=cr.into(),
-        Only::Any | Only::Page { .. } | Only::Breakpoint { .. } | Only::Table { .. } => {
-            0..=u64::MAX
-        }
-    };
-    let (reads, writes) = match filter.only {
-        Only::Io { reads, writes, .. } => (reads, writes),
-        Only::Any | Only::Cr { .. } | Only::Numbers { .. } | Only::Page { .. } => (true, true),
-        Only::Breakpoint { .. } | Only::Table { .. } => (true, true),
-    };
-    let put = |set: &mut Ranges<u64>, wanted: bool| {
-        if wanted {
-            set.insert(range.clone());
-        }
-    };
-    let put_msrs = |set: &mut Ranges<u64>| match granted {
-        None => set.insert(range.clone()),
-        Some(granted) => set.extend(&Ranges::from_iter([range.clone()]).intersection(granted)),
-    };
-    match filter.kind {
-        EventKind::Cr => put(&mut wants.crs, true),
-        EventKind::Msr => put_msrs(&mut wants.msr_writes),
-        EventKind::MsrRead => put_msrs(&mut wants.msr_reads),
-        EventKind::Pio => {
-            put(&mut wants.pio_reads, reads);
-            put(&mut wants.pio_writes, writes);
-        }
-        EventKind::Mmio => {
-            put(&mut wants.mmio_reads, reads);
-            put(&mut wants.mmio_writes, writes);
-        }
-        EventKind::Xsetbv | EventKind::Breakpoint | EventKind::Hypercall | EventKind::Page => {}
-        EventKind::Trap | EventKind::Descriptor | EventKind::CreateVcpu | EventKind::Pause => {}
-        EventKind::Singlestep | EventKind::CommandError | EventKind::Cpuid | EventKind::Unhook => {}
-        EventKind::Reset | EventKind::Shutdown => {}
     }
 }
 

@@ -3,6 +3,9 @@
 //! The ledger never judges and never delivers: panels look at its generation between two events
 //! and take what they need.
 
+mod draft;
+mod union;
+
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU64, Ordering},
@@ -12,13 +15,22 @@ use oriel_machine::{ArmError, Machine, Wants};
 use oriel_protocol::Refusal;
 
 use crate::holdings::Holdings;
+pub use draft::Draft;
+use draft::Trail;
+use union::Union;
 
 /// The holdings of all judges of one VM, in the operator's order.
 pub struct Ledger {
     machine: Arc<dyn Machine>,
-    holdings: Mutex<Vec<Arc<Holdings>>>,
+    books: Mutex<Books>,
     /// Grows with every change.
     generation: AtomicU64,
+}
+
+/// What the judges hold, each and together.
+struct Books {
+    holdings: Vec<Arc<Holdings>>,
+    union: Union,
 }
 
 impl Ledger {
@@ -28,10 +40,11 @@ impl Ledger {
     /// [`ArmError`] names what the machine cannot report.
     pub fn new(machine: Arc<dyn Machine>, holdings: Vec<Holdings>) -> Result<Self, ArmError> {
         let holdings: Vec<_> = holdings.into_iter().map(Arc::new).collect();
-        machine.arm(&union(&holdings))?;
+        let union = Union::of(&holdings);
+        machine.arm(union.wants())?;
         Ok(Self {
             machine,
-            holdings: Mutex::new(holdings),
+            books: Mutex::new(Books { holdings, union }),
             generation: AtomicU64::new(1),
         })
     }
@@ -43,8 +56,8 @@ impl Ledger {
 
     /// The holdings of all judges as they are now, with their generation.
     pub fn snapshot(&self) -> (u64, Vec<Arc<Holdings>>) {
-        let holdings = self.lock();
-        (self.generation(), holdings.clone())
+        let books = self.lock();
+        (self.generation(), books.holdings.clone())
     }
 
     /// The holdings of one judge.
@@ -52,10 +65,11 @@ impl Ledger {
     /// # Errors
     /// [`Refusal::Gone`] if there is no such judge.
     pub fn of(&self, judge: usize) -> Result<Arc<Holdings>, Refusal> {
-        self.lock().get(judge).cloned().ok_or(Refusal::Gone)
+        let books = self.lock();
+        books.holdings.get(judge).cloned().ok_or(Refusal::Gone)
     }
 
-    /// Changes the holdings of one judge and arms the new union. What the machine cannot do
+    /// Changes the holdings of one judge and arms the difference. What the machine cannot do
     /// leaves everything as it was.
     ///
     /// # Errors
@@ -64,24 +78,21 @@ impl Ledger {
     pub fn change<T>(
         &self,
         judge: usize,
-        change: impl FnOnce(&mut Holdings) -> Result<T, Refusal>,
+        change: impl FnOnce(&mut Draft) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
-        let mut holdings = self.lock();
-        let mut changed = Holdings::clone(holdings.get(judge).ok_or(Refusal::Gone)?);
-        let answer = change(&mut changed)?;
-        let before = std::mem::replace(&mut holdings[judge], Arc::new(changed));
-        if let Err(error) = self.machine.arm(&union(&holdings)) {
+        let mut books = self.lock();
+        let mut draft = Draft::of(books.holdings.get(judge).ok_or(Refusal::Gone)?);
+        let answer = change(&mut draft)?;
+        self.enter(&mut books, judge, draft).map_err(|error| {
             tracing::debug!(judge, error = %error, "not armed");
-            holdings[judge] = before;
-            return Err(Refusal::from(&error));
-        }
-        self.generation.fetch_add(1, Ordering::Release);
+            Refusal::from(&error)
+        })?;
         Ok(answer)
     }
 
     /// A place for the holdings of one more judge, which holds nothing yet; answers its number.
     pub fn add(&self) -> usize {
-        let mut holdings = self.lock();
+        let holdings = &mut self.lock().holdings;
         holdings.push(Arc::default());
         holdings.len() - 1
     }
@@ -91,28 +102,23 @@ impl Ledger {
     /// # Errors
     /// [`ArmError`] names what the machine cannot report; then nothing has changed.
     pub fn declare(&self, judge: usize, declared: &Holdings) -> Result<(), ArmError> {
-        let mut holdings = self.lock();
-        let Some(mine) = holdings.get_mut(judge) else {
+        let mut books = self.lock();
+        let Some(mine) = books.holdings.get(judge) else {
             return Ok(());
         };
-        let mut changed = Holdings::clone(mine);
-        changed.declare(declared);
-        let before = std::mem::replace(mine, Arc::new(changed));
-        if let Err(error) = self.machine.arm(&union(&holdings)) {
-            holdings[judge] = before;
-            return Err(error);
-        }
-        self.generation.fetch_add(1, Ordering::Release);
-        Ok(())
+        let mut draft = Draft::of(mine);
+        draft.declare(declared);
+        self.enter(&mut books, judge, draft)
     }
 
     /// Disarms what one judge has armed: it has gone.
     pub fn close(&self, judge: usize) {
-        let mut holdings = self.lock();
-        if let Some(mine) = holdings.get_mut(judge) {
+        let mut books = self.lock();
+        if let Some(mine) = books.holdings.get_mut(judge) {
             *mine = Arc::default();
         }
-        if let Err(error) = self.machine.arm(&union(&holdings)) {
+        books.union = Union::of(&books.holdings);
+        if let Err(error) = self.machine.arm(books.union.wants()) {
             tracing::warn!(judge, error = %error, "disarming what a judge has left failed");
         }
         self.generation.fetch_add(1, Ordering::Release);
@@ -120,17 +126,45 @@ impl Ledger {
 
     /// Disarms everything, for the end of introspection.
     pub fn clear(&self) {
-        let mut holdings = self.lock();
-        holdings.iter_mut().for_each(|one| *one = Arc::default());
+        let mut books = self.lock();
+        books
+            .holdings
+            .iter_mut()
+            .for_each(|one| *one = Arc::default());
+        books.union = Union::of(&books.holdings);
         if let Err(error) = self.machine.arm(&Wants::default()) {
             tracing::warn!(error = %error, "disarming at the end failed");
         }
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Holdings>>> {
+    /// Takes a judge's new holdings in, and arms what that changes; if the machine cannot, all is as
+    /// before.
+    fn enter(&self, books: &mut Books, judge: usize, draft: Draft) -> Result<(), ArmError> {
+        let (mine, trail) = draft.done();
+        let before = std::mem::replace(&mut books.holdings[judge], Arc::new(mine));
+        let armed = self.arm(books, &trail);
+        if armed.is_err() {
+            books.holdings[judge] = before;
+            books.union = Union::of(&books.holdings);
+        }
+        armed?;
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    fn arm(&self, books: &mut Books, trail: &Trail) -> Result<(), ArmError> {
+        let changed = books.union.take_in(trail, &books.holdings);
+        let wants = books.union.wants();
+        match changed {
+            Some(changed) => self.machine.arm_changed(wants, &changed),
+            None => self.machine.arm(wants),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Books> {
         // Every change is made on a copy, so a panic leaves whole holdings behind.
-        self.holdings.lock().unwrap_or_else(PoisonError::into_inner)
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -140,70 +174,11 @@ impl std::fmt::Debug for Ledger {
     }
 }
 
-fn union(holdings: &[Arc<Holdings>]) -> Wants {
-    let mut wants = Wants::default();
-    holdings.iter().for_each(|one| one.add_to(&mut wants));
-    wants.breakpoints.sort_unstable();
-    wants.breakpoints.dedup();
-    wants.singlestep.sort_unstable();
-    wants.singlestep.dedup();
-    wants
+/// What these hold together.
+#[cfg(test)]
+pub(crate) fn union(holdings: &[Arc<Holdings>]) -> Wants {
+    Union::of(holdings).wants().clone()
 }
 
 #[cfg(test)]
-mod tests {
-    use oriel_machine::{mock::Scenario, outlet};
-    use oriel_protocol::HardwarePoint;
-
-    use super::*;
-    use crate::holdings::Placed;
-
-    fn ledger(judges: usize) -> Ledger {
-        let parts = Scenario::new("ledger").build(Arc::new(outlet::Kept::default()));
-        Ledger::new(parts.unwrap().machine, vec![Holdings::default(); judges]).unwrap()
-    }
-
-    fn point(gva: u64) -> Placed {
-        Placed::Hardware(HardwarePoint::execute(gva).unwrap())
-    }
-
-    /// Points at four addresses from here on.
-    fn take_four(ledger: &Ledger, judge: usize, first: u64) -> Result<(), Refusal> {
-        (first..first + 4)
-            .try_for_each(|gva| ledger.change(judge, |mine| mine.set_breakpoint(gva, point(gva))))
-    }
-
-    #[test]
-    fn what_the_machine_has_no_room_for_leaves_everything_as_it_was() {
-        let ledger = ledger(2);
-        assert_eq!(take_four(&ledger, 0, 0x10), Ok(()));
-        let generation = ledger.generation();
-        let fifth = ledger.change(1, |mine| mine.set_breakpoint(1, point(0x20)));
-        assert_eq!(fifth, Err(Refusal::Limit));
-        assert_eq!(ledger.generation(), generation);
-        assert!(ledger.of(1).unwrap().breakpoints().is_empty());
-        let cleared = ledger.change(0, |mine| Ok(mine.clear_breakpoint(0x10)));
-        assert_eq!(cleared, Ok(Some(point(0x10))));
-        let now = ledger.change(1, |mine| mine.set_breakpoint(1, point(0x20)));
-        assert_eq!(now, Ok(()));
-    }
-
-    #[test]
-    fn an_owner_that_goes_leaves_the_debug_registers_free() {
-        let ledger = ledger(2);
-        assert_eq!(take_four(&ledger, 0, 0x10), Ok(()));
-        assert_eq!(take_four(&ledger, 1, 0x20), Err(Refusal::Limit));
-        // A tool that hangs up, whether it wants to be undone or not.
-        for gone in [Holdings::blank, Holdings::kept] {
-            let left = ledger.change(0, |mine| {
-                *mine = gone(mine);
-                Ok(())
-            });
-            assert_eq!(left, Ok(()));
-            assert_eq!(take_four(&ledger, 0, 0x30), Ok(()));
-        }
-        // The end of introspection.
-        ledger.clear();
-        assert_eq!(take_four(&ledger, 1, 0x20), Ok(()));
-    }
-}
+mod tests;

@@ -122,39 +122,33 @@ impl Panel {
             seq,
             ..
         } = self;
-        let (index, mut hearing) = (desk.index(), None);
         let listeners = &mut by_kind[event.kind() as usize];
-        let meets = |listener: &Listener| listener.meets(event, index).is_some();
+        let meets = |listener: &Listener| listener.meets(event, desk.index()).is_some();
         let passed_over = sharing
             .as_mut()
             .and_then(|sharing| sharing.passed_over(listeners, meets));
-        for listener in listeners {
-            if passed_over.is_some_and(|owner| owner == listener.owner()) {
-                continue;
+        let heard = listeners.iter_mut();
+        let mut listeners = heard.filter(|one| passed_over != Some(one.owner()));
+        let mut next = accepting(&mut listeners, event, &desk);
+        if next.is_none() {
+            return (Ruling::CONTINUE, None, desk);
+        }
+        *seq += 1;
+        let moment = Moment {
+            vcpu: desk.index(),
+            seq: *seq,
+            time_ns: shared.now(),
+        };
+        let mut hearing = Hearing::open(shared, slot, moment, event);
+        while let Some((listener, tag)) = next {
+            if let Some(seat) = seats.get_mut(listener.seat()) {
+                desk = hearing.ask((listener, tag), moment, seat, desk);
             }
-            let Some(tag) = listener.accepts(event, &desk) else {
-                continue;
-            };
-            let hearing = hearing.get_or_insert_with(|| {
-                *seq += 1;
-                let moment = Moment {
-                    vcpu: index,
-                    seq: *seq,
-                    time_ns: shared.now(),
-                };
-                Hearing::open(shared, slot, moment, event)
-            });
-            let Some(seat) = seats.get_mut(listener.seat()) else {
-                continue;
-            };
-            desk = hearing.ask(listener, seat, tag, desk);
             if hearing.is_over() {
                 break;
             }
+            next = accepting(&mut listeners, event, &desk);
         }
-        let Some(hearing) = hearing else {
-            return (Ruling::CONTINUE, None, desk);
-        };
         let (ruling, lapsed) = hearing.close(shared, seats);
         (ruling, lapsed, desk)
     }
@@ -260,6 +254,19 @@ impl Panel {
         }
         self.generation = generation;
     }
+}
+
+/// The next of these listeners whose business the event is, with its own name for what was hit.
+#[inline]
+fn accepting<'a>(
+    listeners: &mut impl Iterator<Item = &'a mut Listener>,
+    event: &Event,
+    desk: &Desk,
+) -> Option<(&'a Listener, u64)> {
+    listeners.find_map(|listener| {
+        let tag = listener.accepts(event, desk)?;
+        Some((&*listener, tag))
+    })
 }
 
 impl std::fmt::Debug for Panel {

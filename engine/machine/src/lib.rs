@@ -30,4 +30,4 @@ pub use memory::{GuestMemory, Piece};
 pub use oriel_protocol::Ranges;
 pub use outlet::Outlet;
 pub use unjudged::{Unjudged, Unseen};
-pub use wants::Wants;
+pub use wants::{Changed, Wants};

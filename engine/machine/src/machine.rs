@@ -16,7 +16,7 @@ use oriel_protocol::{
 };
 use thiserror::Error;
 
-use crate::{GuestMemory, Unjudged, Wants};
+use crate::{Changed, GuestMemory, Unjudged, Wants};
 
 /// A virtual machine as a whole. Shared by all threads.
 pub trait Machine: Send + Sync {
@@ -35,6 +35,15 @@ pub trait Machine: Send + Sync {
     /// # Errors
     /// [`ArmError`] names what cannot be reported; then what was armed before still is.
     fn arm(&self, wants: &Wants) -> Result<(), ArmError>;
+
+    /// The same, of a union that differs from the last one that was armed by no more than this: so
+    /// thousands can be armed one by one. A machine that gains nothing by it takes the whole.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    fn arm_changed(&self, wants: &Wants, _changed: &Changed) -> Result<(), ArmError> {
+        self.arm(wants)
+    }
 
     /// Keeps every other vCPU out of the guest until the hold is dropped. Returns once none of
     /// them is in the guest; never waits for their judges.

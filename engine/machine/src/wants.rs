@@ -1,6 +1,6 @@
 //! What is to be reported: the union of what all judges want, as the engine hands it to a machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use oriel_protocol::{Access, EventKind, EventSet, Gpa, HardwarePoint, Ranges};
 
@@ -24,7 +24,7 @@ pub struct Wants {
     /// Guest-physical addresses outside RAM whose stores are reported.
     pub mmio_writes: Ranges<u64>,
     /// Managed breakpoints.
-    pub breakpoints: Vec<Gpa>,
+    pub breakpoints: BTreeSet<Gpa>,
     /// What the debug registers of every vCPU watch: at most [`HardwarePoint::MOST`] different
     /// ones.
     pub hardware: Vec<HardwarePoint>,
@@ -39,4 +39,13 @@ impl Wants {
     pub fn kind(&self, kind: EventKind) -> bool {
         self.events.contains(kind)
     }
+}
+
+/// What has changed of the wants, where that is single breakpoints and pages and nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Where a breakpoint has come or gone.
+    pub breakpoints: BTreeSet<Gpa>,
+    /// Page frames of which something else goes through now.
+    pub frames: BTreeSet<u64>,
 }

@@ -46,6 +46,24 @@ pub(crate) fn triple_fault(vcpus: u32) -> Guest {
     })
 }
 
+/// The first entry of the loader's top table leads where no memory is, with bits set that are
+/// reserved; then the vCPU forgets what it knew of the tables.
+pub(crate) fn lost_tables(vcpus: u32) -> Guest {
+    const TOP: u64 = 0x2000;
+    const NOWHERE: u64 = 0x000f_ffff_ffff_f003;
+    guest("lost-tables", vcpus, |program| {
+        program.only_first(1)?;
+        program.asm.mov(eax, 1)?;
+        program.report(rax)?;
+        program.asm.mov(rbx, TOP)?;
+        program.asm.mov(rax, NOWHERE)?;
+        program.asm.mov(qword_ptr(rbx), rax)?;
+        program.asm.mov(rax, cr3)?;
+        program.asm.mov(cr3, rax)?;
+        program.end(0)
+    })
+}
+
 pub(crate) fn unemulatable(vcpus: u32) -> Guest {
     guest("unemulatable", vcpus, |program| {
         program.only_first(1)?;

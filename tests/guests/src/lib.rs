@@ -138,6 +138,10 @@ pub const NAMES: &[(&str, &str)] = &[
         "raises an exception without an interrupt table",
     ),
     (
+        "lost-tables",
+        "reports 1, then writes garbage into its page tables, and triple-faults",
+    ),
+    (
         "unemulatable",
         "runs POPCNT, which an emulating KVM lacks; ends with 0 elsewhere",
     ),
@@ -194,6 +198,7 @@ pub fn by_name(name: &str, vcpus: u32) -> Option<Guest> {
         "spin" => ends::spin(vcpus),
         "reset" => ends::reset(vcpus),
         "triple-fault" => ends::triple_fault(vcpus),
+        "lost-tables" => ends::lost_tables(vcpus),
         "unemulatable" => ends::unemulatable(vcpus),
         "ticks" => interrupts::ticks(vcpus),
         "apics" => apics::apics(vcpus),

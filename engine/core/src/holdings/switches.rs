@@ -118,7 +118,7 @@ mod tests {
 
     fn wants(holdings: &Holdings) -> Wants {
         let mut wants = Wants::default();
-        holdings.add_to(&mut wants);
+        holdings.add_rest_to(&mut wants);
         wants
     }
 

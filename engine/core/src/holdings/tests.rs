@@ -1,4 +1,5 @@
-use oriel_protocol::{HardwarePoint, events::Breakpoint};
+use oriel_machine::Wants;
+use oriel_protocol::{HardwarePoint, Only, events::Breakpoint};
 
 use super::*;
 
@@ -13,9 +14,8 @@ fn rule(allowed: Access, tag: u64) -> PageRule {
 }
 
 fn union(all: &[Holdings]) -> Wants {
-    let mut wants = Wants::default();
-    all.iter().for_each(|one| one.add_to(&mut wants));
-    wants
+    let all: Vec<_> = all.iter().cloned().map(Arc::new).collect();
+    crate::ledger::union(&all)
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_page_event_goes_to_those_whose_own_rule_it_breaks() {
 #[test]
 fn a_managed_breakpoint_is_its_owners_only() {
     let (mut owner, other) = (Holdings::default(), Holdings::default());
-    assert_eq!(owner.set_breakpoint(3, Placed::Int3(0x1234)), Ok(()));
+    assert_eq!(owner.set_breakpoint(3, Placed::Int3(0x1234)), Ok(true));
     let elsewhere = owner.set_breakpoint(3, Placed::Int3(0x9999));
     assert_eq!(elsewhere, Err(Refusal::Conflict));
     let hit = crate::test_event(Breakpoint {
@@ -85,8 +85,8 @@ fn a_managed_breakpoint_is_its_owners_only() {
 fn a_hardware_point_and_an_int3_at_one_address_are_met_together_each_under_its_own_tag() {
     let (mut soft, mut hard) = (Holdings::default(), Holdings::default());
     let point = HardwarePoint::execute(0x7000).unwrap();
-    assert_eq!(soft.set_breakpoint(1, Placed::Int3(0x1234)), Ok(()));
-    assert_eq!(hard.set_breakpoint(2, Placed::Hardware(point)), Ok(()));
+    assert_eq!(soft.set_breakpoint(1, Placed::Int3(0x1234)), Ok(true));
+    assert_eq!(hard.set_breakpoint(2, Placed::Hardware(point)), Ok(true));
     let hit = |gva| {
         crate::test_event(Breakpoint {
             gva,
@@ -103,7 +103,7 @@ fn a_hardware_point_and_an_int3_at_one_address_are_met_together_each_under_its_o
     let both = union(&[soft, hard]);
     assert_eq!(
         (both.breakpoints, both.hardware),
-        (vec![0x1234], vec![point])
+        ([0x1234].into(), vec![point])
     );
 }
 
@@ -112,7 +112,10 @@ fn a_watched_access_goes_to_those_who_watch_for_it() {
     let watching = |access| {
         let mut holdings = Holdings::default();
         let point = HardwarePoint::new(0x7000, 4, access).unwrap();
-        assert_eq!(holdings.set_breakpoint(5, Placed::Hardware(point)), Ok(()));
+        assert_eq!(
+            holdings.set_breakpoint(5, Placed::Hardware(point)),
+            Ok(true)
+        );
         holdings
     };
     let (writes, both) = (watching(Access::WRITE), watching(HardwarePoint::READ_WRITE));

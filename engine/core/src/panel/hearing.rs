@@ -72,22 +72,24 @@ impl<'a> Hearing<'a> {
         self.round.is_over()
     }
 
-    /// Asks one judge.
+    /// Asks one judge. The moment is the hearing's own: read back from there right after it was
+    /// written, it would keep the processor waiting.
+    #[inline]
     pub(super) fn ask(
         &mut self,
-        listener: &Listener,
+        (listener, tag): (&Listener, u64),
+        moment: Moment,
         seat: &mut Seat,
-        tag: u64,
         mut desk: Box<Desk>,
     ) -> Box<Desk> {
         let case = Case {
             event: self.event,
-            moment: self.moment,
+            moment,
             proposed: self.round.proposed(),
             decided: self.round.decided(),
             tag,
         };
-        desk.open(seat.owner, self.moment);
+        desk.open(seat.owner, moment);
         let started = self.notes.is_some().then(Instant::now);
         let on_trial = matches!(seat.role, Role::OnTrial(_));
         let patient = on_trial || seat.judge.is_patient();
@@ -168,7 +170,10 @@ impl<'a> Hearing<'a> {
     /// The verdict that stands, told to whoever listens, and the judges that failed.
     pub(super) fn close(self, shared: &Arc<Shared>, seats: &[Seat]) -> (Ruling, Lapsed) {
         self.overheard.close(self.event, self.moment);
-        let ruling = Ruling::from(self.round.into_verdict());
+        let ruling = match self.round.by() {
+            None => Ruling::CONTINUE,
+            Some(_) => Ruling::from(self.round.into_verdict()),
+        };
         if let (Some(notes), Some(sink)) = (self.notes, &shared.sink) {
             let Notes {
                 opinions,

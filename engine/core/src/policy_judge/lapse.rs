@@ -15,6 +15,7 @@ use crate::{
     failure,
     holdings::Holdings,
     judge::{Lapse, Ruling},
+    ledger::Draft,
     record::{Alert, Record},
 };
 
@@ -141,8 +142,8 @@ impl PolicyJudge {
         if !self.conduct.detach() {
             return;
         }
-        let nothing = |held: &mut Holdings| {
-            *held = Holdings::default();
+        let nothing = |held: &mut Draft| {
+            held.replace(Holdings::default());
             Ok(())
         };
         if let Err(refusal) = desk.shared().ledger.change(desk.caller(), nothing) {

@@ -34,7 +34,7 @@ pub(super) fn release(receiver: &mut Receiver, reason: &str) {
 fn disarm(receiver: &Receiver) {
     let keeps = !receiver.link.cleans_up();
     let undone = receiver.shared().ledger.change(receiver.caller, |mine| {
-        *mine = if keeps { mine.kept() } else { mine.blank() };
+        mine.replace(if keeps { mine.kept() } else { mine.blank() });
         Ok(())
     });
     if let Err(refusal) = undone {

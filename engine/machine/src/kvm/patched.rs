@@ -7,7 +7,7 @@
 //! everybody sees, and the breakpoint is gone until it is armed anew.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
@@ -45,27 +45,59 @@ impl PatchedRam {
         }
     }
 
-    /// Has breakpoints at these addresses and nowhere else. Takes them lowest first, each once;
-    /// what is there already costs nothing but a comparison.
+    /// Has breakpoints at these addresses and nowhere else. What is there already costs nothing but
+    /// a comparison.
     ///
     /// # Errors
     /// The first address that is not RAM; then nothing has changed.
-    pub(super) fn set(&self, wanted: &[Gpa]) -> Result<(), Gpa> {
+    pub(super) fn set(&self, wanted: &BTreeSet<Gpa>) -> Result<(), Gpa> {
         let mut saved = self.write();
         let (gone, fresh) = difference(&saved, wanted);
+        self.replace(&mut saved, &gone, &fresh)
+    }
+
+    /// The same for these addresses alone, at some of which a breakpoint is wanted.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub(super) fn change(
+        &self,
+        at: &BTreeSet<Gpa>,
+        is_wanted: impl Fn(&Gpa) -> bool,
+    ) -> Result<(), Gpa> {
+        let mut saved = self.write();
+        let (fresh, gone): (Vec<_>, Vec<_>) = at.iter().partition(|gpa| is_wanted(gpa));
+        let fresh: Vec<_> = fresh
+            .into_iter()
+            .filter(|gpa| !saved.contains_key(gpa))
+            .collect();
+        self.replace(&mut saved, &gone, &fresh)
+    }
+
+    /// Where there are breakpoints.
+    pub(super) fn placed(&self) -> BTreeSet<Gpa> {
+        self.read().keys().copied().collect()
+    }
+
+    fn replace(
+        &self,
+        saved: &mut BTreeMap<Gpa, u8>,
+        gone: &[Gpa],
+        fresh: &[Gpa],
+    ) -> Result<(), Gpa> {
         if let Some(gpa) = fresh.iter().find(|gpa| !self.ram.covers(**gpa, 1)) {
             return Err(*gpa);
         }
-        self.take_away(&mut saved, &gone);
-        for gpa in fresh {
+        self.take_away(saved, gone);
+        for &gpa in fresh {
             saved.insert(gpa, self.byte(gpa));
             self.put(gpa, INT3);
         }
         Ok(())
     }
 
-    /// Has those of its breakpoints that are among these, which are given as to [`set`](Self::set).
-    pub(super) fn keep(&self, wanted: &[Gpa]) {
+    /// Has those of its breakpoints that are among these.
+    pub(super) fn keep(&self, wanted: &BTreeSet<Gpa>) {
         let mut saved = self.write();
         let (gone, _) = difference(&saved, wanted);
         self.take_away(&mut saved, &gone);
@@ -149,9 +181,9 @@ impl PatchedRam {
     }
 }
 
-/// What is in the table and not wanted, and what is wanted and not in the table. One walk along both:
-/// thousands are set one by one, and each time all of them are compared.
-fn difference(saved: &BTreeMap<Gpa, u8>, wanted: &[Gpa]) -> (Vec<Gpa>, Vec<Gpa>) {
+/// What is in the table and not wanted, and what is wanted and not in the table, by one walk along
+/// both.
+fn difference(saved: &BTreeMap<Gpa, u8>, wanted: &BTreeSet<Gpa>) -> (Vec<Gpa>, Vec<Gpa>) {
     let (mut gone, mut fresh) = (Vec::new(), Vec::new());
     let mut wanted = wanted.iter().copied().peekable();
     for &placed in saved.keys() {
@@ -225,126 +257,4 @@ impl GuestMemory for PatchedRam {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use vm_memory::GuestAddress;
-
-    use super::*;
-
-    fn memory() -> (PatchedRam, GuestMemoryMmap<()>) {
-        let ram = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x2000)]).unwrap();
-        (PatchedRam::new(ram.clone()), ram)
-    }
-
-    fn bytes<const N: usize>(memory: &dyn GuestMemory, gpa: Gpa) -> [u8; N] {
-        let mut bytes = [0; N];
-        memory.read_at(gpa, &mut bytes).unwrap();
-        bytes
-    }
-
-    #[test]
-    fn the_processor_sees_the_int3_and_nobody_else_does() {
-        let (patched, ram) = memory();
-        patched.write_at(0x100, &[1, 2, 3, 4]).unwrap();
-        assert_eq!(patched.set(&[0x101, 0x103]), Ok(()));
-        assert_eq!(bytes(&ram, 0x100), [1, INT3, 3, INT3]);
-        assert_eq!(bytes(&patched, 0x100), [1, 2, 3, 4]);
-        assert_eq!(patched.look(0x101), Byte::Managed(2));
-        patched.write_at(0x101, &[0x22, 0x33]).unwrap();
-        assert_eq!(bytes(&ram, 0x100), [1, INT3, 0x33, INT3]);
-        assert_eq!(bytes(&patched, 0x100), [1, 0x22, 0x33, 4]);
-        assert_eq!(patched.set(&[]), Ok(()));
-        assert_eq!(bytes(&ram, 0x100), [1, 0x22, 0x33, 4]);
-    }
-
-    #[test]
-    fn of_its_breakpoints_only_the_wanted_ones_are_kept_and_none_is_added() {
-        let (patched, ram) = memory();
-        patched.set(&[0x11, 0x13, 0x15]).unwrap();
-        patched.keep(&[0x10, 0x13, 0x14, 0x17]);
-        assert_eq!(bytes(&ram, 0x10), [0, 0, 0, INT3, 0, 0, 0, 0]);
-        patched.set(&[0x12, 0x13, 0x17]).unwrap();
-        assert_eq!(bytes(&ram, 0x10), [0, 0, INT3, INT3, 0, 0, 0, INT3]);
-        patched.keep(&[]);
-        assert_eq!(bytes(&ram, 0x10), [0; 8]);
-    }
-
-    #[test]
-    fn what_the_guest_writes_over_a_breakpoint_stays() {
-        let (patched, ram) = memory();
-        patched.set(&[0x10]).unwrap();
-        ram.write_at(0x10, &[0x90]).unwrap();
-        assert_eq!(bytes(&patched, 0x10), [0x90]);
-        assert_eq!(patched.look(0x10), Byte::Other);
-        patched.set(&[]).unwrap();
-        assert_eq!(bytes(&ram, 0x10), [0x90]);
-    }
-
-    #[test]
-    fn an_int3_of_the_guest_under_a_managed_one_is_told_apart() {
-        let (patched, ram) = memory();
-        ram.write_at(0x10, &[INT3, INT3]).unwrap();
-        patched.set(&[0x10]).unwrap();
-        assert_eq!(patched.look(0x10), Byte::Managed(INT3));
-        assert_eq!(patched.look(0x11), Byte::Unmanaged);
-        assert_eq!(bytes(&patched, 0x10), [INT3, INT3]);
-    }
-
-    #[test]
-    fn an_address_that_is_no_ram_changes_nothing() {
-        let (patched, ram) = memory();
-        patched.set(&[0x10]).unwrap();
-        assert_eq!(patched.set(&[0x20, 0x2000]), Err(0x2000));
-        assert_eq!((bytes(&ram, 0x10), bytes(&ram, 0x20)), ([INT3], [0]));
-        assert_eq!(patched.write_at(0x1fff, &[1, 2]), Err(Refusal::NotFound));
-        patched.set(&[0x1fff]).unwrap();
-        assert_eq!(patched.write_at(0x1fff, &[1, 2]), Err(Refusal::NotFound));
-        assert_eq!(bytes(&patched, 0x1fff), [0], "and nothing by halves");
-    }
-
-    #[test]
-    fn a_lifted_breakpoint_comes_back_over_what_was_written_meanwhile() {
-        let (patched, ram) = memory();
-        ram.write_at(0x10, &[7]).unwrap();
-        patched.set(&[0x10]).unwrap();
-        assert!(patched.lift(0x10));
-        assert!(!patched.lift(0x10), "it is away already");
-        assert_eq!(bytes(&ram, 0x10), [7]);
-        ram.write_at(0x10, &[8]).unwrap();
-        patched.lower(0x10);
-        assert_eq!((bytes(&ram, 0x10), bytes(&patched, 0x10)), ([INT3], [8]));
-        assert!(patched.lift(0x10));
-        patched.set(&[]).unwrap();
-        patched.lower(0x10);
-        assert_eq!(bytes(&ram, 0x10), [8], "disarmed meanwhile, it stays away");
-    }
-
-    #[test]
-    fn memory_that_was_filled_anew_has_them_again() {
-        let (patched, ram) = memory();
-        patched.set(&[0x10]).unwrap();
-        ram.write_at(0, &[5; 0x100]).unwrap();
-        patched.place_again();
-        assert_eq!((bytes(&ram, 0x10), bytes(&patched, 0x10)), ([INT3], [5]));
-    }
-
-    proptest! {
-        #[test]
-        fn breakpoints_never_change_what_is_read(
-            rounds in proptest::collection::vec(
-                (proptest::collection::btree_set(0u64..40, 0..12), 0u64..36, proptest::array::uniform4(any::<u8>())),
-                1..8,
-            ),
-        ) {
-            let (patched, _) = memory();
-            let (plain, _) = memory();
-            for (wanted, at, written) in rounds {
-                let wanted: Vec<_> = wanted.into_iter().collect();
-                patched.set(&wanted).unwrap();
-                patched.write_at(at, &written).unwrap();
-                plain.write_at(at, &written).unwrap();
-                prop_assert_eq!(bytes::<64>(&patched, 0), bytes::<64>(&plain, 0));
-            }
-        }
-    }
-}
+mod tests;

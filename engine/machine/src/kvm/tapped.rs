@@ -1,7 +1,7 @@
 //! The state of a vCPU while it is out of the guest, whoever runs it.
 //!
-//! General and special registers come from the page that KVM fills at each exit, without an
-//! ioctl. Setting the general ones takes effect at the next entry; everything else at once, so
+//! General and special registers come from the page that KVM fills at each exit while anything is
+//! armed, without an ioctl. Setting the general ones takes effect at the next entry; everything else at once, so
 //! that what KVM will not take is refused here and not later.
 
 use std::io;
@@ -19,7 +19,10 @@ use rustix::io::Errno;
 
 use super::{
     msr_rules, msrs, mtrr, registers,
-    sys::xsave::{self, AREA, FitsArea},
+    sys::{
+        page::Pieces,
+        xsave::{self, AREA, FitsArea},
+    },
     tap::Tap,
 };
 use crate::VcpuState;
@@ -54,7 +57,9 @@ pub(super) fn unhalt(vcpu: &VcpuFd) -> Result<(), Refusal> {
 
 impl<T: Tapped> VcpuState for T {
     fn general(&mut self) -> Result<General, Refusal> {
-        Ok(registers::general(&self.tapped().0.page.regs()))
+        let page = &self.tapped().0.page;
+        page.fetch(Pieces::REGS).map_err(refused)?;
+        Ok(registers::general(&page.regs()))
     }
 
     fn set_general(&mut self, general: &General) -> Result<(), Refusal> {
@@ -68,7 +73,9 @@ impl<T: Tapped> VcpuState for T {
     }
 
     fn special(&mut self) -> Result<Special, Refusal> {
-        Ok(registers::special(&self.tapped().0.page.sregs()))
+        let page = &self.tapped().0.page;
+        page.fetch(Pieces::SREGS).map_err(refused)?;
+        Ok(registers::special(&page.sregs()))
     }
 
     fn set_special(&mut self, special: &Special) -> Result<(), Refusal> {

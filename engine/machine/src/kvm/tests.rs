@@ -14,6 +14,7 @@ mod interrupts;
 mod kernels;
 mod kicks;
 mod msr;
+mod one_by_one;
 mod pages;
 mod state;
 mod steps;

@@ -82,20 +82,67 @@ impl Traps {
     pub(super) fn set(&self, wanted: &BTreeMap<u64, Access>) -> io::Result<()> {
         let mut allowed = self.write();
         let before = std::mem::replace(&mut *allowed, wanted.clone());
-        let gone = before
-            .iter()
-            .filter(|(frame, _)| !wanted.contains_key(frame));
-        let opened = gone.map(|(frame, _)| (*frame, Protection::Open));
+        let gone = before.keys().filter(|frame| !wanted.contains_key(frame));
+        let opened = gone.map(|frame| (*frame, Protection::Open));
         let changed = wanted
             .iter()
             .filter(|(frame, access)| before.get(frame) != Some(access));
         let closed = changed.map(|(frame, access)| (*frame, Protection::for_all_but(*access)));
         let mut all: Vec<_> = opened.chain(closed).collect();
         all.sort_unstable_by_key(|(frame, _)| *frame);
-        runs(&all).try_for_each(|(frame, pages, protection)| {
+        self.protect(&all)
+    }
+
+    /// The same for these frames alone; at one that nothing is said of, nothing is trapped.
+    ///
+    /// # Errors
+    /// What the host says; then these frames are trapped as before.
+    pub(super) fn change(&self, wanted: &BTreeMap<u64, Option<Access>>) -> io::Result<()> {
+        let mut allowed = self.write();
+        let was = |frame: &u64| (*frame, allowed.get(frame).copied());
+        let before: BTreeMap<_, _> = wanted.keys().map(was).collect();
+        let done = self.turn(&mut allowed, &before, wanted);
+        if done.is_err() {
+            // It was possible before.
+            let _ = self.turn(&mut allowed, wanted, &before);
+        }
+        done
+    }
+
+    fn turn(
+        &self,
+        allowed: &mut BTreeMap<u64, Access>,
+        from: &BTreeMap<u64, Option<Access>>,
+        to: &BTreeMap<u64, Option<Access>>,
+    ) -> io::Result<()> {
+        for (frame, access) in to {
+            match access {
+                Some(access) => allowed.insert(*frame, *access),
+                None => allowed.remove(frame),
+            };
+        }
+        let protection =
+            |access: &Option<Access>| access.map_or(Protection::Open, Protection::for_all_but);
+        let changed = to
+            .iter()
+            .filter(|(frame, access)| from.get(frame) != Some(access));
+        let changed: Vec<_> = changed
+            .map(|(frame, access)| (*frame, protection(access)))
+            .collect();
+        self.protect(&changed)
+    }
+
+    /// Protects these frames, which are given lowest first.
+    fn protect(&self, all: &[(u64, Protection)]) -> io::Result<()> {
+        runs(all).try_for_each(|(frame, pages, protection)| {
             self.shield
                 .protect(frame * PAGE_SIZE, pages * PAGE_SIZE, protection)
         })
+    }
+
+    /// What goes through at each trapped frame.
+    pub(super) fn table(&self) -> BTreeMap<u64, Access> {
+        self.read().clone()
     }
 
     /// Whether no page is trapped.
@@ -164,71 +211,4 @@ fn runs(all: &[(u64, Protection)]) -> impl Iterator<Item = (u64, u64, Protection
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use super::*;
-
-    type Calls = Arc<Mutex<Vec<(Gpa, u64, Protection)>>>;
-
-    struct Noted(Calls);
-
-    impl Shield for Noted {
-        fn protect(&self, gpa: Gpa, length: u64, protection: Protection) -> io::Result<()> {
-            self.0.lock().unwrap().push((gpa, length, protection));
-            Ok(())
-        }
-    }
-
-    fn traps() -> (Traps, impl Fn() -> Vec<(Gpa, u64, Protection)>) {
-        let calls = Calls::default();
-        let noted = calls.clone();
-        let taken = move || std::mem::take(&mut *noted.lock().unwrap());
-        (Traps::new(Box::new(Noted(calls))), taken)
-    }
-
-    const NO_WRITE: Access = Access::READ.union(Access::EXECUTE);
-
-    #[test]
-    fn only_what_changes_is_protected_and_neighbours_at_once() {
-        let (traps, calls) = traps();
-        let three = [(5, NO_WRITE), (6, NO_WRITE), (8, Access::NONE)];
-        traps.set(&three.into()).unwrap();
-        let (no_write, closed) = (Protection::NoWrite, Protection::Closed);
-        assert_eq!(
-            calls(),
-            [(0x5000, 0x2000, no_write), (0x8000, 0x1000, closed)]
-        );
-        traps.set(&three.into()).unwrap();
-        assert_eq!(calls(), []);
-        traps.set(&[(6, NO_WRITE)].into()).unwrap();
-        let open = Protection::Open;
-        assert_eq!(calls(), [(0x5000, 0x1000, open), (0x8000, 0x1000, open)]);
-        assert_eq!(traps.allowed(0x6fff), Some(NO_WRITE));
-        assert_eq!(traps.allowed(0x8000), None);
-    }
-
-    #[test]
-    fn a_page_of_which_reading_or_executing_is_trapped_is_closed() {
-        for allowed in [
-            Access::READ | Access::WRITE,
-            Access::EXECUTE,
-            Access::WRITE | Access::EXECUTE,
-        ] {
-            assert_eq!(Protection::for_all_but(allowed), Protection::Closed);
-        }
-        assert_eq!(Protection::for_all_but(NO_WRITE), Protection::NoWrite);
-        assert_eq!(Protection::for_all_but(Access::ALL), Protection::Open);
-    }
-
-    #[test]
-    fn a_frame_that_is_disarmed_while_it_is_lifted_stays_open() {
-        let (traps, calls) = traps();
-        traps.set(&[(5, NO_WRITE), (6, NO_WRITE)].into()).unwrap();
-        traps.lift(&[5, 6]).unwrap();
-        traps.set(&[(5, NO_WRITE)].into()).unwrap();
-        calls();
-        traps.lower(&[5, 6]).unwrap();
-        assert_eq!(calls(), [(0x5000, 0x1000, Protection::NoWrite)]);
-    }
-}
+mod tests;

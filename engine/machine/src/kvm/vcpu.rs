@@ -21,9 +21,9 @@ mod serve;
 
 /// One vCPU, for the thread that enters it.
 pub(super) struct KvmVcpu {
-    // The file goes first, then what keeps the memory behind it.
-    mapped: MappedVcpu,
+    // Both have a file of the vCPU, which go first, then what keeps the memory behind it.
     tap: Tap,
+    mapped: MappedVcpu,
     kick: Arc<Kick>,
     vm: Arc<KvmVm>,
     index: u32,

@@ -8,7 +8,7 @@ use super::{
     arm::Arming, chips::Chips, devices::Devices, patched::PatchedRam, program::Program, ram::Ram,
     rests::Rests, sys::vm::MappedVm, world::World,
 };
-use crate::{ArmError, GuestMemory, Hold, Machine, Wants};
+use crate::{ArmError, Changed, GuestMemory, Hold, Machine, Wants};
 
 /// A VM in this process.
 pub(super) struct KvmVm {
@@ -81,6 +81,10 @@ impl Machine for KvmVm {
 
     fn arm(&self, wants: &Wants) -> Result<(), ArmError> {
         self.arming.arm(self.vm.fd(), wants)
+    }
+
+    fn arm_changed(&self, wants: &Wants, changed: &Changed) -> Result<(), ArmError> {
+        self.arming.arm_changed(self.vm.fd(), wants, changed)
     }
 
     fn hold_others(&self, vcpu: u32) -> Result<Hold, Refusal> {

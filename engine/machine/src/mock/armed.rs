@@ -32,8 +32,6 @@ impl Armed {
         ram_end: Gpa,
         before: &Self,
     ) -> Result<Self, ArmError> {
-        let mut wants = wants.clone();
-        wants.breakpoints.sort_unstable();
         if let Some(gpa) = wants.breakpoints.iter().find(|gpa| **gpa >= ram_end) {
             return Err(absent(
                 format!("a breakpoint at {gpa:#x}"),
@@ -55,7 +53,7 @@ impl Armed {
         Ok(Self {
             watches_code: stops || fetches,
             hardware,
-            wants,
+            wants: wants.clone(),
         })
     }
 
@@ -98,7 +96,7 @@ impl Armed {
 
     fn breaks(&self, at: &Breakpoint) -> bool {
         let point = HardwarePoint::execute(at.gva);
-        self.wants.breakpoints.binary_search(&at.gpa).is_ok()
+        self.wants.breakpoints.contains(&at.gpa)
             || self.hardware.iter().any(|armed| Some(*armed) == point)
     }
 

@@ -123,7 +123,7 @@ fn wanting(kinds: &[EventKind]) -> Wants {
 fn everything() -> Wants {
     Wants {
         events: EventSet::all(),
-        breakpoints: vec![0x3000],
+        breakpoints: [0x3000].into(),
         pages: BTreeMap::from([(4, Access::NONE)]),
         singlestep: vec![0],
         ..wanting(&[])

@@ -6,7 +6,7 @@ use kvm_ioctls::VmFd;
 use oriel_protocol::{Capabilities, EventKind, Identity, Refusal, Support};
 
 use crate::{
-    ArmError, GuestMemory, Hold, Machine, Wants,
+    ArmError, Changed, GuestMemory, Hold, Machine, Wants,
     kvm::{
         arm::Arming, capabilities, habits::Habits, patched::PatchedRam, pending::END_VERDICTS,
         world::World,
@@ -79,6 +79,10 @@ impl Machine for EmbeddedVm {
             .chain(pages)
             .try_for_each(|kind| self.check(kind))?;
         self.arming.arm(&self.vm, wants)
+    }
+
+    fn arm_changed(&self, wants: &Wants, changed: &Changed) -> Result<(), ArmError> {
+        self.arming.arm_changed(&self.vm, wants, changed)
     }
 
     fn hold_others(&self, vcpu: u32) -> Result<Hold, Refusal> {

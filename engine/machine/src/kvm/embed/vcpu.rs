@@ -61,8 +61,7 @@ impl EmbeddedVcpu {
     /// # Errors
     /// [`MachineError`] when the vCPU cannot go on.
     pub fn ready(&mut self) -> Result<Ready, MachineError> {
-        let attached = self.tap.kick().attach();
-        attached.map_err(|source| self.error("unblocking the kick signal", source))?;
+        self.tap.attach()?;
         loop {
             if self.tap.kick().is_kicked() || self.tap.has_news() {
                 self.tap.finish(&mut self.fd)?;

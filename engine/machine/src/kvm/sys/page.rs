@@ -19,13 +19,15 @@ use std::{
     },
 };
 
-use kvm_bindings::{
-    KVM_EXIT_IO, KVM_EXIT_MMIO, KVM_SYNC_X86_EVENTS, KVM_SYNC_X86_REGS, KVM_SYNC_X86_VALID_FIELDS,
-    kvm_regs, kvm_run, kvm_sregs, kvm_vcpu_events,
-};
+use kvm_bindings::{KVM_EXIT_IO, KVM_EXIT_MMIO, kvm_run};
 
 use super::exit::{self, ExitData};
 use crate::kvm::exit::RawExit;
+
+mod state;
+
+use state::Known;
+pub(in crate::kvm) use state::Pieces;
 
 /// A shared mapping of a vCPU's file.
 struct Mapping {
@@ -51,7 +53,11 @@ impl Drop for Mapping {
 /// A vCPU's shared page, for the thread that runs it.
 ///
 /// Every access is volatile: KVM writes the page during `KVM_RUN`.
-pub(in crate::kvm) struct RunPage(Arc<Mapping>);
+pub(in crate::kvm) struct RunPage {
+    mapping: Arc<Mapping>,
+    /// What of the vCPU's state is in it.
+    known: Known,
+}
 
 /// The one byte of the page that other threads write.
 #[derive(Clone)]
@@ -79,19 +85,20 @@ impl RunPage {
             return Err(io::Error::last_os_error());
         }
         let start = NonNull::new(start.cast()).ok_or_else(io::Error::last_os_error)?;
-        Ok(Self(Arc::new(Mapping {
-            start,
-            length: size,
-        })))
+        let length = size;
+        Ok(Self {
+            mapping: Arc::new(Mapping { start, length }),
+            known: Known::default(),
+        })
     }
 
     /// What other threads get.
     pub(in crate::kvm) fn immediate_exit(&self) -> ImmediateExit {
-        ImmediateExit(self.0.clone())
+        ImmediateExit(self.mapping.clone())
     }
 
     fn run(&self) -> *mut kvm_run {
-        self.0.start.as_ptr().cast()
+        self.mapping.start.as_ptr().cast()
     }
 
     /// Why the last `KVM_RUN` returned.
@@ -106,132 +113,6 @@ impl RunPage {
             )
         };
         exit::read(reason, data)
-    }
-
-    /// Asks for registers, system registers and events in the page on every exit, without an
-    /// ioctl (`KVM_CAP_SYNC_REGS`; KVM API, 6.74).
-    pub(in crate::kvm) fn ask_for_registers(&mut self) {
-        // SAFETY: the field is mapped (`map`), and this thread alone writes it.
-        unsafe {
-            (&raw mut (*self.run()).kvm_valid_regs)
-                .write_volatile(u64::from(KVM_SYNC_X86_VALID_FIELDS));
-        }
-    }
-
-    /// The general registers as of the last exit, with what has been set since.
-    pub(in crate::kvm) fn regs(&self) -> kvm_regs {
-        // SAFETY: mapped (`map`); integers.
-        unsafe { (&raw const (*self.run()).s.regs.regs).read_volatile() }
-    }
-
-    /// Sets the general registers at the next `KVM_RUN`.
-    pub(in crate::kvm) fn set_regs(&mut self, regs: &kvm_regs) {
-        // SAFETY: mapped (`map`); this thread alone writes it while the vCPU is out of `KVM_RUN`.
-        unsafe { (&raw mut (*self.run()).s.regs.regs).write_volatile(*regs) };
-        self.mark_dirty(KVM_SYNC_X86_REGS);
-        // Setting registers makes KVM forget an exception that it has queued; the page has it.
-        if self.events().exception.injected != 0 {
-            self.mark_dirty(KVM_SYNC_X86_EVENTS);
-        }
-    }
-
-    /// The system registers as of the last exit.
-    pub(in crate::kvm) fn sregs(&self) -> kvm_sregs {
-        // SAFETY: mapped (`map`); integers.
-        unsafe { (&raw const (*self.run()).s.regs.sregs).read_volatile() }
-    }
-
-    /// The instruction pointer as of the last exit. A register at a time is much cheaper than all,
-    /// because the page must be read field by field.
-    pub(in crate::kvm) fn rip(&self) -> u64 {
-        // SAFETY: mapped (`map`); an integer.
-        unsafe { (&raw const (*self.run()).s.regs.regs.rip).read_volatile() }
-    }
-
-    /// CR0 as of the last exit.
-    pub(in crate::kvm) fn cr0(&self) -> u64 {
-        // SAFETY: mapped (`map`); an integer.
-        unsafe { (&raw const (*self.run()).s.regs.sregs.cr0).read_volatile() }
-    }
-
-    /// CR3 as of the last exit.
-    pub(in crate::kvm) fn cr3(&self) -> u64 {
-        // SAFETY: mapped (`map`); an integer.
-        unsafe { (&raw const (*self.run()).s.regs.sregs.cr3).read_volatile() }
-    }
-
-    /// The privilege level as of the last exit: the one in SS (Intel SDM, volume 3, 6.5).
-    pub(in crate::kvm) fn cpl(&self) -> u8 {
-        // SAFETY: mapped (`map`); an integer.
-        unsafe { (&raw const (*self.run()).s.regs.sregs.ss.dpl).read_volatile() & 3 }
-    }
-
-    /// Notes in the page what an ioctl has done to the system registers; KVM is not told again.
-    pub(in crate::kvm) fn note_sregs(&mut self, sregs: &kvm_sregs) {
-        // SAFETY: mapped (`map`); this thread alone writes it while the vCPU is out of `KVM_RUN`.
-        unsafe {
-            (&raw mut (*self.run()).s.regs.sregs).write_volatile(*sregs);
-            // Without an in-kernel APIC, KVM takes CR8 from here at each entry.
-            (&raw mut (*self.run()).cr8).write_volatile(sregs.cr8);
-        }
-    }
-
-    /// Notes a change of the system registers that KVM has made by itself.
-    pub(in crate::kvm) fn change_sregs(&mut self, change: impl FnOnce(&mut kvm_sregs)) {
-        let mut sregs = self.sregs();
-        change(&mut sregs);
-        self.note_sregs(&sregs);
-    }
-
-    /// Notes in the page what an ioctl has done to the general registers.
-    pub(in crate::kvm) fn note_regs(&mut self, regs: &kvm_regs) {
-        // SAFETY: as in `set_regs`.
-        unsafe { (&raw mut (*self.run()).s.regs.regs).write_volatile(*regs) };
-    }
-
-    /// Notes in the page what an ioctl has done to the pending events.
-    pub(in crate::kvm) fn note_events(&mut self, events: &kvm_vcpu_events) {
-        // SAFETY: as in `set_events`.
-        unsafe { (&raw mut (*self.run()).s.regs.events).write_volatile(*events) };
-    }
-
-    /// The pending events as of the last exit.
-    pub(in crate::kvm) fn events(&self) -> kvm_vcpu_events {
-        // SAFETY: mapped (`map`); integers.
-        unsafe { (&raw const (*self.run()).s.regs.events).read_volatile() }
-    }
-
-    /// Sets the pending events at the next `KVM_RUN`.
-    pub(in crate::kvm) fn set_events(&mut self, events: &kvm_vcpu_events) {
-        // SAFETY: mapped (`map`); this thread alone writes it while the vCPU is out of `KVM_RUN`.
-        unsafe { (&raw mut (*self.run()).s.regs.events).write_volatile(*events) };
-        self.mark_dirty(KVM_SYNC_X86_EVENTS);
-    }
-
-    /// Forgets what was to be set at the next `KVM_RUN`.
-    pub(in crate::kvm) fn forget_dirty(&mut self) {
-        // SAFETY: mapped (`map`); this thread alone writes it while the vCPU is out of `KVM_RUN`.
-        unsafe { (&raw mut (*self.run()).kvm_dirty_regs).write_volatile(0) };
-    }
-
-    /// Forgets that the general registers were to be set at the next `KVM_RUN`; whether they were.
-    pub(in crate::kvm) fn take_dirty_regs(&mut self) -> bool {
-        let field = u64::from(KVM_SYNC_X86_REGS);
-        // SAFETY: mapped (`map`); this thread alone writes it while the vCPU is out of `KVM_RUN`.
-        unsafe {
-            let dirty = &raw mut (*self.run()).kvm_dirty_regs;
-            let before = dirty.read_volatile();
-            dirty.write_volatile(before & !field);
-            before & field != 0
-        }
-    }
-
-    fn mark_dirty(&mut self, field: u32) {
-        // SAFETY: mapped (`map`); this thread alone writes it while the vCPU is out of `KVM_RUN`.
-        unsafe {
-            let dirty = &raw mut (*self.run()).kvm_dirty_regs;
-            dirty.write_volatile(dirty.read_volatile() | u64::from(field));
-        }
     }
 
     /// Answers an MSR exit: a fault, or the value for a read (KVM API, section 5,
@@ -276,7 +157,7 @@ impl RunPage {
                 let offset =
                     unsafe { (&raw const (*run).__bindgen_anon_1.io.data_offset).read_volatile() };
                 let offset = usize::try_from(offset).ok()?;
-                (offset, self.0.length.checked_sub(offset)?)
+                (offset, self.mapping.length.checked_sub(offset)?)
             }
             KVM_EXIT_MMIO => (std::mem::offset_of!(kvm_run, __bindgen_anon_1) + 8, 8),
             _ => return None,
@@ -287,7 +168,7 @@ impl RunPage {
         // SAFETY: `start + at + length` is at most `start + room`, which is the mapping's length
         // for an I/O exit, and the end of the eight data bytes of `kvm_run` for an MMIO exit (its
         // data follow the eight bytes of the address).
-        Some(unsafe { self.0.start.as_ptr().add(start + at) })
+        Some(unsafe { self.mapping.start.as_ptr().add(start + at) })
     }
 }
 

@@ -82,7 +82,9 @@ impl Tap {
             let gpa = self.translate(gva)?;
             self.arming.memory()?.is_managed(gpa).then_some(gpa)
         });
-        let here = Some(int3.gpa).filter(|gpa| self.armed.has_breakpoint(*gpa));
+        let memory = self.arming.memory();
+        let is_managed = |gpa: &Gpa| memory.is_some_and(|memory| memory.is_managed(*gpa));
+        let here = Some(int3.gpa).filter(is_managed);
         here.into_iter().chain(behind).collect()
     }
 

@@ -161,7 +161,7 @@ impl Tap {
     /// Where a judge has moved the instruction pointer while the instruction is still open.
     pub(super) fn moved_to(&self) -> Option<u64> {
         match self.instruction {
-            Instruction::Open { ip } => Some(self.page.rip()).filter(|now| *now != ip),
+            Instruction::Open => self.page.moved_to(),
             Instruction::Done => None,
         }
     }
@@ -170,15 +170,12 @@ impl Tap {
     /// another exit (the next fragment of a store that is larger than eight bytes), it is left in
     /// the page to be decoded.
     pub(in crate::kvm) fn finish(&mut self, vcpu: &mut VcpuFd) -> Result<(), MachineError> {
-        let Instruction::Open { ip } = self.instruction else {
-            return Ok(());
-        };
-        if self.unread {
+        if self.instruction == Instruction::Done || self.unread {
             return Ok(());
         }
         let target = self.moved_to();
         if target.is_some() {
-            self.set_ip(ip);
+            self.set_ip(self.page.exited_at());
         }
         self.kick.hold_at_entry();
         let outcome = self.run(vcpu);

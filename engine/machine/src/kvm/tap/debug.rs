@@ -30,6 +30,8 @@ use crate::{
 pub(super) struct Debug {
     /// What KVM was told.
     told: Told,
+    /// Of which generation that is all there is to tell, wherever the vCPU stands.
+    settled: Option<u64>,
     /// A stepped instruction has run, and nobody has been told yet.
     pub(super) stepped: bool,
     /// Hardware points that were met, and nobody has been told yet.
@@ -122,6 +124,9 @@ impl Tap {
 
     /// Tells KVM how to run the vCPU, where that has changed.
     pub(super) fn tell_debug(&mut self, vcpu: &VcpuFd) -> Result<(), MachineError> {
+        if self.over.is_none() && self.debug.settled == Some(self.generation) {
+            return Ok(());
+        }
         let wanted = self.wanted_debug();
         let steps = wanted.flags & KVM_GUESTDBG_SINGLESTEP != 0;
         let mut again = wanted != self.debug.told;
@@ -142,6 +147,8 @@ impl Tap {
                 .map_err(|errno| self.error("KVM_SET_GUEST_DEBUG", errno))?;
             self.debug.told = wanted;
         }
+        let lasts = self.over.is_none() && !self.armed.steps(self.index);
+        self.debug.settled = lasts.then_some(self.generation);
         Ok(())
     }
 

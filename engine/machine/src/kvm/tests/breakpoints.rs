@@ -17,7 +17,7 @@ use crate::{ArmError, End, Exit, Vcpu, Wants};
 fn breaking(at: &[u64]) -> Wants {
     Wants {
         events: [EventKind::Breakpoint].into_iter().collect(),
-        breakpoints: at.to_vec(),
+        breakpoints: at.iter().copied().collect(),
         ..Wants::default()
     }
 }
@@ -241,7 +241,7 @@ fn an_instruction_that_comes_out_by_itself_is_stepped_over_once() {
     let write = first(&attack, Mnemonic::Wrmsr);
     let mut wants = writes_of(msr::LSTAR);
     wants.events.insert(EventKind::Breakpoint);
-    wants.breakpoints = vec![write];
+    wants.breakpoints = [write].into();
     let play = watch(attack, &wants, continues);
     let kinds: Vec<_> = play.kinds();
     assert_eq!(kinds[..2], [EventKind::Breakpoint, EventKind::Msr]);
@@ -564,7 +564,7 @@ fn a_breakpoint_in_real_mode_is_hit_and_gone_over_or_said_not_to_be() {
     machine.memory().write_at(0x8000, &CODE).unwrap();
     let mut wants = writes_of(msr::LSTAR);
     wants.events.insert(EventKind::Breakpoint);
-    wants.breakpoints = vec![0x8001];
+    wants.breakpoints = [0x8001].into();
     machine.arm(&wants).unwrap();
     let play = run(parts, &kept, |event, vcpu| {
         if event.kind() == EventKind::Msr {

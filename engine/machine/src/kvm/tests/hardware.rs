@@ -188,7 +188,7 @@ fn a_point_and_an_int3_at_one_address_are_one_hit_for_every_vcpu() {
     let guest = guest("calls", 2);
     let function = guest.mark("function").unwrap();
     let mut wants = watching(&[code(function)]);
-    wants.breakpoints = vec![function];
+    wants.breakpoints = [function].into();
     let play = watch(guest, &wants, continues);
     assert_eq!(play.values(), [u64::from(2 * CALLS)]);
     assert_eq!(play.events.len(), 2 * CALLS as usize);
@@ -389,10 +389,10 @@ fn a_point_that_nobody_listens_to_is_gone_over_in_silence() {
     }
     let guest = guest("calls", 2);
     let function = guest.mark("function").unwrap();
-    for breakpoints in [vec![], vec![function]] {
+    for breakpoints in [&[][..], &[function]] {
         let wants = Wants {
             hardware: vec![code(function)],
-            breakpoints,
+            breakpoints: breakpoints.iter().copied().collect(),
             ..nothing()
         };
         let play = watch(guest.clone(), &wants, continues);

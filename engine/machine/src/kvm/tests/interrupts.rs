@@ -46,7 +46,7 @@ fn breaking_at(at: u64) -> Wants {
         events: [EventKind::Breakpoint, EventKind::Singlestep]
             .into_iter()
             .collect(),
-        breakpoints: vec![at],
+        breakpoints: [at].into(),
         ..Wants::default()
     }
 }

@@ -379,7 +379,7 @@ fn a_breakpoint_in_a_trapped_page_and_a_step_there_are_events_once_each() {
     let mut wants = trapping(Access::READ | Access::WRITE);
     wants.events.insert(EventKind::Breakpoint);
     wants.events.insert(EventKind::Singlestep);
-    wants.breakpoints = vec![PAGE];
+    wants.breakpoints = [PAGE].into();
     wants.singlestep = vec![0];
     let (play, _) = watch("pages", &wants, |_, _| Verdict::Continue);
     assert_eq!(

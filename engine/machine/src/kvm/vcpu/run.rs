@@ -39,9 +39,7 @@ impl KvmVcpu {
     }
 
     fn try_go(&mut self, verdict: Verdict) -> Result<Exit, MachineError> {
-        self.kick
-            .attach()
-            .map_err(|source| self.error("unblocking the kick signal", source))?;
+        self.tap.attach()?;
         let mut next = match self.begin_anew()? {
             // What the verdict was about is gone with the reset.
             true => Next::Run,

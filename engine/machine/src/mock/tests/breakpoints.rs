@@ -16,7 +16,7 @@ fn reach() -> Step {
 
 fn managed_at(gpa: u64) -> Wants {
     Wants {
-        breakpoints: vec![gpa],
+        breakpoints: [gpa].into(),
         ..wanting(&[EventKind::Breakpoint, EventKind::Msr])
     }
 }

@@ -73,7 +73,7 @@ fn a_point_stops_an_instruction_before_it_has_any_effect() {
 fn a_point_with_an_int3_on_it_is_one_event() {
     let scenario = Scenario::new("h").step(Step::plain().at(AT));
     let mut wants = watching(&[code(AT)]);
-    wants.breakpoints = vec![AT];
+    wants.breakpoints = [AT].into();
     let mut run = Run::of(&scenario, &wants);
     assert_eq!(run.kinds(), [EventKind::Breakpoint]);
 }

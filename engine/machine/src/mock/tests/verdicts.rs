@@ -22,7 +22,7 @@ const UD: Exception = Exception {
 fn only(kind: EventKind) -> Wants {
     Wants {
         events: [kind].into_iter().collect(),
-        breakpoints: vec![0x1000],
+        breakpoints: [0x1000].into(),
         ..everything()
     }
 }

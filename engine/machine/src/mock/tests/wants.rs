@@ -131,7 +131,7 @@ fn what_does_not_exist_cannot_be_armed_and_what_was_armed_still_is() {
     for (wants, what) in [
         (
             Wants {
-                breakpoints: vec![16 << 20],
+                breakpoints: [16 << 20].into(),
                 ..everything()
             },
             "a breakpoint at 0x1000000",

@@ -1,5 +1,6 @@
 use std::{fs::File, mem::offset_of, os::unix::fs::FileExt};
 
+use kvm_bindings::{KVM_SYNC_X86_EVENTS, KVM_SYNC_X86_REGS, kvm_regs, kvm_vcpu_events};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
 use super::*;
@@ -121,6 +122,36 @@ fn setting_registers_tells_kvm_again_of_an_exception_that_it_would_forget() {
     assert_eq!(dirty(), 0);
     page.set_regs(&kvm_regs::default());
     assert_eq!(u32::from(dirty()), KVM_SYNC_X86_REGS | KVM_SYNC_X86_EVENTS);
+}
+
+#[test]
+fn where_a_vcpu_came_out_is_known_while_a_judge_moves_it() {
+    let (mut page, file) = page();
+    let regs = offset_of!(kvm_run, s) as u64;
+    let rip = |rip: u64| {
+        let at = regs + offset_of!(kvm_regs, rip) as u64;
+        file.write_all_at(&rip.to_le_bytes(), at).unwrap();
+    };
+    page.ask_for(Pieces::STANDS);
+    assert_eq!(byte(&file, offset_of!(kvm_run, kvm_valid_regs)), 3);
+    rip(0x1000);
+    page.came_out();
+    assert_eq!((page.exited_at(), page.moved_to()), (0x1000, None));
+    page.set_regs(&kvm_regs {
+        rip: 0x2000,
+        ..page.regs()
+    });
+    assert_eq!((page.rip(), page.moved_to()), (0x2000, Some(0x2000)));
+    assert_eq!(page.exited_at(), 0x1000);
+    page.came_out();
+    assert_eq!((page.exited_at(), page.moved_to()), (0x2000, None));
+    page.ask_for(Pieces::NONE);
+    page.came_out();
+    assert_eq!(
+        page.moved_to(),
+        None,
+        "nobody has looked, so nobody has moved it"
+    );
 }
 
 #[test]

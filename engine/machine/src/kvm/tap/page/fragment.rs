@@ -147,7 +147,7 @@ impl Tap {
     /// there is more of it to come; to be asked when KVM has completed what it could.
     pub(in crate::kvm::tap) fn keep_judged(&mut self) {
         let Some(judged) = self.judged.take() else {
-            if self.so_far.at != Some(self.page.rip()) {
+            if !self.so_far.judged.is_empty() && self.so_far.at != Some(self.page.rip()) {
                 self.so_far.judged.clear();
             }
             return;
