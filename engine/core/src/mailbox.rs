@@ -8,11 +8,14 @@ use std::{collections::VecDeque, sync::Arc};
 
 use oriel_machine::Kicker;
 
-use crate::sync::{Condvar, Instant, Mutex, MutexGuard, PoisonError};
+use crate::sync::{AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, PoisonError};
 
 /// Letters of type `T` for one vCPU.
 pub struct Mailbox<T> {
     letters: Mutex<Letters<T>>,
+    /// Whether there are any, for an owner that looks before each entry. A letter is in before its
+    /// kick, so an owner that has seen the kick sees the letter.
+    any: AtomicBool,
     arrived: Condvar,
     kicker: Arc<dyn Kicker>,
 }
@@ -32,6 +35,7 @@ impl<T> Mailbox<T> {
         });
         Self {
             letters,
+            any: AtomicBool::new(false),
             arrived: Condvar::new(),
             kicker,
         }
@@ -47,6 +51,7 @@ impl<T> Mailbox<T> {
             return Err(letter);
         }
         letters.queue.push_back(letter);
+        self.any.store(true, Ordering::SeqCst);
         drop(letters);
         self.arrived.notify_one();
         self.kicker.kick();
@@ -55,14 +60,23 @@ impl<T> Mailbox<T> {
 
     /// The next letter, if there is one.
     pub fn take(&self) -> Option<T> {
-        self.lock().queue.pop_front()
+        if !self.any.load(Ordering::SeqCst) {
+            return None;
+        }
+        self.next(&mut self.lock())
+    }
+
+    fn next(&self, letters: &mut Letters<T>) -> Option<T> {
+        let letter = letters.queue.pop_front();
+        self.any.store(!letters.queue.is_empty(), Ordering::SeqCst);
+        letter
     }
 
     /// The next letter, when it comes; none once the deadline has passed.
     pub fn wait(&self, deadline: Option<Instant>) -> Option<T> {
         let mut letters = self.lock();
         loop {
-            if let Some(letter) = letters.queue.pop_front() {
+            if let Some(letter) = self.next(&mut letters) {
                 return Some(letter);
             }
             letters = match deadline {
@@ -99,6 +113,7 @@ impl<T> Mailbox<T> {
     pub fn close(&self) -> Vec<T> {
         let mut letters = self.lock();
         letters.closed = true;
+        self.any.store(false, Ordering::SeqCst);
         letters.queue.drain(..).collect()
     }
 

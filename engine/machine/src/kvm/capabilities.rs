@@ -123,7 +123,8 @@ fn breakpoint_limits(habits: Habits) -> Vec<&'static str> {
 }
 
 const fn pages(habits: Habits) -> Mechanism {
-    const HOW: &str = "mprotect of KVM's mapping; the instruction says what it touches";
+    const HOW: &str =
+        "mprotect of KVM's mapping, never userfaultfd; the instruction says what it touches";
     const ALL: VerdictSet = EventKind::Page.verdicts();
     match (habits.stores_retire, habits.steps_user) {
         (false, true) => within(

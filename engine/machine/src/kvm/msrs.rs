@@ -58,9 +58,11 @@ pub(super) fn set(vcpu: &VcpuFd, index: u32, data: u64) -> bool {
 }
 
 /// A vCPU's MSRs, with the old values of those whose every write comes by here.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct MsrBank {
     has: Features,
+    /// What is handed to KVM, made once: an exit is to cost little.
+    one: Option<Msrs>,
     /// Sound only for MSRs whose writes are filtered: `forget` when that changes.
     shadow: BTreeMap<u32, u64>,
 }
@@ -69,7 +71,7 @@ impl MsrBank {
     pub(super) fn new(has: Features) -> Self {
         Self {
             has,
-            shadow: BTreeMap::new(),
+            ..Self::default()
         }
     }
 
@@ -134,11 +136,28 @@ impl MsrBank {
         let Ok(value) = msr_rules::host_value(class, value, self.has, now) else {
             return false;
         };
-        if !set(vcpu, index, value) {
+        if !self.set(vcpu, index, value) {
             return false;
         }
         self.note(page, index, class, value);
         true
+    }
+
+    /// [`set`], without making the list anew.
+    fn set(&mut self, vcpu: &VcpuFd, index: u32, data: u64) -> bool {
+        let entry = kvm_msr_entry {
+            index,
+            data,
+            ..Default::default()
+        };
+        let mut one = self.one.take().or_else(|| Msrs::new(1).ok());
+        let slots = one.as_mut().map(Msrs::as_mut_slice);
+        if let Some(slot) = slots.and_then(<[_]>::first_mut) {
+            *slot = entry;
+        }
+        let taken = one.as_ref().map(|one| vcpu.set_msrs(one));
+        self.one = one;
+        matches!(taken, Some(Ok(1)))
     }
 
     /// The old value where the rules ask for it, else zero; none if the MSR does not exist.

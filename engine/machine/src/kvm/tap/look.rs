@@ -35,7 +35,7 @@ impl Tap {
             false => self.page.exit(),
         };
         self.open(&exit);
-        if let Some(seen) = self.fragment(vcpu, bus, exit)? {
+        if let Some(seen) = self.fragment(vcpu, bus, &exit)? {
             return Ok(seen);
         }
         match decode::subject(&exit, &self.armed.wants, self.habits) {

@@ -71,9 +71,9 @@ impl Tap {
         &mut self,
         vcpu: &mut VcpuFd,
         bus: &dyn Bus,
-        exit: RawExit,
+        exit: &RawExit,
     ) -> Result<Option<Seen>, MachineError> {
-        let RawExit::Memory { gpa, write, size } = exit else {
+        let RawExit::Memory { gpa, write, size } = *exit else {
             return Ok(None);
         };
         let is_ram =
