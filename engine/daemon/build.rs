@@ -153,10 +153,10 @@ fn dependencies(workspace: &toml::Table, package: &Package, own: &toml::Table) -
         if optional && !travels && package.without.contains(&"kvm") {
             continue;
         }
-        let shared = workspace["workspace"]["dependencies"][name.as_str()].clone();
-        let mut line = match shared {
-            toml::Value::Table(table) => table,
-            version => toml::Table::from_iter([("version".to_owned(), version)]),
+        let shared = &workspace["workspace"]["dependencies"][name.as_str()];
+        let mut line = match shared.as_table() {
+            Some(table) => table.clone(),
+            None => toml::Table::from_iter([("version".to_owned(), shared.clone())]),
         };
         if travels {
             line.insert("path".to_owned(), format!("../{name}").into());
