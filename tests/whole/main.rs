@@ -17,4 +17,5 @@ mod threads;
 mod tool;
 mod traps;
 mod unjudged;
+mod ways;
 mod zoo;

@@ -10,7 +10,9 @@
 //! registers, the failure mode `closed`. What differs from the engine is time: it is counted, not
 //! measured, so that each playing is the same.
 
+mod business;
 mod ears;
+mod lawful;
 mod performance;
 mod stage;
 

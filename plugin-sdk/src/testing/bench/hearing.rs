@@ -74,6 +74,8 @@ impl<P: Policy> Bench<P> {
         let revision = self.revision;
         let saved = self.call(vcpu, |policy, engine| policy.save(engine));
         let saved = saved.map_err(|lost| format!("it was lost: {lost:?}"))??;
+        // What the old one has armed is undone: the new one arms its own.
+        self.engine.disarm();
         let mut next: P = begin(self.config.clone(), self.place(vcpu), &mut self.engine)?;
         next.restore(saved, revision, &mut self.engine)?;
         self.instances.insert(self.slot(vcpu), next);

@@ -169,6 +169,15 @@ impl MockEngine {
         Ok(())
     }
 
+    /// Undoes all that is armed, as for a revision that goes.
+    pub(in crate::testing) fn disarm(&mut self) {
+        // A guest can always report nothing.
+        let _ = self.change(|armed| {
+            *armed = Armed::default();
+            Ok(())
+        });
+    }
+
     /// How a breakpoint is placed there: where a guest-virtual address leads to no RAM, by a debug
     /// register.
     fn place(&mut self, vcpu: u32, at: BreakpointPlace) -> Result<Placed, Refusal> {

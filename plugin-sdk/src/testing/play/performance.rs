@@ -2,22 +2,19 @@
 //! back what they answer. Owns the order; carries out nothing.
 
 use std::collections::BTreeMap;
-use std::mem::{discriminant, take};
+use std::mem::take;
 
 use oriel_machine::{End, Exit, mock::Idled};
-use oriel_protocol::{
-    Access, Event, EventData, EventKind as Kind, Value, Verdict, VerdictSet,
-    events::{Breakpoint, EventClass},
-};
+use oriel_protocol::{Event, EventKind as Kind, Verdict, events::EventClass};
 
 use super::{
     Cue, Judged,
     ears::{Ears, Notice, values},
+    lawful::{can_take, closed},
     stage::Stage,
 };
 use crate::export::Exports;
 use crate::native::Case;
-use crate::testing::engine::Placed;
 use crate::testing::{Bench, Lost, MockEngine};
 use crate::{Decision, EventKind, Failure, Moment, Verdicts, observe};
 
@@ -136,7 +133,7 @@ impl<'a, P: Exports, C: FnMut(&mut Bench<P>, Cue)> Performance<'a, P, C> {
             self.notice(vcpu, notice);
             return Verdict::Continue;
         }
-        let Some(tag) = self.tag(vcpu, event) else {
+        let Some(tag) = self.bench.engine.armed.tag(vcpu, event) else {
             return Verdict::Continue;
         };
         let case = Case { event, tag };
@@ -259,36 +256,9 @@ impl<'a, P: Exports, C: FnMut(&mut Bench<P>, Cue)> Performance<'a, P, C> {
         let Some(ear) = self.ears.judge_of(case.event) else {
             return false;
         };
-        self.bench.probes(|probe| (ear.wants)(probe, at, case)) || self.is_armed(at.vcpu, case)
-    }
-
-    /// Whether the policy has asked for it while the guest ran.
-    fn is_armed(&self, vcpu: u32, case: &Case<'_>) -> bool {
         let armed = &self.bench.engine.armed;
-        if let EventData::Cr(it) = case.event.data {
-            return armed.crs.contains(&(vcpu, it.cr));
-        }
-        if let EventData::Msr(it) = case.event.data {
-            return armed.msrs.contains(&(vcpu, it.msr));
-        }
-        false
-    }
-
-    /// The policy's own name for what was hit. None: it is none of its business.
-    fn tag(&self, vcpu: u32, event: &Event) -> Option<u64> {
-        let armed = &self.bench.engine.armed;
-        if let EventData::Breakpoint(it) = &event.data
-            && it.managed
-        {
-            let found = armed.placed.iter().find(|(_, placed)| is_met(placed, it));
-            return found.map(|(tag, _)| *tag);
-        }
-        if let EventData::Page(it) = event.data {
-            let (allowed, tag) = armed.pages.get(&(it.gpa / 4096))?;
-            return (!Access::from(*allowed).contains(it.access)).then_some(*tag);
-        }
-        let stepped = event.kind() != Kind::Singlestep || armed.steps.contains(&vcpu);
-        stepped.then_some(0)
+        self.bench.probes(|probe| (ear.wants)(probe, at, case))
+            || armed.asks_for(at.vcpu, case.event)
     }
 
     /// Whether the observer's filters want it, of which each lets one in so many through.
@@ -330,16 +300,6 @@ impl<'a, P: Exports, C: FnMut(&mut Bench<P>, Cue)> Performance<'a, P, C> {
     }
 }
 
-/// Whether this is what was hit.
-fn is_met(placed: &Placed, hit: &Breakpoint) -> bool {
-    match *placed {
-        Placed::Code(gpa) => hit.access == Access::EXECUTE && gpa == hit.gpa,
-        Placed::Point(gva, length, on) => {
-            (gva, length) == (hit.gva, hit.length) && Access::from(on).contains(hit.access)
-        }
-    }
-}
-
 /// All kinds that policies see.
 const KINDS: [EventKind; 18] = [
     EventKind::Cr,
@@ -361,29 +321,3 @@ const KINDS: [EventKind; 18] = [
     EventKind::Reset,
     EventKind::Shutdown,
 ];
-
-/// What a judge that has failed is taken to have said.
-fn closed(event: &Event) -> Verdict {
-    if event.allowed.contains(VerdictSet::DENY) {
-        return Verdict::Deny;
-    }
-    match event.data.old() {
-        Some(old) if event.allowed.contains(VerdictSet::REPLACE) => {
-            Verdict::Replace(Value::Word(old))
-        }
-        Some(_) | None => Verdict::Crash,
-    }
-}
-
-fn can_take(event: &Event, verdict: &Verdict) -> bool {
-    let fits = match verdict {
-        Verdict::Replace(value) => {
-            let own = event.data.proposed();
-            own.is_none_or(|own| discriminant(&own) == discriminant(value))
-        }
-        Verdict::Emulate(bytes) => bytes.len() <= Verdict::EMULATE_MAX,
-        Verdict::Continue | Verdict::Crash => return true,
-        Verdict::Retry | Verdict::Deny | Verdict::Skip | Verdict::Inject(_) | Verdict::Step => true,
-    };
-    fits && event.allowed.contains(verdict.kind().set())
-}
