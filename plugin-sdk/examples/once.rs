@@ -1,20 +1,15 @@
 //! The policy of `docs/writing-a-policy.md`, with its tests.
 
-use oriel_sdk::{
-    Alert, Config, Failure, Host, Judge, Moment, Place, Policy, Severity, Store, hex, msr,
-};
+use oriel_sdk::{Alert, Judge, Moment, Plain, Severity, Store, hex, msr};
 
+#[derive(Default)]
 struct Once;
 
-impl Policy for Once {
-    fn init(_: &mut Config, _: Place, _: &mut impl Host) -> Result<Self, Failure> {
-        Ok(Once)
-    }
-}
+impl Plain for Once {}
 
 impl Judge<msr::Write> for Once {
     fn filters(&self) -> Vec<msr::Filter> {
-        vec![msr::Filter::one(0xC000_0082)]
+        vec![msr::Filter::one(msr::LSTAR)]
     }
 
     fn judge(
@@ -23,16 +18,15 @@ impl Judge<msr::Write> for Once {
         write: msr::Write,
         host: &mut (impl Alert + Store),
     ) -> msr::Verdict {
-        match host.compare_and_swap_number("lstar", None, write.new) {
-            Ok(None) => msr::Verdict::Continue,
-            Ok(Some(first)) if first == write.new => msr::Verdict::Continue,
-            Ok(Some(_)) | Err(_) => {
-                let message = "LSTAR changed";
-                // Whether or not somebody hears of it, the answer is no.
-                let _ = host.alert(Severity::High, message, &[("value", &hex(write.new))]);
-                msr::Verdict::Deny
-            }
+        if host.first_number("lstar", write.new) == Ok(write.new) {
+            return msr::Verdict::Continue;
         }
+        host.report(
+            Severity::High,
+            "LSTAR changed",
+            &[("value", &hex(write.new))],
+        );
+        msr::Verdict::Deny
     }
 }
 
@@ -41,11 +35,11 @@ oriel_sdk::export!(Once: msr);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oriel_sdk::Refusal;
-    use oriel_sdk::testing::{Bench, Command};
+    use oriel_sdk::testing::{Bench, Command, Lost, scenario};
+    use oriel_sdk::{Config, Failure, Refusal};
 
     const fn lstar(new: u64) -> msr::Write {
-        msr::Write::new(0xC000_0082, 0, new)
+        msr::Write::new(msr::LSTAR, 0, new)
     }
 
     #[test]
@@ -64,6 +58,31 @@ mod tests {
         let swap = Command::CompareAndSwapNumber;
         bench.engine.refuse(swap, Refusal::Limit);
         assert_eq!(bench.raise(0, lstar(1)), Some(msr::Verdict::Deny));
+        Ok(())
+    }
+
+    #[test]
+    fn a_deadline_that_is_missed_helps_nobody() -> Result<(), Failure> {
+        let mut bench = Bench::<Once>::new(Config::new())?;
+        bench.engine.stop_after(0);
+        assert_eq!(bench.attempt(0, lstar(1)), Err(Lost::Overdue));
+        assert_eq!(bench.raise(0, lstar(2)), Some(msr::Verdict::Continue));
+        assert_eq!(bench.raise(0, lstar(1)), Some(msr::Verdict::Deny));
+        Ok(())
+    }
+
+    #[test]
+    fn the_attack_is_denied() -> Result<(), Failure> {
+        let attack = scenario::builtin("msr-attack").ok_or("it is built in")?;
+        let mut bench = Bench::<Once>::new(Config::new())?;
+        let played = bench.play_with(&attack, |bench, cue| {
+            if cue.before == 1 {
+                bench.crash();
+            }
+        })?;
+        let denied = |one: &&_| one == &&scenario::Verdict::Deny;
+        let verdicts = played.judged.iter().map(|judged| &judged.verdict);
+        assert_eq!(verdicts.filter(denied).count(), 1);
         Ok(())
     }
 }

@@ -8,6 +8,15 @@ mod value;
 
 use std::collections::BTreeMap;
 
+/// One configured value.
+///
+/// ```
+/// use oriel_sdk::{FromSetting, Setting};
+///
+/// assert_eq!(u16::from_setting(Setting::Number(80)), Some(80));
+/// assert_eq!(u16::from_setting(Setting::Number(1 << 16)), None);
+/// assert_eq!(u16::from_setting(Setting::from("80")), None, "that is a text");
+/// ```
 pub use crate::bindings::rights::oriel::introspection::types::Setting;
 pub use error::ConfigError;
 pub use value::FromSetting;
@@ -23,6 +32,7 @@ pub use value::FromSetting;
 /// let strict = config.choice("mode", &[("strict", true), ("lax", false)])?;
 /// assert_eq!(strict, Some(true));
 /// config.finish()?;
+/// assert!(config.require::<u64>("ports").is_err());
 /// # Ok::<(), oriel_sdk::ConfigError>(())
 /// ```
 #[derive(Clone, Debug, Default)]

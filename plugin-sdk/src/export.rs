@@ -1,10 +1,13 @@
 //! From a policy's type to the exports of a component.
 //!
 //! [`export!`](crate::export!) expands to a place for the one instance and to the exports of the
-//! kinds it names; each kind's file holds what its exports call. Natively the macro only checks
-//! that the policy judges what it exports: two policies live in one test binary without a clash.
+//! kinds it names; each kind's file holds what its exports call. Natively the macro checks that the
+//! policy judges what it exports, and says what that is to whoever plays the engine: two policies
+//! live in one test binary without a clash.
 
-use crate::{Engine, Event, Judge, Moment, Policy};
+use crate::{
+    CreateVcpu, Engine, Event, Judge, Moment, Observe, Pause, Policy, State, Tick, Unhook,
+};
 
 /// A component's instance: what the exports of a component reach their policy through.
 /// Implemented by [`export!`](crate::export!) only.
@@ -14,6 +17,44 @@ pub trait Exported {
 
     /// Runs something on the place where the instance is.
     fn slot<R>(run: impl FnOnce(&mut Option<Self::Policy>) -> R) -> R;
+}
+
+/// What a policy exports, natively. Implemented by [`export!`](crate::export!) only.
+pub trait Exports: Policy {
+    /// Tells each of its exports.
+    fn tell(to: &mut impl Told<Self>);
+}
+
+/// Who wants to know what a policy exports.
+pub trait Told<P: Policy> {
+    /// It judges these events.
+    fn judges<E: Event>(&mut self)
+    where
+        P: Judge<E>;
+    /// It observes.
+    fn observes(&mut self)
+    where
+        P: Observe;
+    /// It is called by the clock.
+    fn ticks(&mut self)
+    where
+        P: Tick;
+    /// It carries its state over a swap.
+    fn saves(&mut self)
+    where
+        P: State;
+    /// It hears of new vCPUs.
+    fn hears_of_vcpus(&mut self)
+    where
+        P: CreateVcpu;
+    /// It hears of pauses.
+    fn hears_of_pauses(&mut self)
+    where
+        P: Pause;
+    /// It hears of the end.
+    fn hears_of_the_end(&mut self)
+    where
+        P: Unhook;
 }
 
 /// Runs something on the instance. The engine calls `init` before anything else.
@@ -80,8 +121,43 @@ macro_rules! export {
             #[cfg(target_arch = "wasm32")]
             $crate::__export_slot!($policy);
             $($crate::__export_kind!($kind, $policy);)+
+            #[cfg(not(target_arch = "wasm32"))]
+            impl $crate::export::Exports for $policy {
+                fn tell(to: &mut impl $crate::export::Told<Self>) {
+                    $($crate::__tell_kind!($kind, to);)+
+                }
+            }
         };
     };
+}
+
+/// One kind, told to whoever plays the engine. What does not exist is an error elsewhere.
+#[doc(hidden)]
+#[macro_export]
+#[rustfmt::skip]
+macro_rules! __tell_kind {
+    (cr, $to:ident) => { $to.judges::<$crate::cr::Write>() };
+    (msr, $to:ident) => { $to.judges::<$crate::msr::Write>() };
+    (msr_read, $to:ident) => { $to.judges::<$crate::msr_read::Read>() };
+    (xsetbv, $to:ident) => { $to.judges::<$crate::xsetbv::Write>() };
+    (breakpoint, $to:ident) => { $to.judges::<$crate::breakpoint::Hit>() };
+    (hypercall, $to:ident) => { $to.judges::<$crate::hypercall::Call>() };
+    (page, $to:ident) => { $to.judges::<$crate::page::Touch>() };
+    (trap, $to:ident) => { $to.judges::<$crate::trap::Delivery>() };
+    (descriptor, $to:ident) => { $to.judges::<$crate::descriptor::Use>() };
+    (singlestep, $to:ident) => { $to.judges::<$crate::singlestep::Step>() };
+    (cpuid, $to:ident) => { $to.judges::<$crate::cpuid::Query>() };
+    (pio, $to:ident) => { $to.judges::<$crate::pio::Transfer>() };
+    (mmio, $to:ident) => { $to.judges::<$crate::mmio::Transfer>() };
+    (reset, $to:ident) => { $to.judges::<$crate::reset::Reset>() };
+    (shutdown, $to:ident) => { $to.judges::<$crate::shutdown::Shutdown>() };
+    (create_vcpu, $to:ident) => { $to.hears_of_vcpus() };
+    (pause, $to:ident) => { $to.hears_of_pauses() };
+    (unhook, $to:ident) => { $to.hears_of_the_end() };
+    (observe, $to:ident) => { $to.observes() };
+    (state, $to:ident) => { $to.saves() };
+    (tick, $to:ident) => { $to.ticks() };
+    ($other:ident, $to:ident) => { () };
 }
 
 /// The place for the instance, and the export that fills it. Its names are seen where the

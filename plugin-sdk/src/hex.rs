@@ -3,6 +3,11 @@
 use std::fmt;
 
 /// A number that shows itself as `0x…`, made by [`hex`].
+///
+/// ```
+/// let address: oriel_sdk::Hex = oriel_sdk::hex(0xffff_ffff_81e0_0080_u64);
+/// assert_eq!(format!("at {address}"), "at 0xffffffff81e00080");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hex(u64);
 

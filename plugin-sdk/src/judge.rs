@@ -3,6 +3,7 @@
 //! An author implements [`Judge`]; a kind of event implements [`Event`], in `kinds`. Whether an
 //! event reaches a policy at all is the engine's business, by the filters named here.
 
+use crate::native::Native;
 use crate::verdict::Answer;
 use crate::{EventKind, Host, Moment, Policy, Scope};
 
@@ -20,6 +21,10 @@ use crate::{EventKind, Host, Moment, Policy, Scope};
 /// # }
 ///
 /// impl Judge<msr::Write> for Counter {
+///     fn filters(&self) -> Vec<msr::Filter> {
+///         vec![msr::Filter::one(msr::EFER)]
+///     }
+///
 ///     fn judge(&mut self, _: &Moment, write: msr::Write, host: &mut impl Store) -> msr::Verdict {
 ///         match host.add_number(&format!("writes/{:x}", write.msr), 1) {
 ///             Ok(_) => msr::Verdict::Continue,
@@ -44,7 +49,17 @@ pub trait Judge<E: Event>: Policy {
 }
 
 /// A kind of event that can be judged. Implemented by the kinds only.
-pub trait Event: Sized {
+///
+/// ```
+/// use oriel_sdk::{Event, EventKind, Scope, msr};
+///
+/// let write = msr::Write::new(msr::LSTAR, 0, 1);
+/// let filter = msr::Filter::one(msr::LSTAR);
+/// assert!(write.meets(&filter));
+/// assert_eq!(<msr::Write as Event>::scope(&filter).cr3, None);
+/// assert_eq!(<msr::Write as Event>::KIND, EventKind::Msr);
+/// ```
+pub trait Event: Native {
     /// What narrows it down.
     type Filter;
     /// What it is answered by.

@@ -6,22 +6,17 @@
 //! component of it:
 //!
 //! ```
-//! use oriel_sdk::{
-//!     Alert, Config, Failure, Host, Judge, Moment, Place, Policy, Severity, Store, hex, msr,
-//! };
+//! use oriel_sdk::{Alert, Judge, Moment, Plain, Severity, Store, hex, msr};
 //!
 //! /// The register that says where system calls enter the kernel is set once.
+//! #[derive(Default)]
 //! struct Once;
 //!
-//! impl Policy for Once {
-//!     fn init(_: &mut Config, _: Place, _: &mut impl Host) -> Result<Self, Failure> {
-//!         Ok(Once)
-//!     }
-//! }
+//! impl Plain for Once {}
 //!
 //! impl Judge<msr::Write> for Once {
 //!     fn filters(&self) -> Vec<msr::Filter> {
-//!         vec![msr::Filter::one(0xC000_0082)]
+//!         vec![msr::Filter::one(msr::LSTAR)]
 //!     }
 //!
 //!     fn judge(
@@ -30,16 +25,11 @@
 //!         write: msr::Write,
 //!         host: &mut (impl Alert + Store),
 //!     ) -> msr::Verdict {
-//!         match host.compare_and_swap_number("lstar", None, write.new) {
-//!             Ok(None) => msr::Verdict::Continue,
-//!             Ok(Some(first)) if first == write.new => msr::Verdict::Continue,
-//!             Ok(Some(_)) | Err(_) => {
-//!                 let message = "LSTAR changed";
-//!                 // Whether or not somebody hears of it, the answer is no.
-//!                 let _ = host.alert(Severity::High, message, &[("value", &hex(write.new))]);
-//!                 msr::Verdict::Deny
-//!             }
+//!         if host.first_number("lstar", write.new) == Ok(write.new) {
+//!             return msr::Verdict::Continue;
 //!         }
+//!         host.report(Severity::High, "LSTAR changed", &[("value", &hex(write.new))]);
+//!         msr::Verdict::Deny
 //!     }
 //! }
 //!
@@ -54,7 +44,7 @@
 //!
 //! The same code runs natively against [`testing::MockEngine`]: see [`testing`].
 //!
-//! Where to start: [`Policy`] and [`Judge`]; the kinds of event are the lower-case modules
+//! Where to start: [`Plain`] or [`Policy`], and [`Judge`]; the kinds of event are the lower-case modules
 //! ([`msr`], [`page`], [`breakpoint`], …), the rights are the traits that [`Host`] lists.
 
 #[doc(hidden)]
@@ -67,12 +57,15 @@ mod hex;
 mod judge;
 mod kinds;
 mod moment;
+#[doc(hidden)]
+pub mod native;
 mod notices;
 pub mod observe;
 mod panic;
 mod policy;
 mod rights;
 pub mod state;
+mod structures;
 pub mod testing;
 mod tick;
 pub mod verdict;
@@ -96,13 +89,14 @@ pub use moment::{
 };
 pub use notices::{CreateVcpu, Pause, Unhook};
 pub use observe::Observe;
-pub use policy::{Failure, Place, Policy};
+pub use policy::{Failure, Place, Plain, Policy};
 pub use rights::{
     Alert, Arch, BreakpointPlace, Capability, Control, GeneralRegisters, Host, Inject, Intercept,
     Level, Log, Machine, MachineInfo, MemoryRange, MemoryRead, MemoryWords, MemoryWrite, Metrics,
     PageAccess, Register, RegistersRead, RegistersWrite, Severity, Store, Support,
 };
 pub use state::State;
+pub use structures::{Fixed, ReadStructures, Record};
 pub use tick::Tick;
 
 /// The code in the guide is compiled and run with the tests.

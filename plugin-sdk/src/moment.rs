@@ -6,6 +6,38 @@
 use crate::bindings::rights::oriel::introspection::types;
 use crate::verdict::Answer;
 
+/// Words that all kinds of event share.
+///
+/// ```
+/// use oriel_sdk::{
+///     Access, CpuidLeaf, Decision, EventKind, Exception, Moment, Refusal, Rings, Scope, Verdicts, msr,
+/// };
+///
+/// let at = Moment {
+///     vcpu: 0,
+///     cpl: 3,
+///     retired: true,
+///     decided: Decision::Deny,
+///     allowed: Verdicts::CONTINUE | Verdicts::REPLACE,
+///     seq: 1,
+///     ip: 0x40_1000,
+///     cr3: 0x8000,
+///     time_ns: 0,
+/// };
+/// // It has run already, so it cannot be made to fault.
+/// assert!(!at.allows(&msr::Verdict::Deny));
+/// assert!(at.is_refused(), "another judge has said no");
+/// assert!(Scope::within(0x8000).covers(&at));
+/// assert!(!Scope::at(Rings::RING0).covers(&at));
+///
+/// let page_fault = Exception { vector: 14, error_code: Some(2), address: 0xdead_000 };
+/// assert_ne!(page_fault, Exception { vector: 13, ..page_fault });
+/// let leaf = CpuidLeaf { eax: 0, ebx: 0, ecx: 0, edx: 0 };
+/// assert_eq!(leaf, leaf);
+/// assert!((Access::READ | Access::WRITE).contains(Access::READ));
+/// assert_ne!(EventKind::Msr, EventKind::MsrRead);
+/// assert_ne!(Refusal::Denied, Refusal::NotFound);
+/// ```
 pub use types::{
     Access, CpuidLeaf, Decision, EventKind, Exception, Moment, Refusal, Rings, Scope, Verdicts,
 };

@@ -31,13 +31,43 @@ pub trait CreateVcpu: Policy {
     fn created(&mut self, at: &Moment, host: &mut impl Host);
 }
 
-/// Hears of pauses. Implemented as [`CreateVcpu`] is.
+/// Hears of pauses.
+///
+/// ```
+/// use oriel_sdk::{Metrics, Moment, Pause, Plain};
+///
+/// #[derive(Default)]
+/// struct Patience;
+///
+/// impl Plain for Patience {}
+///
+/// impl Pause for Patience {
+///     fn paused(&mut self, _: &Moment, host: &mut impl Metrics) {
+///         host.count("pauses", 1);
+///     }
+/// }
+/// ```
 pub trait Pause: Policy {
     /// A vCPU was paused by a judge.
     fn paused(&mut self, at: &Moment, host: &mut impl Host);
 }
 
-/// Hears of the end. Implemented as [`CreateVcpu`] is.
+/// Hears of the end.
+///
+/// ```
+/// use oriel_sdk::{Log, Plain, Unhook};
+///
+/// #[derive(Default)]
+/// struct Polite;
+///
+/// impl Plain for Polite {}
+///
+/// impl Unhook for Polite {
+///     fn unhooking(&mut self, host: &mut impl Log) {
+///         host.info("goodbye");
+///     }
+/// }
+/// ```
 pub trait Unhook: Policy {
     /// Introspection of this VM is about to end.
     fn unhooking(&mut self, host: &mut impl Host);

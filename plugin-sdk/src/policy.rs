@@ -41,9 +41,48 @@ pub trait Policy: Sized + 'static {
     fn init(config: &mut Config, place: Place, host: &mut impl Host) -> Result<Self, Failure>;
 }
 
+/// A policy without settings, whose instances begin as their [`Default`]: it is a [`Policy`] with
+/// nothing to write.
+///
+/// ```
+/// use oriel_sdk::{Judge, Metrics, Moment, Plain, cpuid};
+///
+/// #[derive(Default)]
+/// struct Count {
+///     seen: u64,
+/// }
+///
+/// impl Plain for Count {}
+///
+/// impl Judge<cpuid::Query> for Count {
+///     fn judge(&mut self, _: &Moment, _: cpuid::Query, host: &mut impl Metrics) -> cpuid::Verdict {
+///         self.seen += 1;
+///         host.record("seen", self.seen);
+///         cpuid::Verdict::Continue
+///     }
+/// }
+/// ```
+pub trait Plain: Default + 'static {}
+
+impl<P: Plain> Policy for P {
+    fn init(_: &mut Config, _: Place, _: &mut impl Host) -> Result<Self, Failure> {
+        Ok(P::default())
+    }
+}
+
 /// Why an instance could not begin, save or restore, in words for the operator.
 ///
 /// Anything that can be shown becomes one, so `?` works on every error and `.into()` on a text.
+///
+/// ```
+/// use oriel_sdk::Failure;
+///
+/// fn port(text: &str) -> Result<u16, Failure> {
+///     Ok(text.parse()?)
+/// }
+///
+/// assert!(port("eighty").is_err_and(|failure| failure.as_str().contains("digit")));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure(String);
 

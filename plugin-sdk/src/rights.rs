@@ -39,6 +39,16 @@ pub use store::Store;
 ///
 /// A function that takes less (`host: &mut (impl Alert + Store)`) says what it uses. Never take
 /// a `dyn` of a right: its table of functions would import them all.
+///
+/// ```
+/// use oriel_sdk::{Host, Refusal, Register};
+///
+/// /// A function that takes all rights uses those whose functions it calls.
+/// fn count_stacks(host: &mut impl Host, vcpu: u32) -> Result<u64, Refusal> {
+///     let stack = host.get_register(vcpu, Register::Rsp)?;
+///     host.add_number(&format!("stack/{stack:x}"), 1)
+/// }
+/// ```
 pub trait Host:
     Alert
     + Control

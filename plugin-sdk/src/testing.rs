@@ -45,10 +45,14 @@ mod bench;
 mod command;
 mod engine;
 mod memory;
+#[cfg(all(feature = "scenarios", not(target_arch = "wasm32")))]
+mod play;
 mod vcpu;
 
-pub use bench::Bench;
+pub use bench::{Bench, Lost};
 pub use command::Command;
 pub use engine::{Armed, MockEngine, RaisedAlert};
 pub use memory::MockMemory;
+#[cfg(all(feature = "scenarios", not(target_arch = "wasm32")))]
+pub use play::{Cue, Judged, Played, scenario};
 pub use vcpu::MockVcpu;

@@ -3,10 +3,20 @@
 //! A kind of event names the one it takes (`msr::Verdict` is [`Value<u64>`]). What an answer
 //! does to the guest is the engine's; nothing here decides anything.
 
+use crate::native::Spoken;
 use crate::{Exception, Verdicts};
 
 /// What every verdict can say of itself.
-pub trait Answer {
+///
+/// ```
+/// use oriel_sdk::Verdicts;
+/// use oriel_sdk::verdict::{Answer, Fact, Instruction, Value};
+///
+/// assert_eq!(Value::Replace(7_u64).kind(), Verdicts::REPLACE);
+/// assert!(!Instruction::ALL.contains(Verdicts::REPLACE));
+/// assert_eq!(Fact::Continue.kind() | Fact::Crash.kind(), Fact::ALL);
+/// ```
+pub trait Answer: Spoken {
     /// All verdicts of its type.
     const ALL: Verdicts;
 
@@ -66,7 +76,10 @@ const INSTRUCTION: Verdicts = Fact::ALL
     .union(Verdicts::SKIP)
     .union(Verdicts::INJECT);
 
-impl<V> Answer for Value<V> {
+impl<V> Answer for Value<V>
+where
+    Self: Spoken,
+{
     const ALL: Verdicts = INSTRUCTION.union(Verdicts::REPLACE);
 
     fn kind(&self) -> Verdicts {

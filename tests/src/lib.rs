@@ -2,6 +2,7 @@
 //! and talking to one as a KVMI tool.
 
 mod observer;
+pub mod scripts;
 pub mod tool;
 mod vm;
 

@@ -19,4 +19,5 @@ mod threads;
 mod tool;
 mod traps;
 mod unjudged;
+mod ways;
 mod zoo;

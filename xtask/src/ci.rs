@@ -13,6 +13,9 @@ use oriel_build::workspace::Workspace;
 /// The workspaces that dependencies come in with.
 const MANIFESTS: [&str; 3] = ["Cargo.toml", fuzz::MANIFEST, suite::MODEL];
 
+/// The packages that leave something heavy out without their features.
+const LEAN: [&str; 2] = ["oriel-machine", "oriel-sdk"];
+
 /// How long each fuzz target runs: long enough to see that it does. What it looks for takes hours.
 const FUZZING: u32 = 3;
 
@@ -29,6 +32,10 @@ pub(crate) fn run() -> Result<u8> {
             .try_for_each(|manifest| child::run(&mut deny(&workspace, manifest)?))
     })?;
     step("clippy", || child::run(&mut clippy()))?;
+    step("clippy, without features", || {
+        LEAN.iter()
+            .try_for_each(|package| child::run(&mut lean(package)))
+    })?;
     step("docs", || child::run(&mut docs()))?;
     step("fuzzing, for a moment", fuzzing)?;
     step("tests", || suite::run(&[]))
@@ -44,6 +51,15 @@ fn clippy() -> Command {
     let mut cargo = child::cargo();
     cargo
         .args(["clippy", "--workspace", "--all-targets"])
+        .args(["--", "-D", "warnings"]);
+    cargo
+}
+
+/// A package as those have it who leave its features out.
+fn lean(package: &str) -> Command {
+    let mut cargo = child::cargo();
+    cargo
+        .args(["clippy", "--no-default-features", "-p", package])
         .args(["--", "-D", "warnings"]);
     cargo
 }

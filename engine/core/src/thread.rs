@@ -14,6 +14,9 @@ pub(crate) fn run(mut station: Station) {
     let mut verdict = None;
     let end = loop {
         if let Some(end) = station.board(verdict.as_ref()) {
+            if verdict == Some(Verdict::Crash) {
+                stop(&mut station);
+            }
             break end;
         }
         let entered = verdict.take().unwrap_or_default();
@@ -25,6 +28,14 @@ pub(crate) fn run(mut station: Station) {
         }
     };
     station.leave(&end);
+}
+
+/// The machine is told of the verdict that stops it, as of any other. Nothing is run by that, and
+/// how the VM ends has been decided.
+fn stop(station: &mut Station) {
+    if let Err(error) = station.desk().machine_vcpu().enter(Verdict::Crash) {
+        tracing::error!(error = chain(&error), "a machine could not be stopped");
+    }
 }
 
 /// What takes no answer is only told.

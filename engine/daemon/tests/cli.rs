@@ -17,6 +17,8 @@ mod plugins;
 mod policies;
 #[path = "cli/tools.rs"]
 mod tools;
+#[path = "cli/ways.rs"]
+mod ways;
 
 use std::{
     path::PathBuf,

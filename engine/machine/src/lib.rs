@@ -6,12 +6,13 @@
 //!
 //! | module | machine |
 //! |---|---|
-//! | [`kvm`] | a VM in this process, on a stock kernel |
+//! | `kvm` | a VM in this process, on a stock kernel; the feature of that name |
 //! | [`mock`] | a script, with memory, page tables and registers |
 //!
 //! `qemu`, `kvmi` and `replay` have their place beside them; how each fits the traits is in
 //! `docs/architecture.md`, and a stub of each compiles in the tests of [`machine`].
 
+#[cfg(feature = "kvm")]
 pub mod kvm;
 pub mod machine;
 pub mod memory;
@@ -19,6 +20,7 @@ pub mod mock;
 pub mod outlet;
 pub mod paging;
 mod points;
+#[cfg(feature = "kvm")]
 mod sync;
 pub mod unjudged;
 pub mod wants;

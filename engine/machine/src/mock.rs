@@ -31,10 +31,14 @@
 //! | `instruction`, `effect` | what each kind of step does |
 //! | `vcpu` | playing and obeying, on the vCPU's thread |
 //! | `world`, `bell` | what vCPUs share: kicks, holds, barriers, the end |
+//! | [`Alone`] | the same machine on one thread, for tests of policies |
+//! | [`Check`] | what came of a step against what should |
 
+mod alone;
 mod armed;
 mod bell;
 mod builtin;
+mod comparison;
 mod cpu;
 mod effect;
 mod guest;
@@ -48,7 +52,9 @@ mod tables;
 mod vcpu;
 mod world;
 
+pub use alone::{Alone, Idled};
 pub use builtin::{BUILTINS, builtin, msr_storm};
+pub use comparison::Check;
 pub use instruction::Instruction;
 pub use probe::{Fault, Outcome, Probe};
 pub use scenario::{Map, Scenario, ScenarioError};

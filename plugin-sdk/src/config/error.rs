@@ -3,6 +3,14 @@
 use std::fmt;
 
 /// What is wrong with a setting.
+///
+/// ```
+/// use oriel_sdk::{Config, ConfigError};
+///
+/// let mut config = Config::new().with("limit", "seven");
+/// let wrong = config.get::<u64>("limit");
+/// assert!(matches!(wrong, Err(ConfigError::Type { key, .. }) if key == "limit"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigError {
     /// A setting that must be there is not.

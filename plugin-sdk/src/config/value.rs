@@ -3,6 +3,23 @@
 use super::Setting;
 
 /// A type that a setting can be read as.
+///
+/// ```
+/// use oriel_sdk::{FromSetting, Setting};
+///
+/// #[derive(Debug, PartialEq)]
+/// struct Percent(u64);
+///
+/// impl FromSetting for Percent {
+///     const EXPECTED: &'static str = "a number up to 100";
+///
+///     fn from_setting(setting: Setting) -> Option<Self> {
+///         u64::from_setting(setting).filter(|value| *value <= 100).map(Percent)
+///     }
+/// }
+///
+/// assert_eq!(Percent::from_setting(Setting::Number(7)), Some(Percent(7)));
+/// ```
 pub trait FromSetting: Sized {
     /// What the setting must be, as the end of “it must be …”.
     const EXPECTED: &'static str;

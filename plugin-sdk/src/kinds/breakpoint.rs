@@ -1,4 +1,19 @@
 //! Breakpoints: a policy's own, and the guest's INT3s.
+//!
+//! ```
+//! use oriel_sdk::breakpoint::{Filter, Hit, Verdict};
+//!
+//! const MODULE_LOAD: u64 = 1;
+//!
+//! fn judge(hit: Hit) -> Verdict {
+//!     if hit.tag == MODULE_LOAD { Verdict::Skip } else { Verdict::Continue }
+//! }
+//!
+//! let filters = [Filter::tagged(MODULE_LOAD..=MODULE_LOAD), Filter::own()];
+//! assert!(!filters[1].unmanaged);
+//! let hit = Hit { gva: 0x1000, gpa: 0x1000, length: 1, managed: true, tag: MODULE_LOAD };
+//! assert_eq!(judge(hit), Verdict::Skip);
+//! ```
 
 use std::ops::RangeInclusive;
 

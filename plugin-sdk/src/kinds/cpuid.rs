@@ -1,4 +1,22 @@
 //! Executions of CPUID.
+//!
+//! ```
+//! use oriel_sdk::CpuidLeaf;
+//! use oriel_sdk::cpuid::{Filter, Query, Verdict};
+//!
+//! const HYPERVISOR: u32 = 1 << 31;
+//!
+//! /// The guest is told that it runs by itself.
+//! fn judge(query: Query) -> Verdict {
+//!     Verdict::Replace(CpuidLeaf { ecx: query.proposed.ecx & !HYPERVISOR, ..query.proposed })
+//! }
+//!
+//! let filters = [Filter::one(1), Filter::range(0x4000_0000..=0x4000_00ff)];
+//! assert_eq!(filters[0].last, 1);
+//! let leaf = CpuidLeaf { eax: 1, ebx: 0, ecx: HYPERVISOR | 1, edx: 0 };
+//! let query = Query { function: 1, index: 0, proposed: leaf };
+//! assert_eq!(judge(query), Verdict::Replace(CpuidLeaf { ecx: 1, ..leaf }));
+//! ```
 
 use std::ops::RangeInclusive;
 

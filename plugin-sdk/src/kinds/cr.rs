@@ -1,4 +1,22 @@
 //! Writes that change a control register.
+//!
+//! ```
+//! use oriel_sdk::cr::{Filter, Verdict, Write};
+//!
+//! const SMEP: u64 = 1 << 20;
+//!
+//! /// Once it is on, it stays on.
+//! fn judge(write: Write) -> Verdict {
+//!     if write.old & SMEP != 0 && write.new & SMEP == 0 {
+//!         return Verdict::Replace(write.proposed | SMEP);
+//!     }
+//!     Verdict::Continue
+//! }
+//!
+//! let filters = [Filter::bits(4, SMEP), Filter::one(3)];
+//! assert_eq!((filters[0].changed, filters[1].changed), (SMEP, 0));
+//! assert_eq!(judge(Write::new(4, SMEP, 0)), Verdict::Replace(SMEP));
+//! ```
 
 use crate::bindings::hears_cr::exports::oriel::introspection::judge_cr as wit;
 use crate::export::{self, Exported};

@@ -1,4 +1,16 @@
 //! Stores and loads of the descriptor-table registers.
+//!
+//! ```
+//! use oriel_sdk::descriptor::{Filter, Table, Use, Verdict};
+//!
+//! /// The interrupt table is set once, at boot.
+//! fn judge(used: Use) -> Verdict {
+//!     if used.write && used.table == Table::Idtr { Verdict::Deny } else { Verdict::Continue }
+//! }
+//!
+//! assert!(!Filter::writes(Table::Idtr).reads);
+//! assert_eq!(judge(Use { table: Table::Idtr, write: true }), Verdict::Deny);
+//! ```
 
 use crate::bindings::hears_descriptor::exports::oriel::introspection::judge_descriptor as wit;
 use crate::export::{self, Exported};

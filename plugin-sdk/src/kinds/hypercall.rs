@@ -1,4 +1,19 @@
 //! Hypercalls (VMCALL, VMMCALL).
+//!
+//! ```
+//! use oriel_sdk::hypercall::{Call, Filter, Verdict};
+//!
+//! const OURS: u64 = 34;
+//!
+//! /// The guest sees 24 in RAX.
+//! fn judge(call: Call) -> Verdict {
+//!     if call.number == OURS { Verdict::Replace(call.a) } else { Verdict::Deny }
+//! }
+//!
+//! let filters = [Filter::one(OURS), Filter::range(0..=10)];
+//! assert_eq!(filters[1].last, 10);
+//! assert_eq!(judge(Call { number: OURS, a: 24, b: 0, c: 0 }), Verdict::Replace(24));
+//! ```
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,16 @@
 //! Accesses to guest-physical memory that is not RAM.
+//!
+//! ```
+//! use oriel_sdk::mmio::{Filter, Transfer, Verdict};
+//!
+//! fn judge(transfer: Transfer) -> Verdict {
+//!     if transfer.write { Verdict::Continue } else { Verdict::Replace(0) }
+//! }
+//!
+//! assert_eq!(Filter::range(0xfed0_0000..=0xfed0_0fff).first, 0xfed0_0000);
+//! let load = Transfer { gpa: 0xfed0_0000, write: false, size: 4, value: 7, proposed: 7 };
+//! assert_eq!(judge(load), Verdict::Replace(0));
+//! ```
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,18 @@
 //! Reads of model-specific registers (RDMSR).
+//!
+//! ```
+//! use oriel_sdk::msr;
+//! use oriel_sdk::msr_read::{Filter, Read, Verdict};
+//!
+//! /// The guest is told that it has no time-stamp of its own.
+//! fn judge(read: Read) -> Verdict {
+//!     if read.value == 0 { Verdict::Continue } else { Verdict::Replace(0) }
+//! }
+//!
+//! let filters = [Filter::one(0x10), Filter::range(msr::FS_BASE..=msr::KERNEL_GS_BASE)];
+//! assert_eq!(filters[0].last, 0x10);
+//! assert_eq!(judge(Read::new(0x10, 7)), Verdict::Replace(0));
+//! ```
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,30 @@
 //! Accesses that a page's rights forbid.
+//!
+//! ```
+//! use oriel_sdk::Access;
+//! use oriel_sdk::page::{Filter, Touch, Verdict};
+//!
+//! /// What is written there goes nowhere; what is read there is zeros.
+//! fn judge(touch: &Touch) -> Verdict {
+//!     match touch.value {
+//!         Some(_) => Verdict::Skip,
+//!         None => Verdict::Emulate(vec![0; touch.size.into()]),
+//!     }
+//! }
+//!
+//! let filters = [Filter::any(Access::EXECUTE), Filter::range(0x5000..=0x5fff, Access::WRITE)];
+//! assert_eq!(filters[1].first, 0x5000);
+//! let touch = Touch {
+//!     gva: Some(0x5000),
+//!     gpa: 0x5000,
+//!     access: Access::WRITE,
+//!     size: 8,
+//!     value: Some(1),
+//!     proposed: 1,
+//!     tag: 0,
+//! };
+//! assert_eq!(judge(&touch), Verdict::Skip);
+//! ```
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,17 @@
 //! Input from ports and output to them.
+//!
+//! ```
+//! use oriel_sdk::pio::{Filter, Transfer, Verdict};
+//!
+//! /// Nobody touches PCI configuration by its old ports.
+//! fn judge(transfer: Transfer) -> Verdict {
+//!     if transfer.write { Verdict::Skip } else { Verdict::Continue }
+//! }
+//!
+//! assert_eq!(Filter::range(0xcf8..=0xcff).last, 0xcff);
+//! let out = Transfer { port: 0xcf8, write: true, size: 4, count: 1, value: 1, proposed: 1 };
+//! assert_eq!(judge(out), Verdict::Skip);
+//! ```
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,20 @@
 //! The guest's resets.
+//!
+//! ```
+//! use oriel_sdk::reset::{Filter, Reset, Verdict};
+//! use oriel_sdk::{Scope, Store};
+//!
+//! /// What the guest had set up is gone, so what was remembered of it goes too.
+//! fn judge(_: Reset, host: &mut impl Store) -> Verdict {
+//!     match host.remove_key("lstar") {
+//!         Ok(_) => Verdict::Continue,
+//!         Err(_) => Verdict::Crash,
+//!     }
+//! }
+//!
+//! let everywhere = Filter { scope: Scope::ANYWHERE };
+//! assert!(everywhere.scope.rings.is_empty());
+//! ```
 
 use crate::bindings::hears_reset::exports::oriel::introspection::judge_reset as wit;
 use crate::export::{self, Exported};

@@ -1,4 +1,18 @@
 //! The guest's shutdowns.
+//!
+//! ```
+//! use oriel_sdk::Scope;
+//! use oriel_sdk::shutdown::{Cause, Filter, Shutdown, Verdict};
+//!
+//! /// A triple fault is worth a report.
+//! fn judge(shutdown: Shutdown) -> Verdict {
+//!     if shutdown.cause == Cause::TripleFault { Verdict::Crash } else { Verdict::Continue }
+//! }
+//!
+//! let everywhere = Filter { scope: Scope::ANYWHERE };
+//! assert!(everywhere.scope.cr3.is_none());
+//! assert_eq!(judge(Shutdown { cause: Cause::Request }), Verdict::Continue);
+//! ```
 
 use crate::bindings::hears_shutdown::exports::oriel::introspection::judge_shutdown as wit;
 use crate::export::{self, Exported};

@@ -1,4 +1,17 @@
 //! Single steps.
+//!
+//! ```
+//! use oriel_sdk::Scope;
+//! use oriel_sdk::singlestep::{Filter, Step, Verdict};
+//!
+//! fn judge(step: Step) -> Verdict {
+//!     if step.failed { Verdict::Crash } else { Verdict::Continue }
+//! }
+//!
+//! let everywhere = Filter { scope: Scope::ANYWHERE };
+//! assert!(everywhere.scope.cr3.is_none());
+//! assert_eq!(judge(Step { failed: false }), Verdict::Continue);
+//! ```
 
 use crate::bindings::hears_singlestep::exports::oriel::introspection::judge_singlestep as wit;
 use crate::export::{self, Exported};

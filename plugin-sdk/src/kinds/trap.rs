@@ -1,4 +1,20 @@
 //! Deliveries of exceptions that Oriel injected.
+//!
+//! ```
+//! use oriel_sdk::trap::{Delivery, Filter, Verdict};
+//!
+//! const GENERAL_PROTECTION: u8 = 13;
+//!
+//! fn judge(trap: Delivery) -> Verdict {
+//!     assert!(trap.vector <= 31);
+//!     Verdict::Continue
+//! }
+//!
+//! let filters = [Filter::one(GENERAL_PROTECTION), Filter::range(0..=31)];
+//! assert_eq!(filters[0].last, 13);
+//! let trap = Delivery { vector: GENERAL_PROTECTION, error_code: Some(0), address: 0 };
+//! assert_eq!(judge(trap), Verdict::Continue);
+//! ```
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,16 @@
 //! Writes to extended control registers (XSETBV).
+//!
+//! ```
+//! use oriel_sdk::xsetbv::{Filter, Verdict, Write};
+//!
+//! /// No AVX-512 state here.
+//! fn judge(write: Write) -> Verdict {
+//!     if write.new & 0xe0 == 0 { Verdict::Continue } else { Verdict::Deny }
+//! }
+//!
+//! assert_eq!(Filter::one(0).xcr, 0);
+//! assert_eq!(judge(Write::new(0, 1, 0xe7)), Verdict::Deny);
+//! ```
 
 use crate::bindings::hears_xsetbv::exports::oriel::introspection::judge_xsetbv as wit;
 use crate::export::{self, Exported};

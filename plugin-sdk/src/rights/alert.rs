@@ -32,6 +32,23 @@ pub trait Alert {
         message: &str,
         fields: &[(&str, &dyn Display)],
     ) -> Result<(), Refusal>;
+
+    /// As [`alert`](Self::alert), for a policy whose answer does not depend on whether anybody hears
+    /// of it.
+    ///
+    /// ```
+    /// use oriel_sdk::{Alert, Refusal, Severity};
+    /// use oriel_sdk::testing::{Command, MockEngine};
+    ///
+    /// let mut host = MockEngine::default();
+    /// host.refuse(Command::Alert, Refusal::Limit);
+    /// host.report(Severity::Low, "nobody hears of this", &[]);
+    /// assert_eq!(host.asked, [Command::Alert]);
+    /// ```
+    fn report(&mut self, severity: Severity, message: &str, fields: &[(&str, &dyn Display)]) {
+        // The engine counts what it has refused.
+        let _ = self.alert(severity, message, fields);
+    }
 }
 
 impl Alert for Engine {

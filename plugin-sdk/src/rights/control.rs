@@ -5,6 +5,18 @@ use crate::{Engine, Refusal};
 
 /// The right to stop vCPUs. What a call has paused is resumed when the call ends.
 ///
+/// ```
+/// use oriel_sdk::{Control, testing::MockEngine};
+///
+/// let mut host = MockEngine::new(3);
+/// host.pause(2)?;
+/// host.pause_others()?;
+/// assert!(host.paused.iter().eq(&[1, 2]));
+/// host.resume()?;
+/// assert!(host.paused.is_empty());
+/// # Ok::<(), oriel_sdk::Refusal>(())
+/// ```
+///
 /// # Errors
 /// All functions: denied; `not-found`, if there is no such vCPU; `busy`, if somebody else is
 /// stopping the VM.

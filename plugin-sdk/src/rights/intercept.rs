@@ -8,6 +8,22 @@ pub use wit::Place as BreakpointPlace;
 
 /// The right to arm events beyond what `filters` asked for at the start.
 ///
+/// ```
+/// use oriel_sdk::{Access, BreakpointPlace, Intercept, msr, testing::MockEngine};
+///
+/// let mut host = MockEngine::default();
+/// host.intercept_cr(0, 4, true)?;
+/// host.intercept_msr(0, msr::LSTAR, true)?;
+/// host.single_step(0, true)?;
+/// host.set_breakpoint(0, BreakpointPlace::Gpa(0x1000), 1)?;
+/// host.set_hardware_breakpoint(0xffff_ffff_c000_0000, 2)?;
+/// host.set_watchpoint(0x5008, 8, Access::WRITE, 3)?;
+/// assert_eq!(host.breakpoints()?, [1, 2, 3]);
+/// host.clear_breakpoint(2)?;
+/// assert_eq!(host.breakpoints()?, [1, 3]);
+/// # Ok::<(), oriel_sdk::Refusal>(())
+/// ```
+///
 /// # Errors
 /// All functions: denied; `not-found`, if there is no such vCPU, register, address or tag;
 /// `unsupported`, if the machine cannot raise such an event; `limit`, if there is no room for one

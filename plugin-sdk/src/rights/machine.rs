@@ -9,6 +9,21 @@ pub use wit::Info as MachineInfo;
 pub use wit::{Arch, Capability, Support};
 
 /// The right to know what is being watched.
+///
+/// ```
+/// use oriel_sdk::{Arch, Capability, Machine, MachineInfo, Support, testing::MockEngine};
+///
+/// fn can(host: &mut impl Machine, name: &str) -> bool {
+///     let known: Vec<Capability> = host.capabilities().unwrap_or_default();
+///     known.iter().any(|one| one.name == name && one.support != Support::No)
+/// }
+///
+/// let mut host = MockEngine::new(2);
+/// let info: MachineInfo = host.machine_info()?;
+/// assert_eq!((info.vcpus, info.arch), (2, Arch::X8664));
+/// assert!(!can(&mut host, "page"));
+/// # Ok::<(), oriel_sdk::Refusal>(())
+/// ```
 pub trait Machine {
     /// Which VM it is.
     ///

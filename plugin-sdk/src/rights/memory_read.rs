@@ -17,6 +17,25 @@ pub use wit::Range as MemoryRange;
 /// }
 /// ```
 ///
+/// ```
+/// use oriel_sdk::{MemoryRange, MemoryRead, Refusal, testing::MockEngine};
+///
+/// let mut host = MockEngine::default();
+/// let cr3 = 0x10_0000;
+/// host.memory.map(cr3, 0x7000, 0x5000);
+/// host.memory.poke(0x5000, &[1, 2, 3, 4, 5, 6, 7, 8])?;
+/// assert_eq!(host.read_memory(0x5000, 2)?, [1, 2]);
+/// assert_eq!(host.read_u64(0x5000), Ok(0x0807_0605_0403_0201));
+/// assert_eq!(host.read_virtual_in(0, cr3, 0x7001, 2)?, [2, 3]);
+/// assert_eq!(host.translate(0, 0x7001), Ok(0x5001));
+/// assert_eq!(host.translate_in(0, cr3, 0x8000), Err(Refusal::NotFound));
+/// let ranges = [MemoryRange { gpa: 0x5000, length: 1 }, MemoryRange { gpa: u64::MAX, length: 1 }];
+/// assert_eq!(host.read_scattered(&ranges)?, [Ok(vec![1]), Err(Refusal::NotFound)]);
+/// # Ok::<(), Refusal>(())
+/// ```
+///
+/// Structures, strings and lists: [`ReadStructures`](crate::ReadStructures).
+///
 /// # Errors
 /// All functions: denied; `not-found`, if part of the range is not RAM or not mapped; `invalid`,
 /// if it is too long.

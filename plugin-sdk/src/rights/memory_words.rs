@@ -17,6 +17,13 @@ use crate::bindings::rights::oriel::introspection::memory_words as wit;
 ///     let words = (table..table + 4096).step_by(8);
 ///     Some(words.filter(|gpa| host.word_u64(*gpa) != 0).count())
 /// }
+///
+/// # use oriel_sdk::testing::MockEngine;
+/// let mut host = MockEngine::default();
+/// let _ = host.memory.poke(0x5000, &[1, 2, 3, 4]);
+/// assert_eq!(used(&mut host, 0x5000), Some(1));
+/// assert_eq!((host.word_u8(0x5000), host.word_u16(0x5000)), (1, 0x201));
+/// assert_eq!(host.word_u32(0x5000), 0x0403_0201);
 /// ```
 pub trait MemoryWords {
     /// Whether all of the range can be read.

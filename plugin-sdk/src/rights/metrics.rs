@@ -4,6 +4,16 @@ use crate::Engine;
 use crate::bindings::rights::oriel::introspection::metrics as wit;
 
 /// The right to publish metrics. The engine names them after the policy.
+///
+/// ```
+/// use oriel_sdk::{Metrics, testing::MockEngine};
+///
+/// let mut host = MockEngine::default();
+/// host.count("writes", 2);
+/// host.gauge("pinned", -1);
+/// host.record("length", 4096);
+/// assert_eq!((host.counters["writes"], host.gauges["pinned"]), (2, -1));
+/// ```
 pub trait Metrics {
     /// Adds to a counter.
     fn count(&mut self, name: &str, delta: u64);

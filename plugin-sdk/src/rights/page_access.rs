@@ -12,6 +12,12 @@ use crate::{Access, Engine, Refusal};
 /// fn protect(host: &mut impl PageAccess, gpa: u64, tag: u64) -> Result<(), Refusal> {
 ///     host.set_page_access(gpa, Access::READ | Access::EXECUTE, tag)
 /// }
+///
+/// # use oriel_sdk::testing::MockEngine;
+/// let mut host = MockEngine::default();
+/// protect(&mut host, 0x5000, 1)?;
+/// assert_eq!(host.get_page_access(0x5fff)?, Access::READ | Access::EXECUTE);
+/// # Ok::<(), Refusal>(())
 /// ```
 pub trait PageAccess {
     /// What this policy lets through; all three kinds where it never said.

@@ -19,6 +19,23 @@ pub use wit::Register;
 /// }
 /// ```
 ///
+/// ```
+/// use oriel_sdk::{CpuidLeaf, GeneralRegisters, RegistersRead, msr, testing::MockEngine};
+///
+/// let mut host = MockEngine::default();
+/// let leaf = CpuidLeaf { eax: 1, ebx: 2, ecx: 3, edx: 4 };
+/// host.vcpus[0].msrs.insert(msr::LSTAR, 7);
+/// host.vcpus[0].cpuid.insert((1, 0), leaf);
+/// let general: GeneralRegisters = host.get_registers(0)?;
+/// assert_eq!(general.rflags, 2);
+/// assert_eq!(host.get_msr(0, msr::LSTAR), Ok(7));
+/// assert_eq!(host.get_cpuid(0, 1, 0), Ok(leaf));
+/// assert_eq!(host.get_xcr(0, 0), Ok(1));
+/// assert_eq!(host.get_xsave(0)?.len(), 576);
+/// assert_eq!(host.get_mtrr_type(0, 0x1000), Ok(6));
+/// # Ok::<(), oriel_sdk::Refusal>(())
+/// ```
+///
 /// # Errors
 /// All functions: denied; `not-found`, if there is no such vCPU or register; `unavailable`, if
 /// the machine does not show it.

@@ -6,6 +6,20 @@ use crate::{Engine, GeneralRegisters, Refusal, Register};
 /// The right to write registers. Inside an event the writes to its vCPU are staged: later judges
 /// see them, and a second write of another value to the same register is a conflict.
 ///
+/// ```
+/// use oriel_sdk::{Register, RegistersRead, RegistersWrite, msr, testing::MockEngine};
+///
+/// let mut host = MockEngine::default();
+/// host.set_register(0, Register::Rax, 7)?;
+/// let general = host.get_registers(0)?;
+/// host.set_registers(1, general)?;
+/// assert_eq!(host.get_register(1, Register::Rax), Ok(7));
+/// host.set_msr(0, msr::LSTAR, 9)?;
+/// host.set_xsave(0, &[0; 576])?;
+/// assert_eq!(host.vcpus[0].msrs[&msr::LSTAR], 9);
+/// # Ok::<(), oriel_sdk::Refusal>(())
+/// ```
+///
 /// # Errors
 /// All functions: denied; `not-found`, if there is no such vCPU or register; `invalid`, if it
 /// cannot hold the value; `conflict`, if another judge of the same event has written it.

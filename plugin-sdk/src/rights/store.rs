@@ -1,6 +1,9 @@
 //! What a policy keeps over traps and swaps.
 
+use bincode::{Decode, Encode};
+
 use crate::bindings::rights::oriel::introspection::store as wit;
+use crate::state::Saved;
 use crate::{Engine, Refusal};
 
 /// The right to a small key-value store: one for the policy and the VM, shared by all instances
@@ -11,13 +14,19 @@ use crate::{Engine, Refusal};
 /// trap gets a fresh instance, but no fresh store.
 ///
 /// ```
-/// use oriel_sdk::{Refusal, Store};
+/// use oriel_sdk::{Store, testing::MockEngine};
 ///
-/// /// The first value that was ever seen under this name.
-/// fn first(host: &mut impl Store, name: &str, value: u64) -> Result<u64, Refusal> {
-///     let found = host.compare_and_swap_number(name, None, value)?;
-///     Ok(found.unwrap_or(value))
-/// }
+/// let mut host = MockEngine::default();
+/// host.set_number("seen", 1)?;
+/// assert_eq!(host.add_number("seen", 2), Ok(3));
+/// assert_eq!(host.get_number("seen"), Ok(Some(3)));
+/// assert_eq!(host.compare_and_swap_number("seen", Some(3), 9), Ok(Some(3)));
+/// host.set_bytes("name", b"init")?;
+/// assert_eq!(host.get_bytes("name")?.as_deref(), Some(&b"init"[..]));
+/// assert_eq!(host.compare_and_swap_bytes("name", None, b"bash")?.as_deref(), Some(&b"init"[..]));
+/// assert_eq!(host.keys("")?, ["name", "seen"]);
+/// assert_eq!(host.remove_key("name"), Ok(true));
+/// # Ok::<(), oriel_sdk::Refusal>(())
 /// ```
 ///
 /// # Errors
@@ -53,6 +62,54 @@ pub trait Store {
     fn remove_key(&mut self, key: &str) -> Result<bool, Refusal>;
     /// The keys that begin with `prefix`, in order.
     fn keys(&mut self, prefix: &str) -> Result<Vec<String>, Refusal>;
+
+    /// The first number that was ever kept under this key: `value` itself, if there was none. Of two
+    /// vCPUs only one is first.
+    ///
+    /// ```
+    /// use oriel_sdk::{Store, testing::MockEngine};
+    ///
+    /// let mut host = MockEngine::default();
+    /// assert_eq!(host.first_number("lstar", 7), Ok(7));
+    /// assert_eq!(host.first_number("lstar", 8), Ok(7));
+    /// ```
+    fn first_number(&mut self, key: &str, value: u64) -> Result<u64, Refusal> {
+        let found = self.compare_and_swap_number(key, None, value)?;
+        Ok(found.unwrap_or(value))
+    }
+
+    /// Keeps a value of the policy's own under a key, as bytes
+    /// ([`Saved::encode`](crate::state::Saved::encode) says of which types).
+    ///
+    /// ```
+    /// use oriel_sdk::{Store, testing::MockEngine};
+    ///
+    /// let mut host = MockEngine::default();
+    /// host.set_value("modules", &vec!["ext4", "vfat"])?;
+    /// assert_eq!(host.get_value("modules")?, Some(vec!["ext4".to_owned(), "vfat".to_owned()]));
+    /// assert_eq!(host.get_value::<u64>("absent")?, None);
+    /// # Ok::<(), oriel_sdk::Refusal>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As all functions; `invalid`, if it cannot be written down.
+    fn set_value(&mut self, key: &str, value: &impl Encode) -> Result<(), Refusal> {
+        let saved = Saved::encode(0, value).map_err(|_| Refusal::Invalid)?;
+        self.set_bytes(key, &saved.data)
+    }
+
+    /// What was kept by [`set_value`](Self::set_value).
+    ///
+    /// # Errors
+    /// As all functions; `invalid`, if the bytes there are no such value.
+    fn get_value<T: Decode<()>>(&mut self, key: &str) -> Result<Option<T>, Refusal> {
+        let Some(data) = self.get_bytes(key)? else {
+            return Ok(None);
+        };
+        let saved = Saved { schema: 0, data };
+        let value = saved.decode(0).map_err(|_| Refusal::Invalid)?;
+        Ok(Some(value))
+    }
 }
 
 impl Store for Engine {

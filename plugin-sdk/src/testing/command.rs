@@ -1,6 +1,14 @@
 //! The names of what a policy can ask of its host. Does none of it.
 
 /// A function of a right, for a test to refuse or to look for.
+///
+/// ```
+/// use oriel_sdk::{MemoryRead, testing::{Command, MockEngine}};
+///
+/// let mut host = MockEngine::default();
+/// let _ = host.read_u64(0x1000);
+/// assert_eq!(host.asked, [Command::ReadU64]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Command {
     /// [`Alert::alert`](crate::Alert::alert)

@@ -4,7 +4,10 @@
 //! below. Judges nothing and runs no guest.
 
 mod armed;
+mod faults;
+mod guest;
 mod memory;
+mod own;
 mod registers;
 mod store;
 mod told;
@@ -12,11 +15,31 @@ mod told;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Command, MockMemory, MockVcpu};
-use crate::{
-    Access, Arch, BreakpointPlace, Capability, Exception, Level, MachineInfo, Refusal, Severity,
-};
+use crate::{Access, BreakpointPlace, Capability, EventKind, Exception, Level, Refusal, Severity};
+
+use faults::Faults;
+pub(super) use faults::Overdue;
+pub(super) use guest::Guest;
+use guest::Seat;
 
 /// A host that grants everything it was not told to refuse, and remembers all that was done.
+///
+/// ```
+/// use oriel_sdk::testing::{Command, MockEngine};
+/// use oriel_sdk::{Alert, Refusal, Severity, Store};
+///
+/// let mut host = MockEngine::new(2);
+/// host.alert(Severity::High, "LSTAR changed", &[("value", &7)])?;
+/// assert_eq!(host.alerts[0].fields["value"], "7");
+///
+/// host.refuse(Command::SetNumber, Refusal::Limit);
+/// assert_eq!(host.set_number("seen", 1), Err(Refusal::Limit));
+/// host.refuse_all(Refusal::Denied);
+/// assert_eq!(host.get_number("seen"), Err(Refusal::Denied));
+/// host.grant_all();
+/// assert_eq!(host.get_number("seen"), Ok(None));
+/// # Ok::<(), Refusal>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct MockEngine {
     /// The vCPUs; a test may change them at any time.
@@ -49,11 +72,28 @@ pub struct MockEngine {
     pub asked: Vec<Command>,
     /// The vCPU whose event is being judged.
     pub(super) judging: u32,
+    /// The kinds that may be armed, where the policy's exports are known.
+    pub(super) judged: Option<Vec<EventKind>>,
+    faults: Faults,
+    seat: Seat,
     refused: BTreeMap<Command, Refusal>,
     all_refused: Option<Refusal>,
 }
 
 /// An alert that a policy raised.
+///
+/// ```
+/// use oriel_sdk::Severity;
+/// use oriel_sdk::testing::RaisedAlert;
+///
+/// let grave = |alert: &RaisedAlert| alert.severity == Severity::Critical;
+/// let alert = RaisedAlert {
+///     severity: Severity::Low,
+///     message: "odd".into(),
+///     fields: [("vcpu".into(), "0".into())].into(),
+/// };
+/// assert!(!grave(&alert));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RaisedAlert {
     /// How bad it is.
@@ -65,6 +105,19 @@ pub struct RaisedAlert {
 }
 
 /// What a policy has armed while the guest runs.
+///
+/// ```
+/// use oriel_sdk::testing::{Armed, MockEngine};
+/// use oriel_sdk::{Access, Intercept, PageAccess, msr};
+///
+/// let mut host = MockEngine::default();
+/// host.intercept_msr(0, msr::LSTAR, true)?;
+/// host.set_page_access(0x5000, Access::READ, 7)?;
+/// let armed: &Armed = &host.armed;
+/// assert!(armed.msrs.contains(&(0, msr::LSTAR)));
+/// assert_eq!(armed.pages[&5], (Access::READ, 7));
+/// # Ok::<(), oriel_sdk::Refusal>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Armed {
     /// Control registers, each with its vCPU.
@@ -80,6 +133,17 @@ pub struct Armed {
     pub points: BTreeMap<u64, (u64, u8, Access)>,
     /// By the number of the page: what is let through, and the tag.
     pub pages: BTreeMap<u64, (Access, u64)>,
+    /// Where the breakpoints were when they were set.
+    pub(super) placed: BTreeMap<u64, Placed>,
+}
+
+/// Where a breakpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placed {
+    /// In RAM.
+    Code(u64),
+    /// In a debug register: address, length, what is watched for.
+    Point(u64, u8, Access),
 }
 
 impl MockEngine {
@@ -101,6 +165,9 @@ impl MockEngine {
             paused: BTreeSet::new(),
             asked: Vec::new(),
             judging: 0,
+            judged: None,
+            faults: Faults::default(),
+            seat: Seat::default(),
             refused: BTreeMap::new(),
             all_refused: None,
         }
@@ -125,25 +192,10 @@ impl MockEngine {
     /// Notes that something was asked for, and says whether it may be.
     fn admit(&mut self, command: Command) -> Result<(), Refusal> {
         self.asked.push(command);
+        self.faults.spend();
         let all = self.all_refused.filter(|_| command != Command::Log);
         let refusal = self.refused.get(&command).copied().or(all);
         refusal.map_or(Ok(()), Err)
-    }
-
-    /// A vCPU that a command names.
-    fn vcpu(&mut self, vcpu: u32) -> Result<&mut MockVcpu, Refusal> {
-        let vcpu = self.vcpus.get_mut(vcpu as usize);
-        vcpu.ok_or(Refusal::NotFound)
-    }
-
-    fn info(&self) -> MachineInfo {
-        MachineInfo {
-            uuid: "00000000-0000-4000-8000-000000000000".into(),
-            name: "bench".into(),
-            arch: Arch::X8664,
-            vcpus: self.vcpus.len().try_into().unwrap_or(u32::MAX),
-            memory_end: self.memory.end,
-        }
     }
 }
 

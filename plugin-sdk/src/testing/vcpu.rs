@@ -6,6 +6,18 @@ use crate::{CpuidLeaf, Register};
 
 /// A vCPU of the mock engine, in the kernel of a 64-bit guest. What a test does not set is not
 /// there (MSRs, CPUID leaves) or 0 (registers).
+///
+/// ```
+/// use oriel_sdk::testing::MockVcpu;
+/// use oriel_sdk::{Register, msr};
+///
+/// let mut vcpu = MockVcpu::default();
+/// vcpu.cpl = 3;
+/// vcpu.registers.insert(Register::Rax, 7);
+/// vcpu.msrs.insert(msr::LSTAR, 0xffff_ffff_81e0_0080);
+/// assert_eq!(vcpu.register(Register::Rax), 7);
+/// assert_eq!(vcpu.register(Register::Rbx), 0, "nobody has set it");
+/// ```
 #[derive(Clone, Debug)]
 pub struct MockVcpu {
     /// Its privilege level, which the moments of its events have.

@@ -1,6 +1,61 @@
 //! What a policy hears besides events to judge: swaps, the clock, notices, what it observes.
+//!
+//! ```
+//! use oriel_sdk::state::Saved;
+//! use oriel_sdk::testing::Bench;
+//! use oriel_sdk::{
+//!     Config, CreateVcpu, EventKind, Failure, Host, Metrics, Moment, Observe, Pause, Plain, State,
+//!     Tick, Unhook, observe,
+//! };
+//!
+//! /// Counts what it hears.
+//! #[derive(Default)]
+//! struct Census {
+//!     seen: u64,
+//! }
+//!
+//! impl Plain for Census {}
+//!
+//! impl Observe for Census {
+//!     fn observe(&mut self, _: &Moment, _: observe::Seen, _: &mut impl Host) {
+//!         self.seen += 1;
+//!     }
+//! }
+//!
+//! impl State for Census {
+//!     fn save(&mut self, _: &mut impl Host) -> Result<Saved, Failure> {
+//!         Saved::encode(1, &self.seen)
+//!     }
+//!
+//!     fn restore(&mut self, saved: Saved, _: u64, host: &mut impl Metrics) -> Result<(), Failure> {
+//!         self.seen = saved.decode(1)?;
+//!         host.record("carried", self.seen);
+//!         Ok(())
+//!     }
+//! }
+//! # impl Tick for Census {
+//! #     fn tick(&mut self, _: u64, missed: u32, host: &mut impl Metrics) { host.count("ticks", 1 + u64::from(missed)); }
+//! # }
+//! # impl CreateVcpu for Census { fn created(&mut self, _: &Moment, host: &mut impl Metrics) { host.count("vcpus", 1); } }
+//! # impl Pause for Census { fn paused(&mut self, _: &Moment, host: &mut impl Metrics) { host.count("pauses", 1); } }
+//! # impl Unhook for Census { fn unhooking(&mut self, host: &mut impl Metrics) { host.count("ends", 1); } }
+//!
+//! # fn main() -> Result<(), Failure> {
+//! let mut bench = Bench::<Census>::new(Config::new())?;
+//! let cpuid = observe::Seen { kind: EventKind::Cpuid, values: [1, 0, 0, 0] };
+//! assert!(bench.observe(0, cpuid));
+//! bench.swap(0)?;
+//! assert_eq!(bench.engine.records["carried"], [1]);
+//! bench.tick(2)?;
+//! bench.create_vcpu(1);
+//! bench.pause(0);
+//! bench.unhook(0);
+//! assert_eq!(bench.engine.counters["ticks"], 3);
+//! # Ok(())
+//! # }
+//! ```
 
-use super::Bench;
+use super::{Bench, Lost};
 use crate::policy::begin;
 use crate::{
     CreateVcpu, Failure, Observe, Pause, Place, Policy, State, Tick, Unhook, Verdicts, observe,
@@ -17,7 +72,10 @@ impl<P: Policy> Bench<P> {
         P: State,
     {
         let revision = self.revision;
-        let saved = self.call(vcpu, |policy, engine| policy.save(engine))?;
+        let saved = self.call(vcpu, |policy, engine| policy.save(engine));
+        let saved = saved.map_err(|lost| format!("it was lost: {lost:?}"))??;
+        // What the old one has armed is undone: the new one arms its own.
+        self.engine.disarm();
         let mut next: P = begin(self.config.clone(), self.place(vcpu), &mut self.engine)?;
         next.restore(saved, revision, &mut self.engine)?;
         self.instances.insert(self.slot(vcpu), next);
@@ -38,7 +96,7 @@ impl<P: Policy> Bench<P> {
             |filter: &observe::Filter| filter.kind == seen.kind && filter.scope.covers(&at);
         let wanted = filters.is_empty() || filters.iter().any(accepts);
         if wanted {
-            self.deliver(at, |policy, at, engine| policy.observe(at, seen, engine));
+            whole(self.deliver(at, |policy, at, engine| policy.observe(at, seen, engine)));
         }
         wanted
     }
@@ -69,7 +127,7 @@ impl<P: Policy> Bench<P> {
         P: CreateVcpu,
     {
         let at = self.moment(vcpu, Verdicts::empty());
-        self.deliver(at, |policy, at, engine| policy.created(at, engine));
+        whole(self.deliver(at, |policy, at, engine| policy.created(at, engine)));
     }
 
     /// Says that this vCPU was paused.
@@ -79,7 +137,7 @@ impl<P: Policy> Bench<P> {
         P: Pause,
     {
         let at = self.moment(vcpu, Verdicts::empty());
-        self.deliver(at, |policy, at, engine| policy.paused(at, engine));
+        whole(self.deliver(at, |policy, at, engine| policy.paused(at, engine)));
     }
 
     /// Says that introspection is about to end, to the instance of this vCPU.
@@ -88,7 +146,15 @@ impl<P: Policy> Bench<P> {
     where
         P: Unhook,
     {
-        self.call(vcpu, |policy, engine| policy.unhooking(engine));
+        whole(self.call(vcpu, |policy, engine| policy.unhooking(engine)));
+    }
+}
+
+/// Nothing here has a failure mode: a test that loses the instance has failed.
+#[track_caller]
+fn whole(called: Result<(), Lost>) {
+    if let Err(lost) = called {
+        panic!("the policy was lost: {lost:?}");
     }
 }
 

@@ -2,79 +2,70 @@
 
 use std::collections::BTreeSet;
 
-use super::{Command, MockEngine};
-use crate::{Access, BreakpointPlace, Control, Exception, Inject, Intercept, PageAccess, Refusal};
+use super::{Armed, Command, MockEngine, Placed};
+use crate::{
+    Access, BreakpointPlace, Control, EventKind, Exception, Inject, Intercept, PageAccess, Refusal,
+};
+
+/// The most debug registers of a VM.
+const REGISTERS: usize = 4;
+/// The vector that nobody injects.
+const NMI: u8 = 2;
 
 impl PageAccess for MockEngine {
     fn get_page_access(&mut self, gpa: u64) -> Result<Access, Refusal> {
         self.admit(Command::GetPageAccess)?;
-        let page = self.page(gpa)?;
-        let trap = self.armed.pages.get(&page);
+        let trap = self.armed.pages.get(&(gpa / 4096));
         Ok(trap.map_or(Access::all(), |(allowed, _)| *allowed))
     }
 
     fn set_page_access(&mut self, gpa: u64, allowed: Access, tag: u64) -> Result<(), Refusal> {
-        self.admit(Command::SetPageAccess)?;
-        let page = self.page(gpa)?;
-        if allowed == Access::all() {
-            self.armed.pages.remove(&page);
-        } else {
-            self.armed.pages.insert(page, (allowed, tag));
+        self.admit_arming(Command::SetPageAccess, EventKind::Page)?;
+        if !self.guest().is_ram(gpa, 1) {
+            return Err(Refusal::NotFound);
         }
-        Ok(())
+        self.change(|armed| {
+            if allowed == Access::all() {
+                armed.pages.remove(&(gpa / 4096));
+            } else {
+                armed.pages.insert(gpa / 4096, (allowed, tag));
+            }
+            Ok(())
+        })
     }
 }
 
 impl Intercept for MockEngine {
     fn intercept_cr(&mut self, vcpu: u32, cr: u8, on: bool) -> Result<(), Refusal> {
-        self.admit(Command::InterceptCr)?;
-        self.vcpu(vcpu)?;
+        self.admit_on_vcpu(Command::InterceptCr, EventKind::Cr, vcpu)?;
         if !matches!(cr, 0 | 3 | 4) {
-            return Err(Refusal::NotFound);
+            return Err(Refusal::Invalid);
         }
-        let crs = &mut self.armed.crs;
-        if on {
-            crs.insert((vcpu, cr));
-        } else {
-            crs.remove(&(vcpu, cr));
-        }
-        Ok(())
+        self.change(|armed| switch(&mut armed.crs, (vcpu, cr), on))
     }
 
     fn intercept_msr(&mut self, vcpu: u32, msr: u32, on: bool) -> Result<(), Refusal> {
-        self.admit(Command::InterceptMsr)?;
-        self.vcpu(vcpu)?;
-        let msrs = &mut self.armed.msrs;
-        if on {
-            msrs.insert((vcpu, msr));
-        } else {
-            msrs.remove(&(vcpu, msr));
-        }
-        Ok(())
+        self.admit_on_vcpu(Command::InterceptMsr, EventKind::Msr, vcpu)?;
+        self.change(|armed| switch(&mut armed.msrs, (vcpu, msr), on))
     }
 
     fn single_step(&mut self, vcpu: u32, on: bool) -> Result<(), Refusal> {
-        self.admit(Command::SingleStep)?;
-        self.vcpu(vcpu)?;
-        let steps = &mut self.armed.steps;
-        if on {
-            steps.insert(vcpu);
-        } else {
-            steps.remove(&vcpu);
-        }
-        Ok(())
+        self.admit_on_vcpu(Command::SingleStep, EventKind::Singlestep, vcpu)?;
+        self.change(|armed| switch(&mut armed.steps, vcpu, on))
     }
 
     fn set_breakpoint(&mut self, vcpu: u32, at: BreakpointPlace, tag: u64) -> Result<(), Refusal> {
-        self.admit(Command::SetBreakpoint)?;
-        self.vcpu(vcpu)?;
-        self.unused(tag)?;
-        self.armed.breakpoints.insert(tag, (vcpu, at));
-        Ok(())
+        self.admit_on_vcpu(Command::SetBreakpoint, EventKind::Breakpoint, vcpu)?;
+        let placed = self.place(vcpu, at)?;
+        self.change(|armed| {
+            armed.place(tag, placed)?;
+            armed.breakpoints.insert(tag, (vcpu, at));
+            Ok(())
+        })
     }
 
     fn set_hardware_breakpoint(&mut self, gva: u64, tag: u64) -> Result<(), Refusal> {
-        self.admit(Command::SetHardwareBreakpoint)?;
+        self.admit_arming(Command::SetHardwareBreakpoint, EventKind::Breakpoint)?;
         self.set_point(tag, (gva, 1, Access::EXECUTE))
     }
 
@@ -85,7 +76,7 @@ impl Intercept for MockEngine {
         on: Access,
         tag: u64,
     ) -> Result<(), Refusal> {
-        self.admit(Command::SetWatchpoint)?;
+        self.admit_arming(Command::SetWatchpoint, EventKind::Breakpoint)?;
         let watches = on == Access::WRITE || on == Access::READ | Access::WRITE;
         let fits = matches!(length, 1 | 2 | 4 | 8) && gva.is_multiple_of(length.into());
         if !watches || !fits {
@@ -96,26 +87,26 @@ impl Intercept for MockEngine {
 
     fn clear_breakpoint(&mut self, tag: u64) -> Result<(), Refusal> {
         self.admit(Command::ClearBreakpoint)?;
-        let breakpoint = self.armed.breakpoints.remove(&tag).map(drop);
-        let point = self.armed.points.remove(&tag).map(drop);
-        breakpoint.or(point).ok_or(Refusal::NotFound)
+        self.change(|armed| {
+            armed.breakpoints.remove(&tag);
+            armed.points.remove(&tag);
+            armed.placed.remove(&tag).map(drop).ok_or(Refusal::NotFound)
+        })
     }
 
     fn breakpoints(&mut self) -> Result<Vec<u64>, Refusal> {
         self.admit(Command::Breakpoints)?;
-        let (breakpoints, points) = (&self.armed.breakpoints, &self.armed.points);
-        let tags: BTreeSet<u64> = breakpoints.keys().chain(points.keys()).copied().collect();
-        Ok(tags.into_iter().collect())
+        Ok(self.armed.placed.keys().copied().collect())
     }
 }
 
 impl Inject for MockEngine {
     fn inject(&mut self, vcpu: u32, exception: Exception) -> Result<(), Refusal> {
-        self.admit(Command::Inject)?;
-        self.vcpu(vcpu)?;
-        if exception.vector > 31 {
+        self.admit_on(Command::Inject, vcpu)?;
+        if exception.vector > 31 || exception.vector == NMI {
             return Err(Refusal::Invalid);
         }
+        self.guest().raise(vcpu, exception)?;
         self.injected.push((vcpu, exception));
         Ok(())
     }
@@ -123,15 +114,16 @@ impl Inject for MockEngine {
 
 impl Control for MockEngine {
     fn pause(&mut self, vcpu: u32) -> Result<(), Refusal> {
-        self.admit(Command::Pause)?;
-        self.vcpu(vcpu)?;
+        self.admit_on(Command::Pause, vcpu)?;
+        self.guest().general(vcpu)?;
         self.paused.insert(vcpu);
         Ok(())
     }
 
     fn pause_others(&mut self) -> Result<(), Refusal> {
         self.admit(Command::PauseOthers)?;
-        let others = (0..self.info().vcpus).filter(|vcpu| *vcpu != self.judging);
+        let vcpus = self.guest().identity().vcpus;
+        let others = (0..vcpus).filter(|vcpu| *vcpu != self.judging);
         self.paused.extend(others);
         Ok(())
     }
@@ -144,33 +136,97 @@ impl Control for MockEngine {
 }
 
 impl MockEngine {
-    /// A tag names one breakpoint only.
-    fn unused(&self, tag: u64) -> Result<(), Refusal> {
-        let known =
-            self.armed.breakpoints.contains_key(&tag) || self.armed.points.contains_key(&tag);
-        if known { Err(Refusal::Invalid) } else { Ok(()) }
+    /// As [`admit`](Self::admit), for a command that arms a kind: the policy must judge it.
+    fn admit_arming(&mut self, command: Command, kind: EventKind) -> Result<(), Refusal> {
+        self.admit(command)?;
+        let judged = self.judged.as_ref();
+        let may = judged.is_none_or(|judged| judged.contains(&kind));
+        may.then_some(()).ok_or(Refusal::Denied)
     }
 
-    /// Takes a debug register, of which there are four; the same point takes one only.
-    fn set_point(&mut self, tag: u64, point: (u64, u8, Access)) -> Result<(), Refusal> {
-        const REGISTERS: usize = 4;
-        self.unused(tag)?;
-        let points = &mut self.armed.points;
-        let mut taken: Vec<_> = points.values().chain([&point]).collect();
-        taken.sort_unstable_by_key(|(gva, length, on)| (*gva, *length, on.bits()));
-        taken.dedup();
-        if taken.len() > REGISTERS {
-            return Err(Refusal::Limit);
-        }
-        points.insert(tag, point);
+    fn admit_on_vcpu(
+        &mut self,
+        command: Command,
+        kind: EventKind,
+        vcpu: u32,
+    ) -> Result<(), Refusal> {
+        self.admit_on(command, vcpu)?;
+        self.guest().general(vcpu)?;
+        let judged = self.judged.as_ref();
+        let may = judged.is_none_or(|judged| judged.contains(&kind));
+        may.then_some(()).ok_or(Refusal::Denied)
+    }
+
+    /// Changes what is armed, if the guest can report that.
+    fn change(
+        &mut self,
+        change: impl FnOnce(&mut Armed) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let mut next = self.armed.clone();
+        change(&mut next)?;
+        self.guest().arm(&next)?;
+        self.armed = next;
         Ok(())
     }
 
-    /// The number of the page of an address, if it is RAM.
-    fn page(&self, gpa: u64) -> Result<u64, Refusal> {
-        self.memory.peek(gpa, 1)?;
-        Ok(gpa / 4096)
+    /// Undoes all that is armed, as for a revision that goes.
+    pub(in crate::testing) fn disarm(&mut self) {
+        // A guest can always report nothing.
+        let _ = self.change(|armed| {
+            *armed = Armed::default();
+            Ok(())
+        });
     }
+
+    /// How a breakpoint is placed there: where a guest-virtual address leads to no RAM, by a debug
+    /// register.
+    fn place(&mut self, vcpu: u32, at: BreakpointPlace) -> Result<Placed, Refusal> {
+        let gpa = match at {
+            BreakpointPlace::Gpa(gpa) => gpa,
+            BreakpointPlace::Gva(gva) => self.guest().lead(vcpu, None, gva)?,
+        };
+        if self.guest().is_ram(gpa, 1) {
+            return Ok(Placed::Code(gpa));
+        }
+        match at {
+            BreakpointPlace::Gva(gva) => Ok(Placed::Point(gva, 1, Access::EXECUTE)),
+            BreakpointPlace::Gpa(_) => Err(Refusal::NotFound),
+        }
+    }
+
+    fn set_point(&mut self, tag: u64, point: (u64, u8, Access)) -> Result<(), Refusal> {
+        self.change(|armed| {
+            armed.place(tag, Placed::Point(point.0, point.1, point.2))?;
+            armed.points.insert(tag, point);
+            Ok(())
+        })
+    }
+}
+
+impl Armed {
+    /// A tag names one place only, and of debug registers there are four; the same point takes one.
+    fn place(&mut self, tag: u64, placed: Placed) -> Result<(), Refusal> {
+        if *self.placed.entry(tag).or_insert(placed) != placed {
+            return Err(Refusal::Conflict);
+        }
+        let points = self.placed.values().filter_map(|placed| match placed {
+            Placed::Point(gva, length, on) => Some((*gva, *length, on.bits())),
+            Placed::Code(_) => None,
+        });
+        let taken: BTreeSet<_> = points.collect();
+        (taken.len() <= REGISTERS)
+            .then_some(())
+            .ok_or(Refusal::Limit)
+    }
+}
+
+fn switch<T: Ord>(armed: &mut BTreeSet<T>, what: T, on: bool) -> Result<(), Refusal> {
+    if on {
+        armed.insert(what);
+    } else {
+        armed.remove(&what);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -191,8 +247,11 @@ mod tests {
     fn a_tag_is_one_breakpoint_only() -> Result<(), Refusal> {
         let mut engine = MockEngine::default();
         engine.set_breakpoint(0, BreakpointPlace::Gpa(0x1000), 7)?;
-        let again = engine.set_breakpoint(1, BreakpointPlace::Gva(0x2000), 7);
-        assert_eq!(again, Err(Refusal::Invalid));
+        engine.set_breakpoint(1, BreakpointPlace::Gpa(0x1000), 7)?;
+        let other = engine.set_breakpoint(1, BreakpointPlace::Gpa(0x2000), 7);
+        assert_eq!(other, Err(Refusal::Conflict));
+        let nowhere = engine.set_breakpoint(1, BreakpointPlace::Gva(0x2000), 8);
+        assert_eq!(nowhere, Err(Refusal::NotFound));
         assert_eq!(engine.breakpoints()?, [7]);
         engine.clear_breakpoint(7)?;
         assert_eq!(engine.clear_breakpoint(7), Err(Refusal::NotFound));

@@ -1,7 +1,15 @@
-//! The store, which outlives the instances. Has no limits of its own: refuse what should fail.
+//! The store, which outlives the instances, with the limits that the engine has where nobody says
+//! less.
 
 use super::{Command, MockEngine};
 use crate::{Refusal, Store};
+
+/// The most bytes of a key, and of a value.
+const KEY: usize = 256;
+const VALUE: usize = 64 << 10;
+/// The most keys, and bytes of all keys and values.
+const KEYS: usize = 1024;
+const TOTAL: usize = 1 << 20;
 
 impl Store for MockEngine {
     fn get_bytes(&mut self, key: &str) -> Result<Option<Vec<u8>>, Refusal> {
@@ -11,8 +19,7 @@ impl Store for MockEngine {
 
     fn set_bytes(&mut self, key: &str, value: &[u8]) -> Result<(), Refusal> {
         self.admit(Command::SetBytes)?;
-        self.store.insert(key.to_owned(), value.to_vec());
-        Ok(())
+        self.keep(key, value.to_vec())
     }
 
     fn compare_and_swap_bytes(
@@ -24,7 +31,7 @@ impl Store for MockEngine {
         self.admit(Command::CompareAndSwapBytes)?;
         let found = self.store.get(key).cloned();
         if found.as_deref() == expected {
-            self.store.insert(key.to_owned(), new.to_vec());
+            self.keep(key, new.to_vec())?;
         }
         Ok(found)
     }
@@ -36,14 +43,13 @@ impl Store for MockEngine {
 
     fn set_number(&mut self, key: &str, value: u64) -> Result<(), Refusal> {
         self.admit(Command::SetNumber)?;
-        self.put(key, value);
-        Ok(())
+        self.keep_number(key, value)
     }
 
     fn add_number(&mut self, key: &str, delta: u64) -> Result<u64, Refusal> {
         self.admit(Command::AddNumber)?;
         let sum = self.number(key)?.unwrap_or(0).wrapping_add(delta);
-        self.put(key, sum);
+        self.keep_number(key, sum)?;
         Ok(sum)
     }
 
@@ -56,7 +62,7 @@ impl Store for MockEngine {
         self.admit(Command::CompareAndSwapNumber)?;
         let found = self.number(key)?;
         if found == expected {
-            self.put(key, new);
+            self.keep_number(key, new)?;
         }
         Ok(found)
     }
@@ -84,9 +90,25 @@ impl MockEngine {
         )))
     }
 
-    fn put(&mut self, key: &str, value: u64) {
-        self.store
-            .insert(key.to_owned(), value.to_le_bytes().into());
+    fn keep_number(&mut self, key: &str, value: u64) -> Result<(), Refusal> {
+        self.keep(key, value.to_le_bytes().into())
+    }
+
+    fn keep(&mut self, key: &str, value: Vec<u8>) -> Result<(), Refusal> {
+        let old = self.store.get(key).map_or(0, |old| key.len() + old.len());
+        let new = key.len() + value.len();
+        let keys = self.store.len() + usize::from(!self.store.contains_key(key));
+        let sizes = self
+            .store
+            .iter()
+            .map(|(key, value)| key.len() + value.len());
+        let total = sizes.sum::<usize>() - old + new;
+        let fits = key.len() <= KEY && value.len() <= VALUE;
+        if !fits || (new > old && (keys > KEYS || total > TOTAL)) {
+            return Err(Refusal::Limit);
+        }
+        self.store.insert(key.to_owned(), value);
+        Ok(())
     }
 }
 
@@ -105,6 +127,20 @@ mod tests {
             engine.get_bytes("a"),
             Ok(Some(vec![3, 0, 0, 0, 0, 0, 0, 0]))
         );
+    }
+
+    #[test]
+    fn what_is_too_large_is_a_limit_and_changes_nothing() -> Result<(), Refusal> {
+        let mut engine = MockEngine::default();
+        engine.set_number("a", 1)?;
+        assert_eq!(engine.set_bytes("a", &[0; VALUE + 1]), Err(Refusal::Limit));
+        assert_eq!(engine.set_number(&"a".repeat(257), 1), Err(Refusal::Limit));
+        for at in 1..16 {
+            engine.set_bytes(&format!("b{at}"), &[0; VALUE])?;
+        }
+        assert_eq!(engine.set_bytes("c", &[0; VALUE]), Err(Refusal::Limit));
+        assert_eq!(engine.get_number("a"), Ok(Some(1)));
+        Ok(())
     }
 
     #[test]

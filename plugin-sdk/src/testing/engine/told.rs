@@ -5,6 +5,9 @@ use std::fmt::Display;
 use super::{Command, MockEngine, RaisedAlert};
 use crate::{Alert, Capability, Level, Log, Machine, MachineInfo, Metrics, Refusal, Severity};
 
+/// The most fields of an alert.
+const FIELDS: usize = 32;
+
 impl Alert for MockEngine {
     fn alert(
         &mut self,
@@ -13,6 +16,9 @@ impl Alert for MockEngine {
         fields: &[(&str, &dyn Display)],
     ) -> Result<(), Refusal> {
         self.admit(Command::Alert)?;
+        if fields.len() > FIELDS {
+            return Err(Refusal::Limit);
+        }
         let text = |(name, value): &(&str, &dyn Display)| (String::from(*name), value.to_string());
         self.alerts.push(RaisedAlert {
             severity,
@@ -55,11 +61,11 @@ impl Metrics for MockEngine {
 impl Machine for MockEngine {
     fn machine_info(&mut self) -> Result<MachineInfo, Refusal> {
         self.admit(Command::MachineInfo)?;
-        Ok(self.info())
+        Ok(self.guest().identity())
     }
 
     fn capabilities(&mut self) -> Result<Vec<Capability>, Refusal> {
         self.admit(Command::Capabilities)?;
-        Ok(self.capabilities.clone())
+        Ok(self.guest().abilities())
     }
 }

@@ -1,11 +1,9 @@
 //! What was expected of a scenario and what came of it, compared.
 
-use std::fmt;
-
 use oriel_engine::{Record, lines::end_name};
 use oriel_machine::{
     End,
-    mock::{Expect, Scenario},
+    mock::{self, Expect, Scenario},
 };
 use oriel_protocol::Decision;
 use serde::Serialize;
@@ -35,6 +33,8 @@ pub(super) struct Check {
     expected: Words,
     /// None: the step was not played.
     got: Option<Words>,
+    #[serde(skip)]
+    words: String,
 }
 
 /// A verdict and a value, where there is one.
@@ -47,7 +47,8 @@ struct Words {
 impl Verdicts {
     /// Compares.
     pub(super) fn of(scenario: &Scenario, played: &Played) -> Self {
-        let checks: Vec<_> = checks(scenario, played).collect();
+        let checks = scenario.compare(&played.steps);
+        let checks: Vec<_> = checks.into_iter().map(Check::from).collect();
         let mut failures = failures(&played.records);
         if let End::Failed(reason) = &played.outcome.end {
             failures.push(format!("the VM failed: {reason}"));
@@ -63,11 +64,12 @@ impl Verdicts {
     /// What is wrong, a line each.
     pub(super) fn complaints(&self) -> impl Iterator<Item = String> {
         let wrong = self.checks.iter().filter(|check| !check.passed);
+        let wrong = wrong.map(|check| check.words.clone());
         let failures = self
             .failures
             .iter()
             .map(|failure| format!("the policy failed: {failure}"));
-        wrong.map(ToString::to_string).chain(failures)
+        wrong.chain(failures)
     }
 
     /// In a few words.
@@ -81,50 +83,24 @@ impl Verdicts {
     }
 }
 
-fn checks<'a>(scenario: &'a Scenario, played: &'a Played) -> impl Iterator<Item = Check> + 'a {
-    let steps = scenario.steps().iter().enumerate();
-    let expecting = steps.filter_map(|(at, step)| Some((at, step.vcpu, step.expect?)));
-    expecting.flat_map(|(at, vcpu, expect)| {
-        let outcomes = played.steps.iter().filter(|outcome| outcome.step == at);
-        let mut checks: Vec<_> = outcomes
-            .map(|outcome| {
-                // Nobody was asked: it has simply happened.
-                let decided = outcome.verdict.unwrap_or_default();
-                Check::of((at, outcome.vcpu), expect, Some((decided, outcome.value)))
-            })
-            .collect();
-        if checks.is_empty() {
-            checks.push(Check::of((at, vcpu), expect, None));
-        }
-        checks
-    })
-}
-
-impl Check {
-    fn of((at, vcpu): (usize, u32), expect: Expect, got: Option<(Decision, Option<u64>)>) -> Self {
-        let passed = got.is_some_and(|(decided, value)| {
-            expect.verdict.is_none_or(|wanted| wanted == decided)
-                && (expect.value.is_none() || expect.value == value)
-        });
+impl From<mock::Check> for Check {
+    fn from(check: mock::Check) -> Self {
         Self {
-            step: at + 1,
-            vcpu,
-            passed,
-            expected: Words::of(expect.verdict, expect.value),
-            // Only what was asked for is shown.
-            got: got.map(|(decided, value)| {
-                let decided = expect.verdict.map(|_| decided);
-                Words::of(decided, expect.value.and(value))
-            }),
+            step: check.step,
+            vcpu: check.vcpu,
+            passed: check.passed(),
+            expected: check.expected.into(),
+            got: check.got.map(Words::from),
+            words: check.to_string(),
         }
     }
 }
 
-impl Words {
-    fn of(verdict: Option<Decision>, value: Option<u64>) -> Self {
+impl From<Expect> for Words {
+    fn from(said: Expect) -> Self {
         Self {
-            verdict,
-            value: value.map(|value| format!("{value:#x}")),
+            verdict: said.verdict,
+            value: said.value.map(|value| format!("{value:#x}")),
         }
     }
 }
@@ -137,92 +113,4 @@ fn failures(records: &[Record]) -> Vec<String> {
         Record::End(_) => None,
     });
     failed.collect()
-}
-
-impl fmt::Display for Check {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "step {} on vCPU {}: expected {}, ",
-            self.step, self.vcpu, self.expected
-        )?;
-        match &self.got {
-            Some(got) => write!(out, "got {got}"),
-            None => write!(out, "but it was not played"),
-        }
-    }
-}
-
-impl fmt::Display for Words {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = self.verdict.map(Decision::name);
-        let value = self.value.as_ref().map(|value| format!("value {value}"));
-        let words: Vec<_> = verdict
-            .map(str::to_owned)
-            .into_iter()
-            .chain(value)
-            .collect();
-        if words.is_empty() {
-            return out.write_str("no value");
-        }
-        out.write_str(&words.join(", "))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use oriel_machine::mock;
-
-    const TEXT: &str = "
-        [[step]]
-        event = 'msr'
-        msr = 'lstar'
-        value = 1
-        expect = { verdict = 'deny', value = 0 }
-
-        [[step]]
-        finish = 0";
-
-    fn check(steps: Vec<mock::Outcome>) -> Vec<Check> {
-        let scenario = Scenario::parse(TEXT, "t").expect("well formed");
-        let played = Played {
-            outcome: oriel_engine::Outcome {
-                end: End::Finished(0),
-                events: 0,
-                unjudged: 0,
-                ran: std::time::Duration::ZERO,
-            },
-            records: Vec::new(),
-            steps,
-        };
-        Verdicts::of(&scenario, &played).checks
-    }
-
-    const fn outcome(verdict: Option<Decision>, value: u64) -> mock::Outcome {
-        mock::Outcome {
-            vcpu: 0,
-            step: 0,
-            verdict,
-            value: Some(value),
-        }
-    }
-
-    #[test]
-    fn verdict_and_value_must_both_be_as_expected() {
-        assert!(check(vec![outcome(Some(Decision::Deny), 0)])[0].passed);
-        assert!(!check(vec![outcome(Some(Decision::Deny), 1)])[0].passed);
-        let wrong = &check(vec![outcome(None, 1)])[0];
-        assert_eq!(
-            wrong.to_string(),
-            "step 1 on vCPU 0: expected deny, value 0x0, got continue, value 0x1"
-        );
-    }
-
-    #[test]
-    fn a_step_that_was_not_played_is_wrong() {
-        let missing = check(Vec::new());
-        assert!(!missing[0].passed);
-        assert!(missing[0].to_string().ends_with("but it was not played"));
-    }
 }

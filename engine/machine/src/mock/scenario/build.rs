@@ -14,6 +14,7 @@ use crate::{
     machine::{Parts, Vcpu},
     mock::{
         Probe,
+        alone::Alone,
         cpu::Cpu,
         guest::Guest,
         instruction::{Instruction, ReadMsr, WriteMsr},
@@ -41,28 +42,45 @@ impl Scenario {
     /// # Errors
     /// As [`build`](Self::build).
     pub fn build_probed(&self, outlet: Arc<dyn Outlet>) -> Result<(Parts, Probe), ScenarioError> {
+        self.build_in(outlet, &World::new(self.vcpus))
+    }
+
+    /// Makes the machine for one thread, which enters its vCPUs in turn: the same, each time it is
+    /// played. A vCPU that waits for another one leaves the guest as if kicked, and idling takes no
+    /// time.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_alone(&self, outlet: Arc<dyn Outlet>) -> Result<Alone, ScenarioError> {
+        let world = World::alone(self.vcpus);
+        let (parts, probe) = self.build_in(outlet, &world)?;
+        Ok(Alone::new(parts, probe, world))
+    }
+
+    fn build_in(
+        &self,
+        outlet: Arc<dyn Outlet>,
+        world: &Arc<World>,
+    ) -> Result<(Parts, Probe), ScenarioError> {
         check::scenario(self).map_err(|wrong| self.error(&wrong))?;
         let ram = self.ram()?;
         self.fill(&ram).map_err(|wrong| self.error(&wrong))?;
         let seen: Arc<[_]> = (0..self.vcpus).map(|_| Arc::default()).collect();
-        let world = World::new(self.vcpus);
         let vcpus = seen.iter().zip(0..).map(|(seen, index)| {
             let guest = self.guest(index, &ram, Arc::clone(seen))?;
             let whose = if self.everywhere { 0 } else { index };
             let script = Script::new(self.steps(), whose, self.looping);
-            let vcpu = MockVcpu::new(
-                index,
-                guest,
-                script,
-                Arc::clone(&world),
-                Arc::clone(&outlet),
-            );
+            let vcpu = MockVcpu::new(index, guest, script, Arc::clone(world), Arc::clone(&outlet));
             Ok(Box::new(vcpu) as Box<dyn Vcpu>)
         });
         let vcpus = vcpus
             .collect::<Result<_, Wrong>>()
             .map_err(|wrong| self.error(&wrong))?;
-        let machine = Arc::new(MockMachine::new(self.identity.clone(), ram, world));
+        let machine = Arc::new(MockMachine::new(
+            self.identity.clone(),
+            ram,
+            Arc::clone(world),
+        ));
         Ok((Parts { machine, vcpus }, Probe(seen)))
     }
 

@@ -59,6 +59,9 @@ impl MockVcpu {
 
     /// Rests until its time is over; whoever wants the thread meanwhile gets it.
     fn idle(&mut self, ms: u32) {
+        if self.world.skip(&self.bell, ms) {
+            return self.finish();
+        }
         let now = Instant::now();
         let wanted = Duration::from_millis(ms.into());
         let until = *self.idle_until.get_or_insert(now + wanted);
