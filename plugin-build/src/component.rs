@@ -43,13 +43,18 @@ pub fn from_module(module: &[u8], manifest: &[u8]) -> Result<Vec<u8>, ComponentE
         .validate(true)
         .module(module)
         .and_then(|mut encoder| encoder.encode());
-    let mut component = encoded.map_err(|error| ComponentError::Misfit(format!("{error:#}")))?;
+    let component = encoded.map_err(|error| ComponentError::Misfit(format!("{error:#}")))?;
+    Ok(with_manifest(component, manifest))
+}
+
+/// Appends the manifest to what is a component already.
+pub fn with_manifest(mut component: Vec<u8>, manifest: &[u8]) -> Vec<u8> {
     let section = CustomSection {
         name: MANIFEST.into(),
         data: manifest.into(),
     };
     section.append_to_component(&mut component);
-    Ok(component)
+    component
 }
 
 /// Says in words what the encoder would say in its own.

@@ -1,5 +1,7 @@
 //! Installs what this machine lacks. Says one line for each step; does nothing twice.
 
+mod languages;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -24,13 +26,21 @@ const CARGO_DENY: &str = "0.20.2";
 pub(crate) fn run() -> Result<()> {
     say("programs", || programs(&PROGRAMS))?;
     say("Wasm toolchain", toolchain::set_up)?;
-    say("C for policies", c_programs)
+    say("C for policies", || or_left_out(c_programs()))?;
+    say("Python for policies", || or_left_out(languages::python()))?;
+    say("JavaScript for policies", || {
+        or_left_out(languages::javascript())
+    })
 }
 
-/// Clang and its linker. Policies in C, and the tests about them, are left out without.
+/// Clang and its linker.
 fn c_programs() -> Result<String> {
-    Ok(programs(&oriel_build::c::PROGRAMS)
-        .unwrap_or_else(|error| format!("left out: {error:#}; tests in C are left out too")))
+    programs(&oriel_build::c::PROGRAMS)
+}
+
+/// Policies in a language, and the tests about them, are left out where it cannot be had.
+fn or_left_out(outcome: Result<String>) -> Result<String> {
+    Ok(outcome.unwrap_or_else(|error| format!("left out: {error:#}; its tests are left out too")))
 }
 
 /// And what only `ci` needs.

@@ -99,7 +99,7 @@ impl PolicyJudge {
                     tape.back(call(instance, &self.slot, lent))
                 }
             };
-            if instance.is_dead() {
+            if instance.is_dead() || instance.is_worn() {
                 self.retire();
             }
         }
@@ -139,7 +139,7 @@ impl PolicyJudge {
         (made, Desk::back(lent))
     }
 
-    /// Gives up an instance that cannot be called any more. Dropping it unmaps memory, which is
+    /// Gives up an instance that cannot be called any more, or has grown too large. Dropping it unmaps memory, which is
     /// not for a vCPU's thread.
     #[cold]
     fn retire(&mut self) {

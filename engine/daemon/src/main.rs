@@ -13,6 +13,7 @@ mod control;
 mod exit;
 mod grants;
 mod guest;
+mod host;
 mod load;
 mod operation;
 mod output;

@@ -9,6 +9,8 @@ mod grants;
 mod journal;
 #[path = "cli/kernels.rs"]
 mod kernels;
+#[path = "cli/languages.rs"]
+mod languages;
 #[path = "cli/limits.rs"]
 mod limits;
 #[path = "cli/plugins.rs"]

@@ -2,10 +2,11 @@
 //! for those that do not fit it (interpreters: Python, JavaScript).
 
 use wasmtime::{
-    Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
+    Cache, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+    WasmBacktraceDetails,
 };
 
-use crate::{host::HostSettings, inspect::Footprint};
+use crate::{code_cache, host::HostSettings, inspect::Footprint};
 
 /// The frames of a backtrace that are kept.
 const FRAMES: usize = 16;
@@ -25,6 +26,7 @@ pub(crate) struct Engines {
 impl Engines {
     pub(crate) fn new(settings: &HostSettings) -> wasmtime::Result<Self> {
         let mut config = config(settings)?;
+        config.cache(cache(settings));
         let on_demand = Engine::new(&config)?;
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)));
         Ok(Self {
@@ -82,6 +84,15 @@ fn config(settings: &HostSettings) -> wasmtime::Result<Config> {
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(FRAMES))
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     Ok(config)
+}
+
+/// A host without kept code is slower to load policies, and as good otherwise.
+fn cache(settings: &HostSettings) -> Option<Cache> {
+    let opened = code_cache::open(settings.code_cache.as_deref()?);
+    if let Err(error) = &opened {
+        tracing::warn!(%error, "compiled policies are not kept");
+    }
+    opened.ok()
 }
 
 fn pool(settings: &HostSettings) -> PoolingAllocationConfig {

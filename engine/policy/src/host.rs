@@ -1,6 +1,6 @@
 //! The host: both engines, the watchdog and the reaper. One a process.
 
-use std::{io, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use thiserror::Error;
 
@@ -25,6 +25,9 @@ pub struct HostSettings {
     /// Whether what events use up is counted ([`Policy::spent`]): for benches, since it makes
     /// policies slower.
     pub count_fuel: bool,
+    /// Where compiled code is kept, so that it need not be compiled again; none: it is not kept. Must be a directory
+    /// of this user alone (mode 0700), and is made if it is not there. What cannot be used is left out, with a warning.
+    pub code_cache: Option<PathBuf>,
 }
 
 impl Default for HostSettings {
@@ -35,6 +38,7 @@ impl Default for HostSettings {
             pool_table_elements: 10_000,
             stack: 512 << 10,
             count_fuel: false,
+            code_cache: None,
         }
     }
 }

@@ -239,6 +239,12 @@ impl Instance {
         self.store.data().is_dead()
     }
 
+    /// Whether it has grown past [`Limits::renew`](crate::Limits::renew): whoever calls it had better call a new one.
+    #[inline]
+    pub fn is_worn(&self) -> bool {
+        self.store.data().is_worn()
+    }
+
     /// What was dropped of all that the policy's instances on this VM said, since they began.
     pub fn dropped(&self) -> Dropped {
         self.store.data().dropped()

@@ -47,6 +47,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`host`](Host) | both engines, the watchdog, the reaper |
+//! | `code_cache` | where compiled code is kept |
 //! | [`inspect`](inspect()) | what a component says of itself |
 //! | [`manifest`], [`config`] | what it declares, and what the operator gives |
 //! | [`effective`](Effective) | what it asks for, declares and is granted, all three |
@@ -66,6 +67,7 @@
 
 mod bindings;
 mod call;
+mod code_cache;
 pub mod config;
 mod desk;
 mod effective;

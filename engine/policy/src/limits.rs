@@ -23,6 +23,8 @@ pub const XSAVE_MAX: usize = 4096;
 pub const FILTERS_MAX: usize = 4096;
 /// The most bytes that a policy hands over in one call of either direction; more is a trap.
 pub(crate) const HANDED_OVER_MAX: usize = 2 << 20;
+/// What no memory of 32-bit addresses gets past.
+const NEVER: usize = 4 << 30;
 /// So many refused commands past its limit a call may always make before it is a storm.
 const GRACE: u32 = 16;
 
@@ -41,6 +43,9 @@ pub struct Limits {
     pub wall_factor: u32,
     /// Bytes of one linear memory; of an instance in the pool, the pool's own limit at most.
     pub memory: usize,
+    /// Bytes of one linear memory past which an instance is replaced by a new one, between two calls: for
+    /// interpreters that never give memory back. What it has not put into the store is lost.
+    pub renew: usize,
     /// Elements of one table.
     pub table_elements: usize,
     /// Tables of one instance.
@@ -77,6 +82,7 @@ impl Default for Limits {
             state: Duration::from_millis(100),
             wall_factor: 20,
             memory: 64 << 20,
+            renew: NEVER,
             table_elements: 10_000,
             tables: 4,
             instances: 128,

@@ -54,8 +54,8 @@ fn check_rights(inspection: &Inspection) -> Result<(), LoadError> {
     undeclared.map_or(Ok(()), |right| Err(LoadError::Undeclared(right)))
 }
 
-/// Compiles for the pool if it fits, and for the other engine if it turns out not to. The one
-/// place where compiled code could come out of a cache, by [`Inspection::digest`].
+/// Compiles for the pool if it fits, and for the other engine if it turns out not to; or takes what was
+/// compiled the last time out of the cache.
 fn compile(
     engines: &Engines,
     inspection: &Inspection,

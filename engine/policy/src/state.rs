@@ -151,6 +151,12 @@ impl State {
         self.dead
     }
 
+    /// Whether its memory has grown so far that a new instance is better.
+    #[inline]
+    pub(crate) const fn is_worn(&self) -> bool {
+        self.growth.memory > self.limits.renew
+    }
+
     /// The instructions that a store has run so far; none where nobody counts them.
     #[inline]
     pub(crate) fn instructions(store: &Store<Self>) -> Option<u64> {

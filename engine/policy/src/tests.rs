@@ -9,6 +9,7 @@ pub(crate) mod guest;
 mod hearing;
 mod judging;
 mod keeping;
+mod kept_code;
 mod lifecycle;
 mod limits;
 mod loading;

@@ -30,6 +30,11 @@ pub(crate) enum Language {
     Rust,
     /// C, with generated headers and no library.
     C,
+    /// Python, with its interpreter inside.
+    Python,
+    /// JavaScript, with its engine inside.
+    #[value(alias = "javascript")]
+    Js,
 }
 
 #[derive(Debug, clap::Args)]

@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod code;
 mod inspect;
+mod native;
 mod new;
 mod play;
 mod project;

@@ -16,6 +16,7 @@ use super::journal::{bytes, warn_of};
 use crate::{
     args::ReplayArgs,
     exit::Exit,
+    host,
     output::{say, warn},
     plan::{settings, split, table},
 };
@@ -27,7 +28,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
     warn_of(&args.file, &recording.ending);
     let host = HostSettings {
         pool: 1024,
-        ..HostSettings::default()
+        ..host::settings()
     };
     let host = Arc::new(Host::new(host).context("the host of policies cannot be set up")?);
     let against = if args.against.is_empty() {

@@ -6,7 +6,7 @@ use anyhow::bail;
 use oriel_engine::Settings;
 use oriel_policy::HostSettings;
 
-use crate::config::VmConfig;
+use crate::{config::VmConfig, host};
 
 /// The stacks that fit a vCPU's thread, in KiB.
 const STACKS: std::ops::RangeInclusive<usize> = 64..=1024;
@@ -54,7 +54,7 @@ impl Room {
     pub(crate) fn host(self) -> HostSettings {
         HostSettings {
             stack: self.stack,
-            ..HostSettings::default()
+            ..host::settings()
         }
     }
 }

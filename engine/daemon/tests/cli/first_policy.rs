@@ -2,7 +2,10 @@
 
 use std::{env, path::Path, process::Command};
 
-use super::plugins::{c_is_required_or_there, empty, target};
+use super::{
+    languages::{javascript_is_required_or_there, python_is_required_or_there},
+    plugins::{c_is_required_or_there, empty, target},
+};
 
 const PAGE: &str = include_str!("../../../../docs/first-policy.md");
 
@@ -55,10 +58,20 @@ fn follow(language: &str) {
 #[test]
 fn the_page_has_commands_for_each_language_and_something_to_see() {
     assert!(script("rust").contains("oriel plugin new lstar-guard\n"));
-    assert!(script("c").contains("--lang c"));
-    assert_eq!(script("rust").matches("plugin new").count(), 1);
-    assert_eq!(script("c").matches("plugin new").count(), 1);
+    for language in ["c", "python", "js"] {
+        assert!(script(language).contains(&format!("--lang {language}\n")));
+    }
+    for language in ["rust", "c", "python", "js"] {
+        assert_eq!(script(language).matches("plugin new").count(), 1);
+    }
     assert!(expected().count() > 1);
+}
+
+#[test]
+fn the_page_names_the_releases_that_are_tried_out() {
+    let python = format!("componentize-py=={}`", oriel_build::python::RELEASE);
+    let javascript = format!("componentize-js@{}`", oriel_build::javascript::RELEASE);
+    assert!(PAGE.contains(&python) && PAGE.contains(&javascript));
 }
 
 #[test]
@@ -70,5 +83,19 @@ fn the_first_policy_in_rust_is_as_its_page_says() {
 fn the_first_policy_in_c_is_as_its_page_says() {
     if c_is_required_or_there() {
         follow("c");
+    }
+}
+
+#[test]
+fn the_first_policy_in_python_is_as_its_page_says() {
+    if python_is_required_or_there() {
+        follow("python");
+    }
+}
+
+#[test]
+fn the_first_policy_in_javascript_is_as_its_page_says() {
+    if javascript_is_required_or_there() {
+        follow("js");
     }
 }

@@ -75,3 +75,30 @@ fn a_pause_that_is_not_allowed_is_said_at_the_start() {
     assert!(!told.contains("allow-pause"), "{told}");
     assert!(told.contains("waits for the operator"), "{told}");
 }
+
+#[test]
+fn an_instance_that_has_grown_is_replaced_between_two_events_and_nothing_else_changes() {
+    let directory = directory();
+    let guard = plugin("msr-guard");
+    let text = format!(
+        "[vm]\nmachine = \"mock\"\nguest = \"builtin:msr-attack\"\n\
+         [[policy]]\nfile = {guard:?}\ngrant = \"all\"\nlimits = {{ renew-bytes = 1 }}\n"
+    );
+    let config = file(&directory, "config.toml", text);
+    let journal = directory
+        .path()
+        .join("renewed.journal")
+        .display()
+        .to_string();
+    let ran = oriel(&["run", &config, "--record", &journal]);
+    assert_eq!(status(&ran), 0, "{}", stderr(&ran));
+    let stat = oriel(&["journal", "stat", &journal]);
+    let said = String::from_utf8_lossy(&stat.stdout).into_owned();
+    // One is made before the guest runs, and is as large.
+    assert!(said.contains("revision 1: 4 instances"), "{said}");
+    assert!(said.contains("0 failed"), "{said}");
+
+    let replayed = oriel(&["replay", &journal, "--policy", &guard]);
+    let said = String::from_utf8_lossy(&replayed.stdout).into_owned();
+    assert_eq!(status(&replayed), 0, "{said}{}", stderr(&replayed));
+}

@@ -13,18 +13,18 @@ use serde_json::Value as Json;
 use super::{assert_error, assert_usage, directory, file, oriel, plugin, status, stderr};
 
 /// Every kind that can be judged.
-const EVERY_KIND: &str = "cr,msr,msr-read,xsetbv,breakpoint,hypercall,page,trap,descriptor,\
+pub(super) const EVERY_KIND: &str = "cr,msr,msr-read,xsetbv,breakpoint,hypercall,page,trap,descriptor,\
                           singlestep,cpuid,pio,mmio,reset,shutdown";
 
 /// A project in a directory of its own: always the same, so that Cargo compiles no more than has
 /// changed since the last time.
-struct Project {
+pub(super) struct Project {
     folder: PathBuf,
 }
 
 impl Project {
     /// As `oriel plugin new` makes it.
-    fn new(name: &str, flags: &[&str]) -> Self {
+    pub(super) fn new(name: &str, flags: &[&str]) -> Self {
         let above = empty(name);
         let made = run(&above, &[&["plugin", "new", name], flags].concat());
         assert_eq!(status(&made), 0, "{}", stderr(&made));
@@ -32,23 +32,32 @@ impl Project {
         Self { folder }
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.folder.clone()
     }
 
-    fn oriel(&self, arguments: &[&str]) -> Output {
+    pub(super) fn oriel(&self, arguments: &[&str]) -> Output {
         run(&self.path(), arguments)
     }
 
+    /// On a machine that has nothing installed.
+    pub(super) fn without_tools(&self, arguments: &[&str]) -> Output {
+        command(&self.path(), arguments)
+            .env("PATH", self.path())
+            .env("ORIEL_CACHE", self.path().join("cache"))
+            .output()
+            .expect("the program starts")
+    }
+
     /// What a command with `--json` says, once it has succeeded.
-    fn json(&self, arguments: &[&str]) -> Json {
+    pub(super) fn json(&self, arguments: &[&str]) -> Json {
         let output = self.oriel(&[arguments, &["--json"]].concat());
         assert_eq!(status(&output), 0, "{}", stderr(&output));
         serde_json::from_slice(&output.stdout).expect("a document")
     }
 
     /// With one of its files changed; back again afterwards.
-    fn with<R>(
+    pub(super) fn with<R>(
         &self,
         file: &str,
         change: impl FnOnce(&str) -> String,
@@ -87,12 +96,17 @@ pub(super) fn target(folder: &Path) -> PathBuf {
 
 /// Runs the program in a directory.
 fn run(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_oriel"))
+    let mut program = command(folder, arguments);
+    program.output().expect("the program starts")
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_oriel"));
+    program
         .args(arguments)
         .current_dir(folder)
-        .env("CARGO_TARGET_DIR", target(folder))
-        .output()
-        .expect("the program starts")
+        .env("CARGO_TARGET_DIR", target(folder));
+    program
 }
 
 #[test]
@@ -134,11 +148,15 @@ fn a_project_can_judge_every_kind() {
 
 /// Whether policies in C can be built here.
 pub(super) fn c_is_required_or_there() -> bool {
-    let there = oriel_build::c::missing().is_none();
-    let required =
-        std::env::var("ORIEL_REQUIRE").is_ok_and(|list| list.split(',').any(|one| one == "clang"));
+    is_required_or("clang", oriel_build::c::missing().is_none())
+}
+
+/// Whether a language's tool is there, or must be. If neither, that is said aloud.
+pub(super) fn is_required_or(word: &str, there: bool) -> bool {
+    let list = std::env::var("ORIEL_REQUIRE").unwrap_or_default();
+    let required = list.split(',').any(|one| one == word);
     if !there && !required {
-        eprintln!("SKIPPED: clang or wasm-ld is not here; run `cargo xtask setup`");
+        eprintln!("SKIPPED: what builds policies ({word}) is not here; run `cargo xtask setup`");
     }
     there || required
 }

@@ -101,6 +101,7 @@ rows! {
     state "state-ms" "CPU time of `save`, and of `restore`"
     wall_factor "wall-factor" "how many times its CPU time a call may take on the wall clock"
     memory "memory-bytes" "linear memory of an instance"
+    renew "renew-bytes" "linear memory past which an instance is replaced by a new one"
     table_elements "table-elements" "elements of one table"
     tables "tables" "tables of one instance"
     instances "instances" "instances at once, with those that wait to be dropped"

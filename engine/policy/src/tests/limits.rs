@@ -283,6 +283,26 @@ fn memory_grows_to_its_limit_and_no_further() {
 }
 
 #[test]
+fn an_instance_past_its_mark_is_worn_and_can_still_be_called() {
+    let grow = metric("(i64.extend_i32_s (memory.grow (i32.const 2)))");
+    let guest = Guest::judging(["msr"]).importing("metrics", "add");
+    let guest = guest.with("judge-msr", "judge", &grow);
+    let mut terms = all();
+    terms.limits.renew = 4 << 16;
+    let policy = prepare(&guest, terms).unwrap();
+    let slot = HOST.slot();
+    let instance = policy.instantiate(Place::Vm, &slot, FakeDesk::new()).0;
+    let mut instance = instance.unwrap();
+    let event = msr();
+    let worn = [(); 3].map(|()| {
+        let judged = instance.judge(&case(&event), &slot, FakeDesk::new()).0;
+        judged.unwrap();
+        instance.is_worn()
+    });
+    assert_eq!(worn, [false, true, true], "3, 5 and 7 pages");
+}
+
+#[test]
 fn a_bomb_is_refused_at_the_start() {
     let bomb = Guest::judging(["msr"]).pages(2000);
     let error = prepare(&bomb, all()).unwrap_err();

@@ -18,7 +18,7 @@ use oriel_machine::{
 use oriel_policy::{HostSettings, Spent};
 
 use super::{print_json, stage::Stage};
-use crate::{args::BenchArgs, exit::Exit, guest};
+use crate::{args::BenchArgs, exit::Exit, guest, host};
 use cost::Cost;
 use stopwatch::{Stopwatch, Times};
 
@@ -54,7 +54,7 @@ fn endless(name: &str) -> anyhow::Result<Scenario> {
 fn measure(args: &BenchArgs, scenario: &Scenario, count: bool) -> anyhow::Result<(Times, Spent)> {
     let settings = HostSettings {
         count_fuel: count,
-        ..HostSettings::default()
+        ..host::settings()
     };
     let stage = Stage::with(&args.stage, settings)?;
     let parts = scenario.build(Arc::new(outlet::Kept::default()))?;

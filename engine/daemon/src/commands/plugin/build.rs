@@ -6,7 +6,9 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use oriel_build::{c, component, rust, toolchain::Toolchain, workspace::Workspace};
+use oriel_build::{
+    c, component, javascript, python, rust, toolchain::Toolchain, workspace::Workspace,
+};
 use oriel_policy::{Inspection, LoadError, inspect, undeclared};
 use serde_json::json;
 
@@ -40,14 +42,19 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Exit> {
 
 /// Compiles, makes the component, and puts it into this file, whole or not at all.
 pub(super) fn build(project: &Project, file: &Path) -> anyhow::Result<Built> {
-    let module = match project.language {
+    let made = match project.language {
         Language::Rust => rust_module(project),
         Language::C => c_module(project),
+        Language::Python => python_policy(project).component(),
+        Language::Js => javascript_policy(project).component(),
     };
-    let module = module.with_context(|| format!("policy `{}`", project.name))?;
-    let length = u64::try_from(module.len()).unwrap_or(u64::MAX);
-    code::check(length).context("the module")?;
-    let plugin = component::from_module(&module, &project.manifest)?;
+    let made = made.with_context(|| format!("policy `{}`", project.name))?;
+    let length = u64::try_from(made.len()).unwrap_or(u64::MAX);
+    code::check(length).context("what was made of it")?;
+    let plugin = match project.language {
+        Language::Rust | Language::C => component::from_module(&made, &project.manifest)?,
+        Language::Python | Language::Js => component::with_manifest(made, &project.manifest),
+    };
     let inspection = inspect(&plugin).context("what was built is no policy")?;
     if let Some(right) = undeclared(&inspection) {
         return Err(LoadError::Undeclared(right).into());
@@ -84,7 +91,10 @@ fn rust_module(project: &Project) -> anyhow::Result<Vec<u8>> {
 fn c_module(project: &Project) -> anyhow::Result<Vec<u8>> {
     let library = project.folder.join("vendor/oriel-c");
     let mut sources = c_sources(&project.folder.join("src"))?;
-    ensure!(!sources.is_empty(), "there is no C in its src/");
+    ensure!(
+        !sources.is_empty(),
+        "there is no policy in its src/: neither policy.py nor policy.js, nor any C"
+    );
     sources.extend(c_sources(&library)?);
     c::module(&c::Sources {
         wit: project.folder.join("wit"),
@@ -92,6 +102,22 @@ fn c_module(project: &Project) -> anyhow::Result<Vec<u8>> {
         include: library,
         work: project.folder.join("target/c"),
     })
+}
+
+pub(super) fn python_policy(project: &Project) -> python::Policy {
+    python::Policy {
+        wit: project.folder.join("wit"),
+        sources: project.folder.join("src"),
+        work: project.folder.join("target/python"),
+    }
+}
+
+fn javascript_policy(project: &Project) -> javascript::Policy {
+    javascript::Policy {
+        wit: project.folder.join("wit"),
+        sources: project.folder.join("src"),
+        work: project.folder.join("target/js"),
+    }
 }
 
 fn c_sources(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {

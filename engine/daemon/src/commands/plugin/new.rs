@@ -1,9 +1,12 @@
 //! `oriel plugin new`: a policy's project, out of what travels inside the program.
 
 mod c;
+mod javascript;
 mod kinds;
 mod name;
+mod python;
 mod rust;
+mod world;
 
 use std::{
     fs,
@@ -29,6 +32,8 @@ type Files = Vec<(PathBuf, String)>;
 struct Begun<'a> {
     name: &'a str,
     kinds: Vec<&'static Kind>,
+    /// What its manifest says of limits: lines of JSON.
+    limits: &'static str,
 }
 
 /// Makes the project.
@@ -37,6 +42,10 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<Exit> {
     let begun = Begun {
         name: &args.name,
         kinds: kinds::listed(&args.listens)?,
+        limits: match args.lang {
+            Language::Rust | Language::C | Language::Python => "",
+            Language::Js => javascript::LIMITS,
+        },
     };
     let folder = args.directory.clone();
     let folder = folder.unwrap_or_else(|| PathBuf::from(&args.name));
@@ -44,6 +53,8 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<Exit> {
     files.extend(match args.lang {
         Language::Rust => rust::files(&begun),
         Language::C => c::files(&begun),
+        Language::Python => python::files(&begun),
+        Language::Js => javascript::files(&begun),
     });
     write(&folder, &files)?;
     format(&folder);
@@ -82,6 +93,7 @@ impl Begun<'_> {
             .replace("{NAME}", self.name)
             .replace("{LISTENS}", &names.join(", "))
             .replace("{RIGHTS}", &rights.join(", "))
+            .replace("{LIMITS}", self.limits)
             .replace("{SDK}", bundle::VERSION)
     }
 

@@ -90,7 +90,16 @@ fn language(folder: &Path) -> anyhow::Result<Language> {
         return Ok(Language::Rust);
     }
     if folder.join("wit/world.wit").is_file() {
-        return Ok(Language::C);
+        let has = |file: &str| folder.join("src").join(file).is_file();
+        return Ok(match (has("policy.py"), has("policy.js")) {
+            (true, false) => Language::Python,
+            (false, true) => Language::Js,
+            (false, false) => Language::C,
+            (true, true) => bail!(
+                "{} is a project in two languages: it has src/policy.py and src/policy.js; keep one",
+                folder.display()
+            ),
+        });
     }
     bail!(
         "{} is no policy's project: it has neither a Cargo.toml nor a wit/world.wit; begin one with \

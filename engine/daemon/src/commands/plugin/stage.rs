@@ -16,7 +16,7 @@ use super::code;
 use crate::{
     args::StageArgs,
     config::{GrantConfig, PolicyConfig},
-    load,
+    host, load,
     plan::{self, PolicyPlan},
 };
 
@@ -41,7 +41,7 @@ pub(super) struct Played {
 impl Stage {
     /// The plugin of this file on these terms.
     pub(super) fn open(args: &StageArgs) -> anyhow::Result<Self> {
-        Self::with(args, HostSettings::default())
+        Self::with(args, host::settings())
     }
 
     /// The same in a host of these settings.

@@ -2,24 +2,23 @@
 
 use std::{
     collections::BTreeMap,
-    io,
     path::{Path, PathBuf},
-    process::Stdio,
 };
 
 use anyhow::Context;
-use oriel_build::child;
 use oriel_machine::mock::Scenario;
 use serde::Serialize;
 
 use super::{
-    build, print_json,
+    build,
+    native::{self, Native},
+    print_json,
     project::{self, Project, configuration},
     stage::{self, Stage},
     verdicts::Verdicts,
 };
 use crate::{
-    args::{Language, TestArgs},
+    args::TestArgs,
     exit::Exit,
     output::{say, warn},
 };
@@ -31,16 +30,6 @@ struct Tested {
     native: Native,
     file: PathBuf,
     scenarios: Vec<Told>,
-}
-
-/// What came of the native tests.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Native {
-    Passed,
-    Failed,
-    /// Left out, or there are none in this language.
-    Skipped,
 }
 
 /// What came of one scenario.
@@ -80,26 +69,13 @@ fn made(args: &TestArgs) -> anyhow::Result<(Native, PathBuf)> {
         return Ok((Native::Skipped, plugin.clone()));
     }
     let project = Project::open(&args.directory)?;
-    let native = native(&project, args)?;
+    let native = if args.no_native {
+        Native::Skipped
+    } else {
+        native::run(&project)?
+    };
     let built = build::build(&project, &project.plugin())?;
     Ok((native, built.file))
-}
-
-/// `cargo test`, with all its words on standard error. In C there are none.
-fn native(project: &Project, args: &TestArgs) -> anyhow::Result<Native> {
-    if args.no_native || project.language == Language::C {
-        return Ok(Native::Skipped);
-    }
-    let mut cargo = child::cargo();
-    cargo
-        .args(["test", "--quiet", "--manifest-path"])
-        .arg(project.folder.join("Cargo.toml"))
-        .stdin(Stdio::null())
-        .stdout(io::stderr());
-    Ok(match child::status(&mut cargo)? {
-        0 => Native::Passed,
-        _ => Native::Failed,
-    })
 }
 
 /// A plugin on its stages, one for each configuration: it is compiled once for all scenarios that

@@ -38,7 +38,7 @@ pub(super) const KINDS: [Kind; 15] = [
         "Write",
         "msr::Write::new(0x10, 0, 1)",
         "msr = \"lstar\"\nvalue = 1",
-        "",
+        ", uint32_t msr, uint64_t old, uint64_t new_, uint64_t proposed",
     ]),
     Kind::of([
         "msr-read",
@@ -154,6 +154,19 @@ impl Kind {
             step,
             parameters,
         }
+    }
+}
+
+impl Kind {
+    /// The names of what its `judge` gets besides the moment, as the WIT has them.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        let parameters = self.parameters.split(',').map(str::trim);
+        let names = parameters.filter_map(|one| one.rsplit([' ', '*']).next());
+        let names = names.filter(|name| !name.is_empty());
+        names.map(|name| {
+            let name = name.trim_start_matches("maybe_").trim_end_matches('_');
+            name.replace('_', "-")
+        })
     }
 }
 
