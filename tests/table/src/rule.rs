@@ -107,7 +107,9 @@ impl Rule {
         self.spent = true;
         let said = || self.answers.iter().filter_map(V::of);
         let allowed = at.first_allowed(said());
-        allowed.or_else(|| said().last()).unwrap_or(V::CONTINUE)
+        allowed
+            .or_else(|| said().next_back())
+            .unwrap_or(V::CONTINUE)
     }
 }
 
