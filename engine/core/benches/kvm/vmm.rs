@@ -6,7 +6,7 @@ use std::{io, os::fd::OwnedFd, sync::Arc};
 
 use anyhow::{Context, Result, bail, ensure};
 use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, Msrs, kvm_msr_entry, kvm_userspace_memory_region};
-use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
+use kvm_ioctls::{Kvm, SyncReg, VcpuExit, VcpuFd, VmFd};
 use oriel_engine::{Candidate, Engine, Station};
 use oriel_machine::{
     Parts, Wants,
@@ -147,6 +147,14 @@ impl Vmm {
         parts.machine.arm(wants)?;
         self.care = Care::Tap(parts);
         Ok(self)
+    }
+
+    /// Whose `KVM_RUN` brings the state that an event tells of: the general registers for its place,
+    /// the special ones for its address space and ring.
+    pub(crate) fn asking(mut self) -> Self {
+        self.vcpu.set_sync_valid_reg(SyncReg::Register);
+        self.vcpu.set_sync_valid_reg(SyncReg::SystemRegister);
+        self
     }
 
     /// With an engine, and this judge if there is one.
