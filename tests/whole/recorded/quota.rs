@@ -28,13 +28,11 @@ fn quota(name: &'static str, limit: u64) -> Load {
     load
 }
 
-/// A guest in two parts, and what opens the gate between them.
-fn gated(
-    guest: Guest,
-) -> (
-    impl FnOnce(Arc<dyn Outlet>) -> Parts,
-    mpsc::Receiver<Arc<dyn Machine>>,
-) {
+/// The machine of a VM, once it is built.
+type Machines = mpsc::Receiver<Arc<dyn Machine>>;
+
+/// A guest with a gate in it, and the machine by whose memory it is opened.
+fn gated(guest: Guest) -> (impl FnOnce(Arc<dyn Outlet>) -> Parts, Machines) {
     let (send, machine) = mpsc::channel();
     let build = move |outlet| {
         let parts = parts(guest, outlet);
