@@ -33,7 +33,7 @@ impl Judge<msr::Write> for Quota {
 
     fn judge(&mut self, _: &Moment, write: msr::Write, host: &mut impl Store) -> msr::Verdict {
         let is_used_up = match host.add_number("writes", 1) {
-            Ok(writes) => u64::try_from(writes).is_ok_and(|writes| writes > self.limit),
+            Ok(writes) => writes > self.limit,
             Err(_) => true,
         };
         if let Some(rank) = self.ranks.get_mut(sight::rank(write.new)) {
