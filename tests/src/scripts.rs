@@ -119,6 +119,13 @@ impl Script {
         self.second.is_some()
     }
 
+    /// The same steps without a swap, which a scenario cannot ask for by itself.
+    #[must_use]
+    pub fn unswapped(mut self) -> Self {
+        self.first.extend(self.second.take().into_iter().flatten());
+        self
+    }
+
     /// As TOML, expecting these of its steps that can be expected of.
     pub fn text(&self, expected: impl Fn(usize) -> Option<Expect>) -> String {
         let mut text = format!("name = 'scripted'\n{GUEST}");
