@@ -2,11 +2,13 @@
 //! and talking to one as a KVMI tool.
 
 mod observer;
+mod pauser;
 pub mod scripts;
 pub mod tool;
 mod vm;
 
 pub use observer::{Seen, observer};
+pub use pauser::{CallEnds, pauser};
 pub use vm::{FOREVER, Vm, scenario};
 
 use std::{
@@ -32,6 +34,9 @@ pub fn plugin(name: &str) -> Vec<u8> {
     let observers = [Seen::Count, Seen::Trap, Seen::Heir];
     if let Some(seen) = observers.into_iter().find(|one| one.name() == name) {
         return observer(seen);
+    }
+    if let Some(ends) = CallEnds::ALL.into_iter().find(|one| one.name() == name) {
+        return pauser(ends);
     }
     let file = plugins().join(format!("{name}.wasm"));
     std::fs::read(&file).unwrap_or_else(|error| {

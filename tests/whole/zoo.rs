@@ -5,6 +5,7 @@
 mod bytes;
 mod carried;
 mod modes;
+mod paused;
 
 use std::{sync::Arc, time::Duration};
 

@@ -359,7 +359,11 @@ fn with_no_place_nothing_new_is_ordered_and_what_takes_back_is_counted_as_lost()
     assert_eq!(audit.finish("").unwrap().lost, 3);
     let lines = disk.lines();
     let orders: Vec<_> = lines.iter().filter_map(|line| line.get("order")).collect();
-    assert_eq!(orders, ["load"], "those with no place are counted, not told");
+    assert_eq!(
+        orders,
+        ["load"],
+        "those with no place are counted, not told"
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `oriel plugin test` on a thousand random scenarios, each of which expects what came of it natively in
-//! the SDK's mock engine, without the swaps. Under the whole engine, with all that is left behind, the same scenarios are
-//! compared in `tests/whole/ways.rs`.
+//! the SDK's mock engine; without swaps, which no scenario asks for. Under the whole engine, with all that is
+//! left behind, they are compared in `tests/whole/ways.rs`.
 
 use std::fs;
 
