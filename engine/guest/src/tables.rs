@@ -75,7 +75,7 @@ impl Guest<'_> {
     /// since 6.9 keep it for tracers, and do not enter by it.
     ///
     /// # Errors
-    /// [`Unknown`] where the table is.
+    /// [`Unknown`](crate::Unknown) where the table is.
     pub fn syscalls(&self, which: Calls) -> Answer<Vec<Entry>> {
         let start = self.symbol(which.table())?;
         let end = self.symbols()?.next_behind(start);
@@ -97,7 +97,7 @@ impl Guest<'_> {
     /// where the machine does not show the register.
     ///
     /// # Errors
-    /// [`Unknown`] where neither is, or the table is not mapped.
+    /// [`Unknown`](crate::Unknown) where neither is, or the table is not mapped.
     pub fn interrupts(&self, sight: &Sight) -> Answer<Vec<Gate>> {
         let shown = sight.idt.filter(|(base, _)| *base != 0);
         let (base, length, source) = match shown {
