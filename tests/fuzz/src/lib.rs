@@ -10,11 +10,15 @@
 //! | [`session`] | what a tool sends to a VM | each command is answered once, and well |
 //! | [`handshake`] | what both send before | sizes are bounded, and what is read can be written |
 //! | [`journal`] | a file that is to be replayed | its whole records are read, written, and read the same |
+//! | [`kallsyms`] | a kernel's read-only data | each symbol is found by its name and its address |
+//! | [`btf`] | a kernel's types, and a module's | every path and every layout has an end, and they agree |
 
+pub mod btf;
 pub mod frame;
 pub mod handshake;
 mod input;
 pub mod journal;
+pub mod kallsyms;
 pub mod seeds;
 pub mod session;
 
@@ -22,9 +26,11 @@ pub mod session;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 4] = [
+pub const TARGETS: [(&str, Target); 6] = [
+    ("btf", btf::run),
     ("frame", frame::run),
     ("handshake", handshake::run),
     ("journal", journal::run),
+    ("kallsyms", kallsyms::run),
     ("session", session::run),
 ];

@@ -2,6 +2,7 @@
 //! and what every run of the tests goes through.
 
 mod events;
+mod guests;
 mod journals;
 mod script;
 mod tools;
@@ -34,6 +35,7 @@ pub struct Seed {
 pub fn all() -> Vec<Seed> {
     let mut all: Vec<Seed> = handshakes();
     all.extend(journals::all());
+    all.extend(guests::all());
     for dialect in Dialect::ALL {
         all.push(session_seed("rows", dialect, rows(dialect)));
         all.push(session_seed("events", dialect, events::answered(dialect)));

@@ -1,0 +1,39 @@
+//! One index for all who ask, made anew when the guest has booted again. Owns the lock: who comes
+//! while it is being made waits for it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use oriel_machine::GuestMemory;
+
+use crate::{answer::Unknown, index::Index, sight::Sight};
+
+/// The index of the current boot.
+#[derive(Debug, Default)]
+pub struct Boots {
+    current: Mutex<Option<Arc<Index>>>,
+}
+
+impl Boots {
+    /// None has been looked at yet.
+    pub const fn new() -> Self {
+        Self {
+            current: Mutex::new(None),
+        }
+    }
+
+    /// The index of the kernel that runs now; the one that was made before, if it still holds.
+    ///
+    /// # Errors
+    /// As [`Index::build`].
+    pub fn index(&self, memory: &dyn GuestMemory, sights: &[Sight]) -> Result<Arc<Index>, Unknown> {
+        // An index is put in whole or not at all: a panic elsewhere has not harmed it.
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = current.as_ref().filter(|index| index.holds(memory)) {
+            return Ok(Arc::clone(index));
+        }
+        *current = None;
+        let index = Arc::new(Index::build(memory, sights)?);
+        *current = Some(Arc::clone(&index));
+        Ok(index)
+    }
+}

@@ -1,0 +1,5 @@
+//! The target `btf` as a libFuzzer binary.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oriel_fuzz::btf::run(data));
