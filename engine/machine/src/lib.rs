@@ -8,8 +8,9 @@
 //! |---|---|
 //! | [`kvm`] | a VM in this process, on a stock kernel |
 //! | [`mock`] | a script, with memory, page tables and registers |
+//! | [`qemu`] | a VM that somebody else's QEMU runs |
 //!
-//! `qemu`, `kvmi` and `replay` have their place beside them; how each fits the traits is in
+//! `kvmi` and `replay` have their place beside them; how each fits the traits is in
 //! `docs/architecture.md`, and a stub of each compiles in the tests of [`machine`].
 
 pub mod kvm;
@@ -19,6 +20,7 @@ pub mod mock;
 pub mod outlet;
 pub mod paging;
 mod points;
+pub mod qemu;
 mod sync;
 pub mod unjudged;
 pub mod wants;
