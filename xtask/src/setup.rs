@@ -14,6 +14,9 @@ use oriel_build::child;
 /// Programs that are needed, and the Debian packages that have them.
 const PROGRAMS: [(&str, &str); 1] = [("cc", "gcc libc6-dev")];
 
+/// What real Linux guests are emulated by, in the tests and the demo.
+const EMULATOR: [(&str, &str); 1] = [("qemu-system-x86_64", "qemu-system-x86")];
+
 /// libFuzzer is compiled here.
 const FUZZING_PROGRAMS: [(&str, &str); 1] = [("c++", "g++")];
 
@@ -24,7 +27,14 @@ const CARGO_DENY: &str = "0.20.2";
 pub(crate) fn run() -> Result<()> {
     say("programs", || programs(&PROGRAMS))?;
     say("Wasm toolchain", toolchain::set_up)?;
-    say("C for policies", c_programs)
+    say("C for policies", c_programs)?;
+    say("QEMU for guests", emulator)
+}
+
+/// QEMU. Tests on it, and the demo of it, are left out without.
+fn emulator() -> Result<String> {
+    Ok(programs(&EMULATOR)
+        .unwrap_or_else(|error| format!("left out: {error:#}; tests on QEMU are left out too")))
 }
 
 /// Clang and its linker. Policies in C, and the tests about them, are left out without.

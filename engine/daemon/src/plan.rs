@@ -92,18 +92,19 @@ impl Plan {
             Some(path) => Config::load(path)?,
             None => Config::default(),
         };
-        let said = said(config.policies, &args.policies, &args.grants)?;
-        let policies = configured(said, &args.policy_configs)?;
-        let tools = tools::plans(config.tools, &args.tools)?;
+        let watch = args.watch;
+        let said = said(config.policies, &watch.policies, &watch.grants)?;
+        let policies = configured(said, &watch.policy_configs)?;
+        let tools = tools::plans(config.tools, &watch.tools)?;
         let vm = config.vm;
         let room = Room::configured(&vm)?;
-        let operation = Operation::resolve(args.operation, &vm)?;
-        let tool_wait = match args.tools.tool_wait {
+        let operation = Operation::resolve(watch.operation, &vm)?;
+        let tool_wait = match watch.tools.tool_wait {
             Some(typed) => typed,
             None => Duration::try_from_secs_f64(vm.tool_wait.unwrap_or(0.0))
                 .context("[vm] tool-wait is a number of seconds")?,
         };
-        let events = args.events.or(vm.events);
+        let events = watch.events.or(vm.events);
         let serial = args
             .serial
             .or(vm.serial)
@@ -126,8 +127,8 @@ impl Plan {
             memory_mib: args.memory.or(vm.memory_mib),
             events,
             serial,
-            audit: AuditPlan::resolve(args.audit, args.audit_full, vm.audit),
-            record: RecordPlan::resolve(args.record, vm.record),
+            audit: AuditPlan::resolve(watch.audit, watch.audit_full, vm.audit),
+            record: RecordPlan::resolve(watch.record, vm.record),
             judges: Judges {
                 policies,
                 tools,
@@ -342,6 +343,8 @@ fn setting(value: &toml::Value) -> anyhow::Result<Setting> {
 mod tests {
     use oriel_protocol::{EventKind, Right};
 
+    use crate::args::WatchArgs;
+
     use super::*;
 
     fn typed(policies: &[&str], grants: &[&str]) -> anyhow::Result<Plan> {
@@ -349,8 +352,11 @@ mod tests {
         Plan::resolve(RunArgs {
             machine: Some(MachineKind::Mock),
             guest: Some("builtin:hello".to_owned()),
-            policies: own(policies),
-            grants: own(grants),
+            watch: WatchArgs {
+                policies: own(policies),
+                grants: own(grants),
+                ..WatchArgs::default()
+            },
             ..RunArgs::default()
         })
     }
@@ -434,7 +440,10 @@ mod tests {
             let args = RunArgs {
                 machine: Some(MachineKind::Mock),
                 guest: Some("builtin:hello".to_owned()),
-                events: events.map(str::to_owned),
+                watch: WatchArgs {
+                    events: events.map(str::to_owned),
+                    ..WatchArgs::default()
+                },
                 ..RunArgs::default()
             };
             Plan::resolve(args).unwrap().serial

@@ -15,6 +15,8 @@ mod limits;
 mod plugins;
 #[path = "cli/policies.rs"]
 mod policies;
+#[path = "cli/qemu.rs"]
+mod qemu;
 #[path = "cli/tools.rs"]
 mod tools;
 

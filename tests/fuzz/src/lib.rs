@@ -9,8 +9,10 @@
 //! | [`frame`] | what a VM sends to a tool | what can be read can be written, and reads the same again |
 //! | [`session`] | what a tool sends to a VM | each command is answered once, and well |
 //! | [`handshake`] | what both send before | sizes are bounded, and what is read can be written |
+//! | [`gdb`] | what QEMU's gdbstub sends | no bytes do harm, however they are cut |
 
 pub mod frame;
+pub mod gdb;
 pub mod handshake;
 mod input;
 pub mod seeds;
@@ -20,8 +22,9 @@ pub mod session;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 3] = [
+pub const TARGETS: [(&str, Target); 4] = [
     ("frame", frame::run),
+    ("gdb", gdb::run),
     ("handshake", handshake::run),
     ("session", session::run),
 ];
