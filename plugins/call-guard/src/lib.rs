@@ -27,8 +27,8 @@ pub struct CallGuard {
 impl CallGuard {
     fn read(config: &mut Config) -> Result<Self, Failure> {
         let guard = Self {
-            watched: config.get_or("watch", Vec::new())?,
-            refused: config.get_or("refuse", Vec::new())?,
+            watched: addresses(config, "watch")?,
+            refused: addresses(config, "refuse")?,
             errno: config.get_or("errno", 1)?,
         };
         if guard.watched.is_empty() && guard.refused.is_empty() {
@@ -65,6 +65,19 @@ impl CallGuard {
         host.set_register(vcpu, Register::Rsp, stack.wrapping_add(8))?;
         host.set_register(vcpu, Register::Rip, u64::from_le_bytes(caller))
     }
+}
+
+/// Addresses are texts: those of a kernel are larger than any number of a configuration file.
+fn addresses(config: &mut Config, key: &str) -> Result<Vec<u64>, Failure> {
+    let texts: Vec<String> = config.get_or(key, Vec::new())?;
+    let address = |text: &String| {
+        let digits = text.strip_prefix("0x");
+        let address = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        address.ok_or_else(|| {
+            format!("`{key}` holds {text:?}: an address looks like \"0xffffffff81000000\"").into()
+        })
+    };
+    texts.iter().map(address).collect()
 }
 
 impl Policy for CallGuard {

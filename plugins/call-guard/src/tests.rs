@@ -14,8 +14,8 @@ const STACK: u64 = 0xffff_c900_0000_0ff0;
 
 fn bench() -> Result<Bench<CallGuard>, Failure> {
     let config = Config::new()
-        .with("watch", vec![WATCHED])
-        .with("refuse", vec![REFUSED]);
+        .with("watch", vec![text(WATCHED)])
+        .with("refuse", vec![text(REFUSED)]);
     let mut bench = Bench::new(config)?;
     let vcpu = &mut bench.engine.vcpus[0];
     vcpu.registers.insert(Register::Cr3, CR3);
@@ -23,6 +23,10 @@ fn bench() -> Result<Bench<CallGuard>, Failure> {
     bench.engine.memory.map(CR3, STACK, 0x2000);
     bench.engine.memory.poke(0x2ff0, &CALLER.to_le_bytes())?;
     Ok(bench)
+}
+
+fn text(address: u64) -> String {
+    format!("{address:#x}")
 }
 
 const fn hit(gva: u64) -> Hit {
@@ -70,7 +74,11 @@ fn a_bad_configuration_is_refused_in_words() {
     for (config, said) in [
         (Config::new(), "name the address of a function"),
         (
-            Config::new().with("watch", vec![1]).with("errno", 0),
+            Config::new().with("watch", vec!["81000000".to_owned()]),
+            "\"81000000\"",
+        ),
+        (
+            Config::new().with("watch", vec![text(1)]).with("errno", 0),
             "from 1 to 4095",
         ),
     ] {

@@ -56,7 +56,11 @@ impl Patient {
             .expect("an address")
             .to_owned();
         guest.ask(HEART).expect("a heart");
-        let config = file(&folder, "calls.toml", format!("watch = [0x{address}]\n"));
+        let config = file(
+            &folder,
+            "calls.toml",
+            format!("watch = [\"0x{address}\"]\n"),
+        );
         let patient = Self {
             guest,
             folder,

@@ -56,7 +56,7 @@ pub(super) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
 fn protected(args: &DemoArgs, mut guest: Running, folder: &Path) -> anyhow::Result<Exit> {
     let address = symbol(&mut guest)?;
     let config = folder.join("calls.toml");
-    std::fs::write(&config, format!("refuse = [{address}]\n"))?;
+    std::fs::write(&config, format!("refuse = [\"{address}\"]\n"))?;
     let plan = Plan::resolve(RunArgs {
         machine: Some(MachineKind::Qemu),
         guest: Some(NAME.to_owned()),
