@@ -6,7 +6,7 @@
 //!                          ◄── exits ───    │    └──► monitor   what VM it is, segments, run state
 //!                                           └────────► memory   read in the backend's file
 //! ```
-//! One [actor] owns both connections and the run state. Every stop is of all vCPUs; events are
+//! One actor owns both connections and the run state. Every stop is of all vCPUs; events are
 //! judged one by one, and the world goes on when none is open. What that costs is in
 //! `docs/qemu.md`.
 //!
@@ -17,8 +17,6 @@
 //! | `world`, `actor` | the run state |
 //! | `ram`, `memory`, `blocks` | where memory lies and how it is read |
 //! | `guard` | what frees the VM if we are killed |
-//!
-//! [actor]: self
 
 mod actor;
 mod attach;
