@@ -17,7 +17,7 @@ use oriel_build::workspace::Workspace;
 pub(crate) const MANIFEST: &str = "tests/fuzz/targets/Cargo.toml";
 
 /// Every target, as the binaries are called.
-const TARGETS: [&str; 4] = ["frame", "handshake", "journal", "session"];
+const TARGETS: [&str; 5] = ["frame", "gdb", "handshake", "journal", "session"];
 
 /// What is compiled for; named, so that build scripts and macros are not instrumented.
 const PLATFORM: &str = "x86_64-unknown-linux-gnu";

@@ -10,8 +10,10 @@
 //! | [`session`] | what a tool sends to a VM | each command is answered once, and well |
 //! | [`handshake`] | what both send before | sizes are bounded, and what is read can be written |
 //! | [`journal`] | a file that is to be replayed | its whole records are read, written, and read the same |
+//! | [`gdb`] | what QEMU's gdbstub sends | no bytes do harm, however they are cut |
 
 pub mod frame;
+pub mod gdb;
 pub mod handshake;
 mod input;
 pub mod journal;
@@ -22,8 +24,9 @@ pub mod session;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 4] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("frame", frame::run),
+    ("gdb", gdb::run),
     ("handshake", handshake::run),
     ("journal", journal::run),
     ("session", session::run),
