@@ -17,12 +17,15 @@ use oriel_tests::{FOREVER, Load, Seen, host, watching, zoo};
 use super::endless;
 use crate::kvm;
 
+/// For each vCPU, its events by number, each with who heard it.
+type ByVcpu = BTreeMap<u32, Vec<(u64, Vec<u64>)>>;
+
 /// For each vCPU, which revisions heard each event, in the order of the events.
 #[derive(Default)]
-struct Heard(Mutex<BTreeMap<u32, Vec<(u64, Vec<u64>)>>>);
+struct Heard(Mutex<ByVcpu>);
 
 impl Heard {
-    fn by_vcpu(&self) -> MutexGuard<'_, BTreeMap<u32, Vec<(u64, Vec<u64>)>>> {
+    fn by_vcpu(&self) -> MutexGuard<'_, ByVcpu> {
         self.0.lock().expect("no panics")
     }
 
