@@ -253,7 +253,9 @@ mod tests {
                 // The last first, and the first perhaps before anybody waits.
                 let made = visitors.into_iter().zip(answers).rev();
                 made.for_each(|(visitor, answer): (Visitor<Result<u32, u32>>, _)| {
-                    answer.map(|answer| visitor.done(Ok(answer)));
+                    if let Some(answer) = answer {
+                        visitor.done(Ok(answer));
+                    }
                 });
             });
             let gathered = gather((0..).zip(visits).collect(), hour, |who| who);

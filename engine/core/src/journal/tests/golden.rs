@@ -44,13 +44,16 @@ fn a_journal_of_version_1_says_what_it_said() {
 #[test]
 fn what_does_not_follow_from_an_event_is_in_it_too() {
     let recording = Recording::read(&kept("v1.journal")).unwrap();
-    let seen = recording.entries.iter().find_map(|entry| match entry {
-        Entry::Called(Called {
+    let seen = recording.entries.iter().find_map(|entry| {
+        let Entry::Called(Called {
             at,
             asked: Asked::Judge(seen),
             ..
-        }) if Moment::from(*at).seq == 3 => Some(seen),
-        _ => None,
+        }) = entry
+        else {
+            return None;
+        };
+        (Moment::from(*at).seq == 3).then_some(seen)
     });
     let Seen {
         event,
