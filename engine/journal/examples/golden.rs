@@ -155,7 +155,7 @@ fn seen(data: EventData, seq: u64) -> Seen {
         cr3: 0x1234_5000,
         cpl: 3,
         allowed: data.kind().verdicts(),
-        retired: seq % 3 == 0,
+        retired: seq.is_multiple_of(3),
     };
     let case = Case {
         event: &event,
@@ -165,7 +165,7 @@ fn seen(data: EventData, seq: u64) -> Seen {
         tag: 0,
     };
     let mut seen = Seen::of(&case);
-    if seq % 3 == 0 {
+    if seq.is_multiple_of(3) {
         (seen.decided, seen.tag) = (Decision::Deny, 77);
     }
     seen
