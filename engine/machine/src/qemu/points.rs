@@ -70,12 +70,13 @@ pub(super) struct Difference {
 impl Points {
     /// What is to be done to have this armed.
     pub(super) fn difference(&self, wants: &Wants, hardware: &[HardwarePoint]) -> Difference {
-        let wanted: BTreeSet<Gpa> = wants.breakpoints.iter().copied().collect();
+        let wanted = &wants.breakpoints;
         let placed = self.managed.keys().copied();
         Difference {
             gone: placed.filter(|gpa| !wanted.contains(gpa)).collect(),
             new: wanted
-                .into_iter()
+                .iter()
+                .copied()
                 .filter(|gpa| !self.managed.contains_key(gpa))
                 .collect(),
             points_gone: without(&self.hardware, hardware),
@@ -131,7 +132,7 @@ mod tests {
             ..Points::default()
         };
         let wants = Wants {
-            breakpoints: vec![1, 3, 3],
+            breakpoints: BTreeSet::from([1, 3]),
             ..Wants::default()
         };
         let expected = Difference {

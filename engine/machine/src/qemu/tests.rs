@@ -17,7 +17,7 @@ use crate::{End, Exit, Machine, Vcpu, Wants};
 fn wants(breakpoints: &[u64]) -> Wants {
     Wants {
         events: EventSet::from_iter([EventKind::Breakpoint]),
-        breakpoints: breakpoints.to_vec(),
+        breakpoints: breakpoints.iter().copied().collect(),
         ..Wants::default()
     }
 }
