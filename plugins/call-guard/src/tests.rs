@@ -20,7 +20,9 @@ fn bench() -> Result<Bench<CallGuard>, Failure> {
     let vcpu = &mut bench.engine.vcpus[0];
     vcpu.registers.insert(Register::Cr3, CR3);
     vcpu.registers.insert(Register::Rsp, STACK);
-    bench.engine.memory.map(CR3, STACK, 0x2000);
+    for (gva, gpa) in [(STACK, 0x2000), (WATCHED, 0x4000), (REFUSED, 0x5000)] {
+        bench.engine.memory.map(CR3, gva, gpa);
+    }
     bench.engine.memory.poke(0x2ff0, &CALLER.to_le_bytes())?;
     Ok(bench)
 }
