@@ -130,9 +130,9 @@ impl World {
             Err(_) => return true,
         };
         match stop {
-            Stop::Met { thread } => {
-                let own = self.gdb.vcpu_of(thread) == Some(vcpu);
-                let done = own || self.ip(vcpu) != Ok(from);
+            // Its own stop can be of before the instruction still: what counts is where it stands.
+            Stop::Met { .. } => {
+                let done = self.ip(vcpu) != Ok(from);
                 if done {
                     self.stepped(vcpu);
                 }
