@@ -30,7 +30,9 @@ const PACKAGES: [Package; 3] = [
     Package {
         name: "oriel-machine",
         folder: "engine/machine",
-        without: &["kvm", "kvm.rs", "tests", "tests.rs", "sync.rs"],
+        without: &[
+            "kvm", "kvm.rs", "qemu", "qemu.rs", "tests", "tests.rs", "sync.rs",
+        ],
     },
     Package {
         name: "oriel-protocol",

@@ -11,6 +11,7 @@ mod hardware;
 mod judging;
 mod kvm;
 mod linux;
+mod qemu;
 mod recorded;
 mod refused;
 mod roster;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{plugins, setup};
+use crate::{guests, plugins, setup};
 use oriel_build::child;
 use oriel_build::workspace::Workspace;
 
@@ -18,7 +18,14 @@ pub(crate) fn run(args: &[OsString]) -> Result<u8> {
     plugins::build(&workspace, false)?;
     child::run(&mut build())?;
 
-    let status = child::status(oriel(&workspace).args(args))?;
+    let mut shown = oriel(&workspace);
+    if args
+        .iter()
+        .any(|arg| arg == "qemu" || arg == "--machine=qemu")
+    {
+        shown.env(guests::FOLDER, guests::Guests::set_up()?.folder());
+    }
+    let status = child::status(shown.args(args))?;
     if !args.is_empty() || status != 0 {
         return Ok(status);
     }

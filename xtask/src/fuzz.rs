@@ -17,9 +17,10 @@ use oriel_build::workspace::Workspace;
 pub(crate) const MANIFEST: &str = "tests/fuzz/targets/Cargo.toml";
 
 /// Every target, as the binaries are called.
-const TARGETS: [&str; 6] = [
+const TARGETS: [&str; 7] = [
     "btf",
     "frame",
+    "gdb",
     "handshake",
     "journal",
     "kallsyms",

@@ -1,4 +1,4 @@
-//! Linux guests for the kvm machine: Debian's cloud kernel, unpacked, and an initramfs with a
+//! Linux guests for KVM and for QEMU: Debian's cloud kernel, unpacked, and an initramfs with a
 //! shell. Kept in the cache; nothing is installed, and nothing of it is in the repository.
 
 mod image;
@@ -65,14 +65,15 @@ pub(crate) fn run() -> Result<()> {
 pub(crate) fn test() -> Result<u8> {
     let guests = Guests::set_up()?;
     // What is read out of the kernel's image first: it takes seconds.
-    for chosen in [["debian", ""], ["whole", "linux::"]] {
+    let chosen: [(&str, &[&str]); 2] = [("debian", &[]), ("whole", &["linux::", "qemu::"])];
+    for (tests, filters) in chosen {
         let mut cargo = child::cargo();
         cargo
             // With all packages, as `cargo xtask test` does: with one alone some dependencies would
             // be built with other features.
-            .args(["test", "--workspace", "--test"])
-            .args(chosen)
+            .args(["test", "--workspace", "--test", tests])
             .args(["--", "--nocapture"])
+            .args(filters)
             .env(FOLDER, guests.folder());
         let status = child::status(&mut cargo)?;
         if status != 0 {
@@ -82,10 +83,11 @@ pub(crate) fn test() -> Result<u8> {
     Ok(0)
 }
 
-/// The guests for a run of all tests, where a KVM could run them; without them those tests leave
-/// themselves out, and say so.
+/// The guests for a run of all tests, where KVM or QEMU could run them; without them those tests
+/// leave themselves out, and say so.
 pub(crate) fn for_tests() -> Option<PathBuf> {
-    if env::var_os(FOLDER).is_some() || !Path::new("/dev/kvm").exists() {
+    let runs = Path::new("/dev/kvm").exists() || child::find("qemu-system-x86_64").is_some();
+    if env::var_os(FOLDER).is_some() || !runs {
         return None;
     }
     let made = Guests::set_up();

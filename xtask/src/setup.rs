@@ -16,6 +16,9 @@ use oriel_build::child;
 /// Programs that are needed, and the Debian packages that have them.
 const PROGRAMS: [(&str, &str); 1] = [("cc", "gcc libc6-dev")];
 
+/// What real Linux guests are emulated by, in the tests and the demo.
+const EMULATOR: [(&str, &str); 1] = [("qemu-system-x86_64", "qemu-system-x86")];
+
 /// libFuzzer is compiled here.
 const FUZZING_PROGRAMS: [(&str, &str); 1] = [("c++", "g++")];
 
@@ -30,7 +33,8 @@ pub(crate) fn run() -> Result<()> {
     say("Python for policies", || or_left_out(languages::python()))?;
     say("JavaScript for policies", || {
         or_left_out(languages::javascript())
-    })
+    })?;
+    say("QEMU for guests", || or_left_out(programs(&EMULATOR)))
 }
 
 /// Clang and its linker.

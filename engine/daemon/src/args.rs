@@ -1,5 +1,6 @@
 //! What was typed. Nothing here looks at the machine or opens a file.
 
+mod attach;
 mod journal;
 mod plugin;
 mod policy;
@@ -9,6 +10,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
+pub(crate) use attach::{AttachCommand, QemuArgs};
 pub(crate) use journal::{
     CutArgs, JournalCommand, JournalFile, RecordArgs, RecordFull, ReplayArgs, ShowArgs,
 };
@@ -32,6 +34,9 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Run a guest under policies.
     Run(Box<RunArgs>),
+    /// Watch a VM that somebody else runs.
+    #[command(subcommand)]
+    Attach(AttachCommand),
     /// Say what a machine can report and do.
     Caps(CapsArgs),
     /// Write, test and look at plugins.
@@ -63,6 +68,8 @@ pub(crate) enum MachineKind {
     Kvm,
     /// A script.
     Mock,
+    /// A VM that somebody else's QEMU runs: for `oriel caps`, and for `oriel attach qemu`.
+    Qemu,
 }
 
 /// The machine for the demo.
@@ -74,6 +81,8 @@ pub(crate) enum DemoMachine {
     Kvm,
     /// The mock.
     Mock,
+    /// Debian in QEMU, which is started for it.
+    Qemu,
 }
 
 #[derive(Debug, clap::Args)]
@@ -87,6 +96,9 @@ pub(crate) struct DemoArgs {
     /// Where the plugins are [default: beside the program].
     #[arg(long, value_name = "DIR")]
     pub(crate) plugins: Option<PathBuf>,
+    /// The folder of the Debian guest that `--machine qemu` starts; `cargo xtask guests` makes it.
+    #[arg(long, value_name = "DIR", env = "ORIEL_GUESTS")]
+    pub(crate) guests: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, clap::Args)]
@@ -119,6 +131,17 @@ pub(crate) struct RunArgs {
     /// How much memory.
     #[arg(long, value_name = "MIB")]
     pub(crate) memory: Option<u64>,
+    /// Where the guest's serial line goes: stdout, stderr, none, or a file
+    /// [default: stdout; stderr with `--events -`].
+    #[arg(long, value_name = "stdout|stderr|FILE|none")]
+    pub(crate) serial: Option<String>,
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
+}
+
+/// Who watches, and what is written down of it: the same whatever machine it is.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct WatchArgs {
     /// A policy; may be given several times, and they are asked in this order.
     #[arg(long = "policy", value_name = "[NAME=]FILE.wasm")]
     pub(crate) policies: Vec<String>,
@@ -131,10 +154,6 @@ pub(crate) struct RunArgs {
     /// Write event lines (JSON) to a file, or to standard output.
     #[arg(long, value_name = "FILE|-")]
     pub(crate) events: Option<String>,
-    /// Where the guest's serial line goes: stdout, stderr, none, or a file
-    /// [default: stdout; stderr with `--events -`].
-    #[arg(long, value_name = "stdout|stderr|FILE|none")]
-    pub(crate) serial: Option<String>,
     /// Write every command of every judge, with its answer, to a new file.
     #[arg(long, value_name = "FILE")]
     pub(crate) audit: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub(crate) mod attach;
 pub(crate) mod caps;
 pub(crate) mod demo;
 pub(crate) mod explain;

@@ -5,10 +5,13 @@ mod mock;
 
 use std::sync::Arc;
 
-use oriel_machine::{Machine, Outlet, Parts, mock::Scenario};
-use oriel_protocol::Identity;
+use oriel_machine::{Machine, Outlet, Parts, mock::Scenario, qemu};
+use oriel_protocol::{Capabilities, Identity};
 
-use crate::{args::MachineKind, plan::Plan};
+use crate::{
+    args::MachineKind,
+    plan::{Plan, Usage},
+};
 
 pub(crate) use kvm::is_usable as kvm_is_usable;
 
@@ -20,6 +23,7 @@ pub(crate) fn identity(plan: &Plan) -> anyhow::Result<Identity> {
     let given = match plan.machine {
         MachineKind::Mock => mock::scenario(plan)?.identity().clone(),
         MachineKind::Kvm => kvm::identity(plan),
+        MachineKind::Qemu => return Err(attached_to()),
     };
     Ok(Identity {
         uuid: plan.uuid.unwrap_or(given.uuid),
@@ -42,7 +46,22 @@ pub(crate) fn build(
     match plan.machine {
         MachineKind::Mock => mock::build(plan, identity, outlet),
         MachineKind::Kvm => kvm::build(plan, identity, outlet),
+        MachineKind::Qemu => Err(attached_to()),
     }
+}
+
+/// What a machine can do, as far as it can be said without a guest.
+pub(crate) fn capabilities(kind: MachineKind) -> anyhow::Result<Capabilities> {
+    Ok(match kind {
+        MachineKind::Mock | MachineKind::Kvm => empty(kind)?.capabilities().clone(),
+        MachineKind::Qemu => qemu::capabilities(),
+    })
+}
+
+/// Oriel starts no QEMU.
+fn attached_to() -> anyhow::Error {
+    let words = "a qemu guest is attached to, not started: `oriel attach qemu --gdb unix:PATH --qmp unix:PATH`";
+    Usage::new(words).into()
 }
 
 /// A machine that is only asked what it can do.
@@ -50,6 +69,7 @@ pub(crate) fn empty(kind: MachineKind) -> anyhow::Result<Arc<dyn Machine>> {
     let parts = match kind {
         MachineKind::Mock => mock::empty()?,
         MachineKind::Kvm => kvm::empty()?,
+        MachineKind::Qemu => return Err(attached_to()),
     };
     Ok(parts.machine)
 }

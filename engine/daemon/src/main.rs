@@ -31,7 +31,7 @@ use std::{io::IsTerminal, process::ExitCode};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use args::{Args, AuditCommand, Command};
+use args::{Args, AttachCommand, AuditCommand, Command};
 use exit::Exit;
 
 fn main() -> ExitCode {
@@ -54,6 +54,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Demo(args) => commands::demo::run(&args),
         Command::Run(args) => commands::run::run(*args),
+        Command::Attach(AttachCommand::Qemu(args)) => commands::attach::run(*args),
         Command::Caps(args) => commands::caps::run(&args),
         Command::Plugin(command) => commands::plugin::run(&command),
         Command::Policy(args) => commands::policy::run(&args),

@@ -75,18 +75,19 @@ impl Plan {
             Some(path) => Config::load(path)?,
             None => Config::default(),
         };
-        let said = policy::said(config.policies, &args.policies, &args.grants)?;
-        let policies = policy::configured(said, &args.policy_configs)?;
-        let tools = tools::plans(config.tools, &args.tools)?;
+        let watch = args.watch;
+        let said = policy::said(config.policies, &watch.policies, &watch.grants)?;
+        let policies = policy::configured(said, &watch.policy_configs)?;
+        let tools = tools::plans(config.tools, &watch.tools)?;
         let vm = config.vm;
         let room = Room::configured(&vm)?;
-        let operation = Operation::resolve(args.operation, &vm)?;
-        let tool_wait = match args.tools.tool_wait {
+        let operation = Operation::resolve(watch.operation, &vm)?;
+        let tool_wait = match watch.tools.tool_wait {
             Some(typed) => typed,
             None => Duration::try_from_secs_f64(vm.tool_wait.unwrap_or(0.0))
                 .context("[vm] tool-wait is a number of seconds")?,
         };
-        let events = args.events.or(vm.events);
+        let events = watch.events.or(vm.events);
         let serial = args
             .serial
             .or(vm.serial)
@@ -109,8 +110,8 @@ impl Plan {
             memory_mib: args.memory.or(vm.memory_mib),
             events,
             serial,
-            audit: AuditPlan::resolve(args.audit, args.audit_full, vm.audit),
-            record: RecordPlan::resolve(args.record, vm.record),
+            audit: AuditPlan::resolve(watch.audit, watch.audit_full, vm.audit),
+            record: RecordPlan::resolve(watch.record, vm.record),
             judges: Judges {
                 policies,
                 tools,

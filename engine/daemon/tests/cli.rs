@@ -17,6 +17,8 @@ mod limits;
 mod plugins;
 #[path = "cli/policies.rs"]
 mod policies;
+#[path = "cli/qemu.rs"]
+mod qemu;
 #[path = "cli/tools.rs"]
 mod tools;
 #[path = "cli/ways.rs"]

@@ -8,8 +8,9 @@
 //! |---|---|
 //! | `kvm` | a VM in this process, on a stock kernel; the feature of that name |
 //! | [`mock`] | a script, with memory, page tables and registers |
+//! | `qemu` | a VM that somebody else's QEMU runs; the feature of that name |
 //!
-//! `qemu`, `kvmi` and `replay` have their place beside them; how each fits the traits is in
+//! `kvmi` and `replay` have their place beside them; how each fits the traits is in
 //! `docs/architecture.md`, and a stub of each compiles in the tests of [`machine`].
 
 #[cfg(feature = "kvm")]
@@ -20,6 +21,8 @@ pub mod mock;
 pub mod outlet;
 pub mod paging;
 mod points;
+#[cfg(feature = "qemu")]
+pub mod qemu;
 #[cfg(feature = "kvm")]
 mod sync;
 pub mod unjudged;

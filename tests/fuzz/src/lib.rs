@@ -12,9 +12,11 @@
 //! | [`journal`] | a file that is to be replayed | its whole records are read, written, and read the same |
 //! | [`kallsyms`] | a kernel's read-only data | each symbol is found by its name and its address |
 //! | [`btf`] | a kernel's types, and a module's | every path and every layout has an end, and they agree |
+//! | [`gdb`] | what QEMU's gdbstub sends | no bytes do harm, however they are cut |
 
 pub mod btf;
 pub mod frame;
+pub mod gdb;
 pub mod handshake;
 mod input;
 pub mod journal;
@@ -26,9 +28,10 @@ pub mod session;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("btf", btf::run),
     ("frame", frame::run),
+    ("gdb", gdb::run),
     ("handshake", handshake::run),
     ("journal", journal::run),
     ("kallsyms", kallsyms::run),

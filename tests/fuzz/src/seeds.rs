@@ -2,6 +2,7 @@
 //! and what every run of the tests goes through.
 
 mod events;
+mod gdb;
 mod guests;
 mod journals;
 mod script;
@@ -41,6 +42,11 @@ pub fn all() -> Vec<Seed> {
         all.push(session_seed("events", dialect, events::answered(dialect)));
         all.push(frame_seed("events", dialect, events::sent(dialect)));
     }
+    all.extend(gdb::seeds().into_iter().map(|(name, bytes)| Seed {
+        target: "gdb",
+        file: format!("seed-{name}"),
+        bytes,
+    }));
     for (name, dialect, bytes) in tools::conversations() {
         // What the VM says in the same conversation is what a tool has to read.
         let said = session::play(&bytes);

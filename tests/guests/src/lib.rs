@@ -20,6 +20,7 @@ pub mod kernels;
 mod msr;
 mod pages;
 mod program;
+pub mod qemu;
 #[cfg(test)]
 mod tests;
 mod tour;

@@ -1,31 +1,30 @@
 //! `oriel caps`
 
-use oriel_machine::Machine;
-use oriel_protocol::{Capability, Support};
+use oriel_protocol::{Capabilities, Capability, Support};
 
 use crate::output::say;
 use crate::{args::CapsArgs, exit::Exit, guest};
 
 /// Prints what a machine can report and do.
 pub(crate) fn run(args: &CapsArgs) -> anyhow::Result<Exit> {
-    let machine = guest::empty(args.machine)?;
+    let capabilities = guest::capabilities(args.machine)?;
     if args.json {
         say(format_args!(
             "{}",
-            serde_json::to_string_pretty(machine.capabilities())?
+            serde_json::to_string_pretty(&capabilities)?
         ));
     } else {
-        print(&*machine);
+        print(&capabilities);
     }
     Ok(Exit::Success)
 }
 
-fn print(machine: &dyn Machine) {
+fn print(capabilities: &Capabilities) {
     say(format_args!(
         "{:<14} {:<7} {:<32} VERDICTS, OR WHY NOT",
         "NAME", "", "MECHANISM"
     ));
-    for known in machine.capabilities().iter() {
+    for known in capabilities.iter() {
         say(format_args!(
             "{:<14} {:<7} {:<32} {}",
             known.name,

@@ -1,5 +1,6 @@
 //! `oriel demo`: an attack on a guest, stopped by a policy; and, unprotected, succeeding.
 
+mod qemu;
 mod timeline;
 
 use std::{path::PathBuf, sync::Arc};
@@ -13,7 +14,7 @@ use oriel_protocol::{EventData, Verdict, x86::msr};
 use super::run;
 use crate::output::say;
 use crate::{
-    args::{DemoArgs, DemoMachine, MachineKind, RunArgs},
+    args::{DemoArgs, DemoMachine, MachineKind, RunArgs, WatchArgs},
     exit::Exit,
     guest,
     output::Tee,
@@ -26,17 +27,23 @@ const POLICY: &str = "msr-guard";
 
 /// Shows it; success only if the outcome is the expected one.
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
+    if args.machine == DemoMachine::Qemu {
+        return qemu::run(args);
+    }
     let machine = machine(args.machine);
     let policies = if args.unprotected {
         vec![]
     } else {
-        vec![plugin(args)?.display().to_string()]
+        vec![plugin(args, POLICY)?.display().to_string()]
     };
     let plan = Plan::resolve(RunArgs {
         machine: Some(machine),
         guest: Some("builtin:msr-attack".to_owned()),
         name: Some("demo".to_owned()),
-        policies,
+        watch: WatchArgs {
+            policies,
+            ..WatchArgs::default()
+        },
         serial: Some("none".to_owned()),
         ..RunArgs::default()
     })?;
@@ -50,8 +57,23 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
         (None, None),
     )?;
     let records = kept.records();
-    timeline::print(machine, args.unprotected, &records);
+    timeline::print(&title(machine, args.unprotected), &records);
     judge(args.unprotected, &records)
+}
+
+/// What is shown, in a line.
+fn title(machine: MachineKind, unprotected: bool) -> String {
+    let on = match machine {
+        MachineKind::Kvm => "a KVM guest",
+        MachineKind::Mock => "a mock guest",
+        MachineKind::Qemu => "a QEMU guest",
+    };
+    let guard = if unprotected {
+        "nothing protects it"
+    } else {
+        "the policy msr-guard protects it"
+    };
+    format!("An attack on {on}: {guard}.")
 }
 
 /// KVM if it can be used; if not, why not is said in one line.
@@ -59,6 +81,7 @@ fn machine(wanted: DemoMachine) -> MachineKind {
     match wanted {
         DemoMachine::Kvm => MachineKind::Kvm,
         DemoMachine::Mock => MachineKind::Mock,
+        DemoMachine::Qemu => MachineKind::Qemu,
         DemoMachine::Auto => match guest::kvm_is_usable() {
             Ok(()) => MachineKind::Kvm,
             Err(reason) => {
@@ -72,7 +95,7 @@ fn machine(wanted: DemoMachine) -> MachineKind {
 }
 
 /// The policy's file: where the flag says, else beside the program as `cargo xtask plugins` puts it.
-fn plugin(args: &DemoArgs) -> anyhow::Result<PathBuf> {
+fn plugin(args: &DemoArgs, policy: &str) -> anyhow::Result<PathBuf> {
     let directory = match &args.plugins {
         Some(directory) => directory.clone(),
         None => {
@@ -84,7 +107,7 @@ fn plugin(args: &DemoArgs) -> anyhow::Result<PathBuf> {
                 .unwrap_or_default()
         }
     };
-    let file = directory.join(format!("{POLICY}.wasm"));
+    let file = directory.join(format!("{policy}.wasm"));
     if !file.is_file() {
         bail!(
             "{} is not there: run `cargo xtask plugins`, or name the directory with `--plugins`",

@@ -6,6 +6,7 @@ use anyhow::Context;
 use oriel_engine::{Audit, Engine, Journal, Outcome, Settings, Sink, VmHandle, tool};
 use oriel_machine::{Machine, Parts};
 use oriel_policy::Host;
+use oriel_protocol::Identity;
 
 use crate::{
     args::RunArgs,
@@ -26,6 +27,19 @@ use crate::{
 pub(crate) fn run(args: RunArgs) -> anyhow::Result<Exit> {
     let plan = Plan::resolve(args)?;
     let identity = guest::identity(&plan)?;
+    let (outcome, signal) = under(&plan, &identity, |serial| {
+        guest::build(&plan, identity.clone(), serial)
+    })?;
+    Ok(signal.map_or_else(|| Exit::of(&outcome.end), Exit::Signal))
+}
+
+/// Watches the machine that `build` makes, and writes down what the plan says; answers how it ended,
+/// and which signal ended it.
+pub(crate) fn under(
+    plan: &Plan,
+    identity: &Identity,
+    build: impl FnOnce(Arc<Serial>) -> anyhow::Result<Parts>,
+) -> anyhow::Result<(Outcome, Option<u8>)> {
     let lines = plan
         .events
         .as_deref()
@@ -37,14 +51,14 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Exit> {
     let sink: Arc<dyn Sink> = Arc::new(Tee(sinks));
     let serial = Serial::open(&plan.serial, Some(sink.clone()))?;
     let audit = plan.audit.as_ref();
-    let audit = audit.map(|audit| audit.start(&identity)).transpose()?;
-    let parts = guest::build(&plan, identity.clone(), serial.clone())?;
+    let audit = audit.map(|audit| audit.start(identity)).transpose()?;
+    let parts = build(serial.clone())?;
     let record = plan.record.as_ref();
-    let journal = record.map(|record| record.start(&identity, parts.vcpus.len()));
+    let journal = record.map(|record| record.start(identity, parts.vcpus.len()));
     let journal = journal.transpose()?;
     let sink = Arc::new(Tee(vec![serial, sink]));
     let trails = (audit.clone(), journal.clone());
-    let ended = watch(parts, &plan, sink, trails);
+    let ended = watch(parts, plan, sink, trails);
     if let Some(audit) = audit {
         audit::finish(&audit, &last_words(&ended));
     }
@@ -54,8 +68,7 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Exit> {
     if let Some(lines) = lines {
         lines.finish();
     }
-    let (outcome, signal) = ended?;
-    Ok(signal.map_or_else(|| Exit::of(&outcome.end), Exit::Signal))
+    ended
 }
 
 /// How the VM ended, for the audit trail and the journal.

@@ -1,15 +1,18 @@
 use oriel_protocol::{EventKind, Right};
 
 use super::*;
-use crate::args::ExplainArgs;
+use crate::args::{ExplainArgs, WatchArgs};
 
 fn typed(policies: &[&str], grants: &[&str]) -> anyhow::Result<Plan> {
     let own = |list: &[&str]| list.iter().map(|&one| one.to_owned()).collect();
     Plan::resolve(RunArgs {
         machine: Some(MachineKind::Mock),
         guest: Some("builtin:hello".to_owned()),
-        policies: own(policies),
-        grants: own(grants),
+        watch: WatchArgs {
+            policies: own(policies),
+            grants: own(grants),
+            ..WatchArgs::default()
+        },
         ..RunArgs::default()
     })
 }
@@ -93,7 +96,10 @@ fn serial_moves_aside_for_event_lines() {
         let args = RunArgs {
             machine: Some(MachineKind::Mock),
             guest: Some("builtin:hello".to_owned()),
-            events: events.map(str::to_owned),
+            watch: WatchArgs {
+                events: events.map(str::to_owned),
+                ..WatchArgs::default()
+            },
             ..RunArgs::default()
         };
         Plan::resolve(args).unwrap().serial

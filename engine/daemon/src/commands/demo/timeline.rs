@@ -7,21 +7,11 @@ use oriel_engine::{
 };
 use oriel_protocol::{Event, EventData, events::Msr, x86::msr};
 
-use crate::args::MachineKind;
 use crate::output::say;
 
 /// Prints the timeline of a run.
-pub(crate) fn print(machine: MachineKind, unprotected: bool, records: &[Record]) {
-    let on = match machine {
-        MachineKind::Kvm => "a KVM guest",
-        MachineKind::Mock => "a mock guest",
-    };
-    let guard = if unprotected {
-        "nothing protects it"
-    } else {
-        "the policy msr-guard protects it"
-    };
-    say(format_args!("An attack on {on}: {guard}.\n"));
+pub(crate) fn print(title: &str, records: &[Record]) {
+    say(format_args!("{title}\n"));
     say(format_args!("{:>12}  {:<5} what", "time", "who"));
     in_order(records).into_iter().for_each(print_record);
     print_summary(records);
@@ -107,6 +97,8 @@ fn print_alert(alert: &Alert) {
 fn describe(event: &Event) -> String {
     if let EventData::Msr(Msr { msr, old, new }) = event.data {
         format!("writes {}: {old:#x} → {new:#x}", name(msr))
+    } else if let EventData::Breakpoint(hit) = event.data {
+        format!("comes to a breakpoint at {:#x}", hit.gva)
     } else {
         event.kind().name().to_owned()
     }
