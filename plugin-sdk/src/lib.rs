@@ -56,6 +56,7 @@ pub mod export;
 mod hex;
 mod judge;
 mod kinds;
+pub mod linux;
 mod moment;
 #[doc(hidden)]
 pub mod native;
@@ -91,9 +92,9 @@ pub use notices::{CreateVcpu, Pause, Unhook};
 pub use observe::Observe;
 pub use policy::{Failure, Place, Plain, Policy};
 pub use rights::{
-    Alert, Arch, BreakpointPlace, Capability, Control, GeneralRegisters, Host, Inject, Intercept,
-    Level, Log, Machine, MachineInfo, MemoryRange, MemoryRead, MemoryWords, MemoryWrite, Metrics,
-    PageAccess, Register, RegistersRead, RegistersWrite, Severity, Store, Support,
+    Alert, Arch, BreakpointPlace, Capability, Control, GeneralRegisters, GuestOs, Host, Inject,
+    Intercept, Level, Log, Machine, MachineInfo, MemoryRange, MemoryRead, MemoryWords, MemoryWrite,
+    Metrics, PageAccess, Register, RegistersRead, RegistersWrite, Severity, Store, Support,
 };
 pub use state::State;
 pub use structures::{Fixed, ReadStructures, Record};

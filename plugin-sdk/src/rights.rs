@@ -7,6 +7,7 @@
 
 mod alert;
 mod control;
+mod guest_os;
 mod inject;
 mod intercept;
 mod log;
@@ -22,6 +23,7 @@ mod store;
 
 pub use alert::{Alert, Severity};
 pub use control::Control;
+pub use guest_os::GuestOs;
 pub use inject::Inject;
 pub use intercept::{BreakpointPlace, Intercept};
 pub use log::{Level, Log};
@@ -52,6 +54,7 @@ pub use store::Store;
 pub trait Host:
     Alert
     + Control
+    + GuestOs
     + Inject
     + Intercept
     + Log
@@ -70,6 +73,7 @@ pub trait Host:
 impl<H> Host for H where
     H: Alert
         + Control
+        + GuestOs
         + Inject
         + Intercept
         + Log

@@ -44,6 +44,7 @@
 mod bench;
 mod command;
 mod engine;
+mod linux;
 mod memory;
 #[cfg(all(feature = "scenarios", not(target_arch = "wasm32")))]
 mod play;
@@ -52,6 +53,7 @@ mod vcpu;
 pub use bench::{Bench, Lost};
 pub use command::Command;
 pub use engine::{Armed, MockEngine, RaisedAlert};
+pub use linux::MockLinux;
 pub use memory::MockMemory;
 #[cfg(all(feature = "scenarios", not(target_arch = "wasm32")))]
 pub use play::{Cue, Judged, Played, scenario};

@@ -2955,6 +2955,3000 @@ pub mod oriel {
             }
         }
 
+        /// What the memory of a Linux guest means: its own symbols and types lead to its tasks and
+        /// modules, and no profile is needed. Read anew for each answer, while the guest runs. What
+        /// cannot be had is `unknown`; what a guest has forged well enough is believed. Knows 64-bit
+        /// Linux from 5.4 on. Lists are cut at what a policy's memory holds.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod guest_os {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() =
+                super::super::super::__link_custom_section_describing_imports;
+
+            use super::super::super::_rt;
+            pub type Refusal = super::super::super::oriel::introspection::types::Refusal;
+            /// Why there is no answer.
+            #[derive(Clone)]
+            pub enum Absence {
+                /// The command was refused.
+                Refused(Refusal),
+                /// This guest does not tell; the reason is for a person.
+                Unknown(_rt::String),
+            }
+            impl ::core::fmt::Debug for Absence {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    match self {
+                        Absence::Refused(e) => f.debug_tuple("Absence::Refused").field(e).finish(),
+                        Absence::Unknown(e) => f.debug_tuple("Absence::Unknown").field(e).finish(),
+                    }
+                }
+            }
+            impl ::core::fmt::Display for Absence {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    write!(f, "{:?}", self)
+                }
+            }
+
+            impl ::core::error::Error for Absence {}
+            /// Where an answer comes from, the surest first.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum Source {
+                Register,
+                Kallsyms,
+                Btf,
+                KallsymsAndBtf,
+                Vmcoreinfo,
+                Lstar,
+                Idt,
+                PageTables,
+                /// A table without a size: it ends where the next symbol begins.
+                Neighbour,
+                /// Bytes that look like it and agree with all around them.
+                Shape,
+                /// A value that kernels usually have.
+                Convention,
+            }
+            impl ::core::fmt::Debug for Source {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    match self {
+                        Source::Register => f.debug_tuple("Source::Register").finish(),
+                        Source::Kallsyms => f.debug_tuple("Source::Kallsyms").finish(),
+                        Source::Btf => f.debug_tuple("Source::Btf").finish(),
+                        Source::KallsymsAndBtf => f.debug_tuple("Source::KallsymsAndBtf").finish(),
+                        Source::Vmcoreinfo => f.debug_tuple("Source::Vmcoreinfo").finish(),
+                        Source::Lstar => f.debug_tuple("Source::Lstar").finish(),
+                        Source::Idt => f.debug_tuple("Source::Idt").finish(),
+                        Source::PageTables => f.debug_tuple("Source::PageTables").finish(),
+                        Source::Neighbour => f.debug_tuple("Source::Neighbour").finish(),
+                        Source::Shape => f.debug_tuple("Source::Shape").finish(),
+                        Source::Convention => f.debug_tuple("Source::Convention").finish(),
+                    }
+                }
+            }
+
+            impl Source {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> Source {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+
+                    match val {
+                        0 => Source::Register,
+                        1 => Source::Kallsyms,
+                        2 => Source::Btf,
+                        3 => Source::KallsymsAndBtf,
+                        4 => Source::Vmcoreinfo,
+                        5 => Source::Lstar,
+                        6 => Source::Idt,
+                        7 => Source::PageTables,
+                        8 => Source::Neighbour,
+                        9 => Source::Shape,
+                        10 => Source::Convention,
+
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+
+            /// How a list ended: it was gone through, led to memory that is not there, went round in
+            /// a circle, or is longer than any can be. What came before is listed.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum Ending {
+                Whole,
+                Broken,
+                Loop,
+                Endless,
+            }
+            impl ::core::fmt::Debug for Ending {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    match self {
+                        Ending::Whole => f.debug_tuple("Ending::Whole").finish(),
+                        Ending::Broken => f.debug_tuple("Ending::Broken").finish(),
+                        Ending::Loop => f.debug_tuple("Ending::Loop").finish(),
+                        Ending::Endless => f.debug_tuple("Ending::Endless").finish(),
+                    }
+                }
+            }
+
+            impl Ending {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> Ending {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+
+                    match val {
+                        0 => Ending::Whole,
+                        1 => Ending::Broken,
+                        2 => Ending::Loop,
+                        3 => Ending::Endless,
+
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+
+            #[derive(Clone)]
+            pub struct Kernel {
+                /// As uname has it.
+                pub release: _rt::String,
+                /// `Linux version …`, all of it.
+                pub banner: _rt::String,
+                /// The first byte of its image, and the one behind its last.
+                pub start: u64,
+                pub end: u64,
+                /// The physical address of its page tables, which map no user memory.
+                pub cr3: u64,
+                /// How far KASLR has moved it from where it is linked.
+                pub slide: Option<u64>,
+                pub source: Source,
+            }
+            impl ::core::fmt::Debug for Kernel {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.debug_struct("Kernel")
+                        .field("release", &self.release)
+                        .field("banner", &self.banner)
+                        .field("start", &self.start)
+                        .field("end", &self.end)
+                        .field("cr3", &self.cr3)
+                        .field("slide", &self.slide)
+                        .field("source", &self.source)
+                        .finish()
+                }
+            }
+            #[derive(Clone)]
+            pub struct Symbol {
+                pub name: _rt::String,
+                pub address: u64,
+                /// As nm has it: `T` `t` code, `D` `d` data, `R` `r` read-only, `B` `b` zeroed.
+                pub kind: char,
+            }
+            impl ::core::fmt::Debug for Symbol {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.debug_struct("Symbol")
+                        .field("name", &self.name)
+                        .field("address", &self.address)
+                        .field("kind", &self.kind)
+                        .finish()
+                }
+            }
+            /// Bits of the word at a field's offset.
+            #[repr(C)]
+            #[derive(Clone, Copy)]
+            pub struct Bits {
+                pub shift: u8,
+                pub width: u8,
+            }
+            impl ::core::fmt::Debug for Bits {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.debug_struct("Bits")
+                        .field("shift", &self.shift)
+                        .field("width", &self.width)
+                        .finish()
+                }
+            }
+            /// Where a member is, from the address of the type that its path begins with.
+            #[derive(Clone)]
+            pub struct Field {
+                /// Each is added, and the pointer there is followed.
+                pub hops: _rt::Vec<u64>,
+                /// Bytes from the last of them to the member.
+                pub offset: u64,
+                /// Bytes that it takes.
+                pub size: u64,
+                pub bits: Option<Bits>,
+            }
+            impl ::core::fmt::Debug for Field {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.debug_struct("Field")
+                        .field("hops", &self.hops)
+                        .field("offset", &self.offset)
+                        .field("size", &self.size)
+                        .field("bits", &self.bits)
+                        .finish()
+                }
+            }
+            #[repr(C)]
+            #[derive(Clone, Copy)]
+            pub struct Credentials {
+                pub uid: u32,
+                pub gid: u32,
+                pub euid: u32,
+                pub egid: u32,
+                /// Capabilities that it has, and that it may take; a bit each.
+                pub effective: u64,
+                pub permitted: u64,
+            }
+            impl ::core::fmt::Debug for Credentials {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.debug_struct("Credentials")
+                        .field("uid", &self.uid)
+                        .field("gid", &self.gid)
+                        .field("euid", &self.euid)
+                        .field("egid", &self.egid)
+                        .field("effective", &self.effective)
+                        .field("permitted", &self.permitted)
+                        .finish()
+                }
+            }
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum TaskState {
+                Running,
+                Sleeping,
+                DiskSleep,
+                Stopped,
+                TracingStop,
+                Dead,
+                Zombie,
+                Parked,
+                Idle,
+            }
+            impl ::core::fmt::Debug for TaskState {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    match self {
+                        TaskState::Running => f.debug_tuple("TaskState::Running").finish(),
+                        TaskState::Sleeping => f.debug_tuple("TaskState::Sleeping").finish(),
+                        TaskState::DiskSleep => f.debug_tuple("TaskState::DiskSleep").finish(),
+                        TaskState::Stopped => f.debug_tuple("TaskState::Stopped").finish(),
+                        TaskState::TracingStop => f.debug_tuple("TaskState::TracingStop").finish(),
+                        TaskState::Dead => f.debug_tuple("TaskState::Dead").finish(),
+                        TaskState::Zombie => f.debug_tuple("TaskState::Zombie").finish(),
+                        TaskState::Parked => f.debug_tuple("TaskState::Parked").finish(),
+                        TaskState::Idle => f.debug_tuple("TaskState::Idle").finish(),
+                    }
+                }
+            }
+
+            impl TaskState {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> TaskState {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+
+                    match val {
+                        0 => TaskState::Running,
+                        1 => TaskState::Sleeping,
+                        2 => TaskState::DiskSleep,
+                        3 => TaskState::Stopped,
+                        4 => TaskState::TracingStop,
+                        5 => TaskState::Dead,
+                        6 => TaskState::Zombie,
+                        7 => TaskState::Parked,
+                        8 => TaskState::Idle,
+
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+
+            /// A process, or a thread of one.
+            #[derive(Clone)]
+            pub struct Task {
+                /// Of its `task_struct`.
+                pub address: u64,
+                pub pid: u32,
+                /// The number of its process.
+                pub tgid: u32,
+                /// The number of the process that has started it, as `ps` says it.
+                pub parent: Option<u32>,
+                /// At most 15 bytes; the guest chooses it.
+                pub comm: _rt::String,
+                pub credentials: Option<Credentials>,
+                pub state: Option<TaskState>,
+                /// The kernel's own, without user memory.
+                pub kernel: Option<bool>,
+                /// The physical address of its page tables; none for a kernel's thread.
+                pub cr3: Option<u64>,
+                /// Nanoseconds from the boot to its start.
+                pub start_time: Option<u64>,
+            }
+            impl ::core::fmt::Debug for Task {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.debug_struct("Task")
+                        .field("address", &self.address)
+                        .field("pid", &self.pid)
+                        .field("tgid", &self.tgid)
+                        .field("parent", &self.parent)
+                        .field("comm", &self.comm)
+                        .field("credentials", &self.credentials)
+                        .field("state", &self.state)
+                        .field("kernel", &self.kernel)
+                        .field("cr3", &self.cr3)
+                        .field("start-time", &self.start_time)
+                        .finish()
+                }
+            }
+            #[derive(Clone)]
+            pub struct TaskList {
+                pub tasks: _rt::Vec<Task>,
+                pub ending: Ending,
+                pub source: Source,
+            }
+            impl ::core::fmt::Debug for TaskList {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.debug_struct("TaskList")
+                        .field("tasks", &self.tasks)
+                        .field("ending", &self.ending)
+                        .field("source", &self.source)
+                        .finish()
+                }
+            }
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum PartKind {
+                Text,
+                Data,
+                Rodata,
+                RoAfterInit,
+                Init,
+            }
+            impl ::core::fmt::Debug for PartKind {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    match self {
+                        PartKind::Text => f.debug_tuple("PartKind::Text").finish(),
+                        PartKind::Data => f.debug_tuple("PartKind::Data").finish(),
+                        PartKind::Rodata => f.debug_tuple("PartKind::Rodata").finish(),
+                        PartKind::RoAfterInit => f.debug_tuple("PartKind::RoAfterInit").finish(),
+                        PartKind::Init => f.debug_tuple("PartKind::Init").finish(),
+                    }
+                }
+            }
+
+            impl PartKind {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> PartKind {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+
+                    match val {
+                        0 => PartKind::Text,
+                        1 => PartKind::Data,
+                        2 => PartKind::Rodata,
+                        3 => PartKind::RoAfterInit,
+                        4 => PartKind::Init,
+
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+
+            #[repr(C)]
+            #[derive(Clone, Copy)]
+            pub struct Part {
+                pub kind: PartKind,
+                pub start: u64,
+                pub size: u64,
+            }
+            impl ::core::fmt::Debug for Part {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.debug_struct("Part")
+                        .field("kind", &self.kind)
+                        .field("start", &self.start)
+                        .field("size", &self.size)
+                        .finish()
+                }
+            }
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum ModuleState {
+                Live,
+                Coming,
+                Going,
+                Unformed,
+            }
+            impl ::core::fmt::Debug for ModuleState {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    match self {
+                        ModuleState::Live => f.debug_tuple("ModuleState::Live").finish(),
+                        ModuleState::Coming => f.debug_tuple("ModuleState::Coming").finish(),
+                        ModuleState::Going => f.debug_tuple("ModuleState::Going").finish(),
+                        ModuleState::Unformed => f.debug_tuple("ModuleState::Unformed").finish(),
+                    }
+                }
+            }
+
+            impl ModuleState {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> ModuleState {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+
+                    match val {
+                        0 => ModuleState::Live,
+                        1 => ModuleState::Coming,
+                        2 => ModuleState::Going,
+                        3 => ModuleState::Unformed,
+
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+
+            #[derive(Clone)]
+            pub struct Module {
+                /// Of its `struct module`.
+                pub address: u64,
+                pub name: _rt::String,
+                /// Where its code begins, and bytes of all that it keeps, as `/proc/modules` has them.
+                pub start: u64,
+                pub size: u64,
+                pub state: ModuleState,
+                pub parts: _rt::Vec<Part>,
+            }
+            impl ::core::fmt::Debug for Module {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.debug_struct("Module")
+                        .field("address", &self.address)
+                        .field("name", &self.name)
+                        .field("start", &self.start)
+                        .field("size", &self.size)
+                        .field("state", &self.state)
+                        .field("parts", &self.parts)
+                        .finish()
+                }
+            }
+            #[derive(Clone)]
+            pub struct ModuleList {
+                pub modules: _rt::Vec<Module>,
+                pub ending: Ending,
+                pub source: Source,
+            }
+            impl ::core::fmt::Debug for ModuleList {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.debug_struct("ModuleList")
+                        .field("modules", &self.modules)
+                        .field("ending", &self.ending)
+                        .field("source", &self.source)
+                        .finish()
+                }
+            }
+            /// Where a system call or an interrupt leads.
+            #[repr(C)]
+            #[derive(Clone, Copy)]
+            pub struct Entry {
+                pub number: u32,
+                pub address: u64,
+                /// Whether that lies in the kernel's own code.
+                pub in_text: bool,
+            }
+            impl ::core::fmt::Debug for Entry {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.debug_struct("Entry")
+                        .field("number", &self.number)
+                        .field("address", &self.address)
+                        .field("in-text", &self.in_text)
+                        .finish()
+                }
+            }
+            #[derive(Clone)]
+            pub struct EntryList {
+                pub entries: _rt::Vec<Entry>,
+                pub start: u64,
+                pub source: Source,
+            }
+            impl ::core::fmt::Debug for EntryList {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.debug_struct("EntryList")
+                        .field("entries", &self.entries)
+                        .field("start", &self.start)
+                        .field("source", &self.source)
+                        .finish()
+                }
+            }
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum AreaKind {
+                Text,
+                Rodata,
+            }
+            impl ::core::fmt::Debug for AreaKind {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    match self {
+                        AreaKind::Text => f.debug_tuple("AreaKind::Text").finish(),
+                        AreaKind::Rodata => f.debug_tuple("AreaKind::Rodata").finish(),
+                    }
+                }
+            }
+
+            impl AreaKind {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> AreaKind {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+
+                    match val {
+                        0 => AreaKind::Text,
+                        1 => AreaKind::Rodata,
+
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+
+            /// A range of the kernel's image that it does not change by itself, but for patches of code.
+            #[repr(C)]
+            #[derive(Clone, Copy)]
+            pub struct Area {
+                pub kind: AreaKind,
+                pub start: u64,
+                pub end: u64,
+                pub source: Source,
+            }
+            impl ::core::fmt::Debug for Area {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.debug_struct("Area")
+                        .field("kind", &self.kind)
+                        .field("start", &self.start)
+                        .field("end", &self.end)
+                        .field("source", &self.source)
+                        .finish()
+                }
+            }
+            /// Guest-physical memory.
+            #[repr(C)]
+            #[derive(Clone, Copy)]
+            pub struct Piece {
+                pub gpa: u64,
+                pub length: u32,
+            }
+            impl ::core::fmt::Debug for Piece {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.debug_struct("Piece")
+                        .field("gpa", &self.gpa)
+                        .field("length", &self.length)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            #[allow(async_fn_in_trait)]
+            pub fn get_kernel() -> Result<Kernel, Absence> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<u8>;
+                            56 + 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit();
+                            56 + 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "oriel:introspection/guest-os@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "get-kernel"]
+                        fn wit_import1(_: *mut u8);
+                    }
+
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result21 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0.add(8).cast::<*mut u8>();
+                                let l4 = *ptr0
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len5 = l4;
+                                let bytes5 = _rt::Vec::from_raw_parts(l3.cast(), len5, len5);
+                                let l6 = *ptr0
+                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l7 = *ptr0
+                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len8 = l7;
+                                let bytes8 = _rt::Vec::from_raw_parts(l6.cast(), len8, len8);
+                                let l9 = *ptr0
+                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i64>();
+                                let l10 = *ptr0
+                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i64>();
+                                let l11 = *ptr0
+                                    .add(24 + 4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i64>();
+                                let l12 = i32::from(
+                                    *ptr0
+                                        .add(32 + 4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l14 = i32::from(
+                                    *ptr0
+                                        .add(48 + 4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+
+                                Kernel {
+                                    release: _rt::string_lift(bytes5),
+                                    banner: _rt::string_lift(bytes8),
+                                    start: l9 as u64,
+                                    end: l10 as u64,
+                                    cr3: l11 as u64,
+                                    slide: match l12 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l13 = *ptr0
+                                                    .add(
+                                                        40 + 4 * ::core::mem::size_of::<*const u8>(
+                                                        ),
+                                                    )
+                                                    .cast::<i64>();
+
+                                                l13 as u64
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    source: Source::_lift(l14 as u8),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l15 = i32::from(*ptr0.add(8).cast::<u8>());
+                                let v20 = match l15 {
+                                    0 => {
+                                        let e20 = {
+                                            let l16 = i32::from(
+                                                *ptr0
+                                                    .add(
+                                                        8 + 1 * ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .cast::<u8>(),
+                                            );
+
+                                            super::super::super::oriel::introspection::types::Refusal::_lift(l16 as u8)
+                                        };
+                                        Absence::Refused(e20)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
+                                        let e20 = {
+                                            let l17 = *ptr0
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l18 = *ptr0
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len19 = l18;
+                                            let bytes19 =
+                                                _rt::Vec::from_raw_parts(l17.cast(), len19, len19);
+
+                                            _rt::string_lift(bytes19)
+                                        };
+                                        Absence::Unknown(e20)
+                                    }
+                                };
+
+                                v20
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result21
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The symbol of this name, of the kernel or of a module; the lowest where several have it.
+            #[allow(async_fn_in_trait)]
+            pub fn find_symbol(name: &str, module: Option<&str>) -> Result<Symbol, Absence> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<u8>;
+                            24 + 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit();
+                            24 + 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let (result2_0, result2_1, result2_2) = match module {
+                        Some(e) => {
+                            let vec1 = e;
+                            let ptr1 = vec1.as_ptr().cast::<u8>();
+                            let len1 = vec1.len();
+
+                            (1i32, ptr1.cast_mut(), len1)
+                        }
+                        None => (0i32, ::core::ptr::null_mut(), 0usize),
+                    };
+                    let ptr3 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "oriel:introspection/guest-os@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "find-symbol"]
+                        fn wit_import4(
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import4(
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import4(ptr0.cast_mut(), len0, result2_0, result2_1, result2_2, ptr3);
+                    let l5 = i32::from(*ptr3.add(0).cast::<u8>());
+                    let result17 = match l5 {
+                        0 => {
+                            let e = {
+                                let l6 = *ptr3.add(8).cast::<*mut u8>();
+                                let l7 = *ptr3
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len8 = l7;
+                                let bytes8 = _rt::Vec::from_raw_parts(l6.cast(), len8, len8);
+                                let l9 = *ptr3
+                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i64>();
+                                let l10 = *ptr3
+                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+
+                                Symbol {
+                                    name: _rt::string_lift(bytes8),
+                                    address: l9 as u64,
+                                    kind: _rt::char_lift(l10 as u32),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l11 = i32::from(*ptr3.add(8).cast::<u8>());
+                                let v16 = match l11 {
+                                    0 => {
+                                        let e16 = {
+                                            let l12 = i32::from(
+                                                *ptr3
+                                                    .add(
+                                                        8 + 1 * ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .cast::<u8>(),
+                                            );
+
+                                            super::super::super::oriel::introspection::types::Refusal::_lift(l12 as u8)
+                                        };
+                                        Absence::Refused(e16)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
+                                        let e16 = {
+                                            let l13 = *ptr3
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l14 = *ptr3
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len15 = l14;
+                                            let bytes15 =
+                                                _rt::Vec::from_raw_parts(l13.cast(), len15, len15);
+
+                                            _rt::string_lift(bytes15)
+                                        };
+                                        Absence::Unknown(e16)
+                                    }
+                                };
+
+                                v16
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result17
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The kernel's symbols of this name with or without what compilers append (`.isra.0`,
+            /// `.constprop.0`, `.part.0`).
+            #[allow(async_fn_in_trait)]
+            pub fn find_variants(name: &str) -> Result<_rt::Vec<Symbol>, Absence> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<u8>; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit();
+                            4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "oriel:introspection/guest-os@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "find-variants"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result18 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base11 = l4;
+                                let len11 = l5;
+                                let mut result11 = _rt::Vec::with_capacity(len11);
+                                for i in 0..len11 {
+                                    let base = base11
+                                        .add(i * (16 + 2 * ::core::mem::size_of::<*const u8>()));
+                                    let e11 = {
+                                        let l6 = *base.add(0).cast::<*mut u8>();
+                                        let l7 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len8 = l7;
+                                        let bytes8 =
+                                            _rt::Vec::from_raw_parts(l6.cast(), len8, len8);
+                                        let l9 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>();
+                                        let l10 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i32>();
+
+                                        Symbol {
+                                            name: _rt::string_lift(bytes8),
+                                            address: l9 as u64,
+                                            kind: _rt::char_lift(l10 as u32),
+                                        }
+                                    };
+                                    result11.push(e11);
+                                }
+                                _rt::cabi_dealloc(
+                                    base11,
+                                    len11 * (16 + 2 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                );
+
+                                result11
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l12 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                let v17 = match l12 {
+                                    0 => {
+                                        let e17 = {
+                                            let l13 = i32::from(
+                                                *ptr1
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>(),
+                                            );
+
+                                            super::super::super::oriel::introspection::types::Refusal::_lift(l13 as u8)
+                                        };
+                                        Absence::Refused(e17)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
+                                        let e17 = {
+                                            let l14 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l15 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len16 = l15;
+                                            let bytes16 =
+                                                _rt::Vec::from_raw_parts(l14.cast(), len16, len16);
+
+                                            _rt::string_lift(bytes16)
+                                        };
+                                        Absence::Unknown(e17)
+                                    }
+                                };
+
+                                v17
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result18
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The last symbol that does not begin behind an address, of the kernel or of the module there.
+            #[allow(async_fn_in_trait)]
+            pub fn symbol_at(gva: u64) -> Result<Symbol, Absence> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<u8>;
+                            24 + 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit();
+                            24 + 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "oriel:introspection/guest-os@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "symbol-at"]
+                        fn wit_import1(_: i64, _: *mut u8);
+                    }
+
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: i64, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(_rt::as_i64(&gva), ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result14 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0.add(8).cast::<*mut u8>();
+                                let l4 = *ptr0
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len5 = l4;
+                                let bytes5 = _rt::Vec::from_raw_parts(l3.cast(), len5, len5);
+                                let l6 = *ptr0
+                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i64>();
+                                let l7 = *ptr0
+                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+
+                                Symbol {
+                                    name: _rt::string_lift(bytes5),
+                                    address: l6 as u64,
+                                    kind: _rt::char_lift(l7 as u32),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l8 = i32::from(*ptr0.add(8).cast::<u8>());
+                                let v13 = match l8 {
+                                    0 => {
+                                        let e13 = {
+                                            let l9 = i32::from(
+                                                *ptr0
+                                                    .add(
+                                                        8 + 1 * ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .cast::<u8>(),
+                                            );
+
+                                            super::super::super::oriel::introspection::types::Refusal::_lift(l9 as u8)
+                                        };
+                                        Absence::Refused(e13)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
+                                        let e13 = {
+                                            let l10 = *ptr0
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l11 = *ptr0
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len12 = l11;
+                                            let bytes12 =
+                                                _rt::Vec::from_raw_parts(l10.cast(), len12, len12);
+
+                                            _rt::string_lift(bytes12)
+                                        };
+                                        Absence::Unknown(e13)
+                                    }
+                                };
+
+                                v13
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result14
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Where a member is: `task_struct.mm.pgd`, `module.mem[0].base`. The path begins with a type,
+            /// of the kernel or of a module; without more it is the type's size.
+            #[allow(async_fn_in_trait)]
+            pub fn find_field(path: &str, module: Option<&str>) -> Result<Field, Absence> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<u8>;
+                            32 + 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit();
+                            32 + 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let (result2_0, result2_1, result2_2) = match module {
+                        Some(e) => {
+                            let vec1 = e;
+                            let ptr1 = vec1.as_ptr().cast::<u8>();
+                            let len1 = vec1.len();
+
+                            (1i32, ptr1.cast_mut(), len1)
+                        }
+                        None => (0i32, ::core::ptr::null_mut(), 0usize),
+                    };
+                    let ptr3 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "oriel:introspection/guest-os@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "find-field"]
+                        fn wit_import4(
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import4(
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import4(ptr0.cast_mut(), len0, result2_0, result2_1, result2_2, ptr3);
+                    let l5 = i32::from(*ptr3.add(0).cast::<u8>());
+                    let result20 = match l5 {
+                        0 => {
+                            let e =
+                                {
+                                    let l6 = *ptr3.add(8).cast::<*mut u8>();
+                                    let l7 = *ptr3
+                                        .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>();
+                                    let len8 = l7;
+                                    let l9 = *ptr3
+                                        .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<i64>();
+                                    let l10 = *ptr3
+                                        .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<i64>();
+                                    let l11 = i32::from(
+                                        *ptr3
+                                            .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>(),
+                                    );
+
+                                    Field {
+                                        hops: <_ as From<_rt::Vec<_>>>::from(
+                                            _rt::Vec::from_raw_parts(l6.cast(), len8, len8),
+                                        ),
+                                        offset: l9 as u64,
+                                        size: l10 as u64,
+                                        bits: match l11 {
+                                            0 => None,
+                                            1 => {
+                                                let e = {
+                                                    let l12 = i32::from(
+                                                        *ptr3
+                                                            .add(
+                                                                25 + 2 * ::core::mem::size_of::<
+                                                                    *const u8,
+                                                                >(
+                                                                ),
+                                                            )
+                                                            .cast::<u8>(),
+                                                    );
+                                                    let l13 = i32::from(
+                                                        *ptr3
+                                                            .add(
+                                                                26 + 2 * ::core::mem::size_of::<
+                                                                    *const u8,
+                                                                >(
+                                                                ),
+                                                            )
+                                                            .cast::<u8>(),
+                                                    );
+
+                                                    Bits {
+                                                        shift: l12 as u8,
+                                                        width: l13 as u8,
+                                                    }
+                                                };
+                                                Some(e)
+                                            }
+                                            _ => _rt::invalid_enum_discriminant(),
+                                        },
+                                    }
+                                };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l14 = i32::from(*ptr3.add(8).cast::<u8>());
+                                let v19 = match l14 {
+                                    0 => {
+                                        let e19 = {
+                                            let l15 = i32::from(
+                                                *ptr3
+                                                    .add(
+                                                        8 + 1 * ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .cast::<u8>(),
+                                            );
+
+                                            super::super::super::oriel::introspection::types::Refusal::_lift(l15 as u8)
+                                        };
+                                        Absence::Refused(e19)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
+                                        let e19 = {
+                                            let l16 = *ptr3
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l17 = *ptr3
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len18 = l17;
+                                            let bytes18 =
+                                                _rt::Vec::from_raw_parts(l16.cast(), len18, len18);
+
+                                            _rt::string_lift(bytes18)
+                                        };
+                                        Absence::Unknown(e19)
+                                    }
+                                };
+
+                                v19
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result20
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Every process, the kernel's threads too.
+            #[allow(async_fn_in_trait)]
+            pub fn list_tasks() -> Result<TaskList, Absence> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<u8>; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit();
+                            4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "oriel:introspection/guest-os@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "list-tasks"]
+                        fn wit_import1(_: *mut u8);
+                    }
+
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result37 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l4 = *ptr0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base28 = l3;
+                                let len28 = l4;
+                                let mut result28 = _rt::Vec::with_capacity(len28);
+                                for i in 0..len28 {
+                                    let base = base28
+                                        .add(i * (104 + 2 * ::core::mem::size_of::<*const u8>()));
+                                    let e28 = {
+                                        let l5 = *base.add(0).cast::<i64>();
+                                        let l6 = *base.add(8).cast::<i32>();
+                                        let l7 = *base.add(12).cast::<i32>();
+                                        let l8 = i32::from(*base.add(16).cast::<u8>());
+                                        let l10 = *base.add(24).cast::<*mut u8>();
+                                        let l11 = *base
+                                            .add(24 + 1 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len12 = l11;
+                                        let bytes12 =
+                                            _rt::Vec::from_raw_parts(l10.cast(), len12, len12);
+                                        let l13 = i32::from(
+                                            *base
+                                                .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l20 = i32::from(
+                                            *base
+                                                .add(64 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l22 = i32::from(
+                                            *base
+                                                .add(66 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l24 = i32::from(
+                                            *base
+                                                .add(72 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l26 = i32::from(
+                                            *base
+                                                .add(88 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+
+                                        Task {
+                                            address: l5 as u64,
+                                            pid: l6 as u32,
+                                            tgid: l7 as u32,
+                                            parent: match l8 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l9 = *base.add(20).cast::<i32>();
+
+                                                        l9 as u32
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                            comm: _rt::string_lift(bytes12),
+                                            credentials: match l13 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l14 = *base
+                                                            .add(
+                                                                32 + 2 * ::core::mem::size_of::<
+                                                                    *const u8,
+                                                                >(
+                                                                ),
+                                                            )
+                                                            .cast::<i32>();
+                                                        let l15 = *base
+                                                            .add(
+                                                                36 + 2 * ::core::mem::size_of::<
+                                                                    *const u8,
+                                                                >(
+                                                                ),
+                                                            )
+                                                            .cast::<i32>();
+                                                        let l16 = *base
+                                                            .add(
+                                                                40 + 2 * ::core::mem::size_of::<
+                                                                    *const u8,
+                                                                >(
+                                                                ),
+                                                            )
+                                                            .cast::<i32>();
+                                                        let l17 = *base
+                                                            .add(
+                                                                44 + 2 * ::core::mem::size_of::<
+                                                                    *const u8,
+                                                                >(
+                                                                ),
+                                                            )
+                                                            .cast::<i32>();
+                                                        let l18 = *base
+                                                            .add(
+                                                                48 + 2 * ::core::mem::size_of::<
+                                                                    *const u8,
+                                                                >(
+                                                                ),
+                                                            )
+                                                            .cast::<i64>();
+                                                        let l19 = *base
+                                                            .add(
+                                                                56 + 2 * ::core::mem::size_of::<
+                                                                    *const u8,
+                                                                >(
+                                                                ),
+                                                            )
+                                                            .cast::<i64>();
+
+                                                        Credentials {
+                                                            uid: l14 as u32,
+                                                            gid: l15 as u32,
+                                                            euid: l16 as u32,
+                                                            egid: l17 as u32,
+                                                            effective: l18 as u64,
+                                                            permitted: l19 as u64,
+                                                        }
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                            state: match l20 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l21 = i32::from(
+                                                            *base
+                                                                .add(
+                                                                    65 + 2
+                                                                        * ::core::mem::size_of::<
+                                                                            *const u8,
+                                                                        >(
+                                                                        ),
+                                                                )
+                                                                .cast::<u8>(),
+                                                        );
+
+                                                        TaskState::_lift(l21 as u8)
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                            kernel: match l22 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l23 = i32::from(
+                                                            *base
+                                                                .add(
+                                                                    67 + 2
+                                                                        * ::core::mem::size_of::<
+                                                                            *const u8,
+                                                                        >(
+                                                                        ),
+                                                                )
+                                                                .cast::<u8>(),
+                                                        );
+
+                                                        _rt::bool_lift(l23 as u8)
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                            cr3: match l24 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l25 = *base
+                                                            .add(
+                                                                80 + 2 * ::core::mem::size_of::<
+                                                                    *const u8,
+                                                                >(
+                                                                ),
+                                                            )
+                                                            .cast::<i64>();
+
+                                                        l25 as u64
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                            start_time: match l26 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l27 = *base
+                                                            .add(
+                                                                96 + 2 * ::core::mem::size_of::<
+                                                                    *const u8,
+                                                                >(
+                                                                ),
+                                                            )
+                                                            .cast::<i64>();
+
+                                                        l27 as u64
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                        }
+                                    };
+                                    result28.push(e28);
+                                }
+                                _rt::cabi_dealloc(
+                                    base28,
+                                    len28 * (104 + 2 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                );
+                                let l29 = i32::from(
+                                    *ptr0
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l30 = i32::from(
+                                    *ptr0
+                                        .add(1 + 3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+
+                                TaskList {
+                                    tasks: result28,
+                                    ending: Ending::_lift(l29 as u8),
+                                    source: Source::_lift(l30 as u8),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l31 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                let v36 = match l31 {
+                                    0 => {
+                                        let e36 = {
+                                            let l32 = i32::from(
+                                                *ptr0
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>(),
+                                            );
+
+                                            super::super::super::oriel::introspection::types::Refusal::_lift(l32 as u8)
+                                        };
+                                        Absence::Refused(e36)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
+                                        let e36 = {
+                                            let l33 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l34 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len35 = l34;
+                                            let bytes35 =
+                                                _rt::Vec::from_raw_parts(l33.cast(), len35, len35);
+
+                                            _rt::string_lift(bytes35)
+                                        };
+                                        Absence::Unknown(e36)
+                                    }
+                                };
+
+                                v36
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result37
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The process or thread of this number.
+            #[allow(async_fn_in_trait)]
+            pub fn find_task(pid: u32) -> Result<Task, Absence> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<u8>;
+                            112 + 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit();
+                            112 + 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "oriel:introspection/guest-os@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "find-task"]
+                        fn wit_import1(_: i32, _: *mut u8);
+                    }
+
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(_rt::as_i32(&pid), ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result32 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0.add(8).cast::<i64>();
+                                let l4 = *ptr0.add(16).cast::<i32>();
+                                let l5 = *ptr0.add(20).cast::<i32>();
+                                let l6 = i32::from(*ptr0.add(24).cast::<u8>());
+                                let l8 = *ptr0.add(32).cast::<*mut u8>();
+                                let l9 = *ptr0
+                                    .add(32 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len10 = l9;
+                                let bytes10 = _rt::Vec::from_raw_parts(l8.cast(), len10, len10);
+                                let l11 = i32::from(
+                                    *ptr0
+                                        .add(32 + 2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l18 = i32::from(
+                                    *ptr0
+                                        .add(72 + 2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l20 = i32::from(
+                                    *ptr0
+                                        .add(74 + 2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l22 = i32::from(
+                                    *ptr0
+                                        .add(80 + 2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l24 = i32::from(
+                                    *ptr0
+                                        .add(96 + 2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+
+                                Task {
+                                    address: l3 as u64,
+                                    pid: l4 as u32,
+                                    tgid: l5 as u32,
+                                    parent: match l6 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l7 = *ptr0.add(28).cast::<i32>();
+
+                                                l7 as u32
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    comm: _rt::string_lift(bytes10),
+                                    credentials: match l11 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l12 = *ptr0
+                                                    .add(
+                                                        40 + 2 * ::core::mem::size_of::<*const u8>(
+                                                        ),
+                                                    )
+                                                    .cast::<i32>();
+                                                let l13 = *ptr0
+                                                    .add(
+                                                        44 + 2 * ::core::mem::size_of::<*const u8>(
+                                                        ),
+                                                    )
+                                                    .cast::<i32>();
+                                                let l14 = *ptr0
+                                                    .add(
+                                                        48 + 2 * ::core::mem::size_of::<*const u8>(
+                                                        ),
+                                                    )
+                                                    .cast::<i32>();
+                                                let l15 = *ptr0
+                                                    .add(
+                                                        52 + 2 * ::core::mem::size_of::<*const u8>(
+                                                        ),
+                                                    )
+                                                    .cast::<i32>();
+                                                let l16 = *ptr0
+                                                    .add(
+                                                        56 + 2 * ::core::mem::size_of::<*const u8>(
+                                                        ),
+                                                    )
+                                                    .cast::<i64>();
+                                                let l17 = *ptr0
+                                                    .add(
+                                                        64 + 2 * ::core::mem::size_of::<*const u8>(
+                                                        ),
+                                                    )
+                                                    .cast::<i64>();
+
+                                                Credentials {
+                                                    uid: l12 as u32,
+                                                    gid: l13 as u32,
+                                                    euid: l14 as u32,
+                                                    egid: l15 as u32,
+                                                    effective: l16 as u64,
+                                                    permitted: l17 as u64,
+                                                }
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    state: match l18 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l19 = i32::from(
+                                                    *ptr0
+                                                        .add(
+                                                            73 + 2 * ::core::mem::size_of::<
+                                                                *const u8,
+                                                            >(
+                                                            ),
+                                                        )
+                                                        .cast::<u8>(),
+                                                );
+
+                                                TaskState::_lift(l19 as u8)
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    kernel: match l20 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l21 = i32::from(
+                                                    *ptr0
+                                                        .add(
+                                                            75 + 2 * ::core::mem::size_of::<
+                                                                *const u8,
+                                                            >(
+                                                            ),
+                                                        )
+                                                        .cast::<u8>(),
+                                                );
+
+                                                _rt::bool_lift(l21 as u8)
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    cr3: match l22 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l23 = *ptr0
+                                                    .add(
+                                                        88 + 2 * ::core::mem::size_of::<*const u8>(
+                                                        ),
+                                                    )
+                                                    .cast::<i64>();
+
+                                                l23 as u64
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    start_time: match l24 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l25 = *ptr0
+                                                    .add(
+                                                        104 + 2
+                                                            * ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .cast::<i64>();
+
+                                                l25 as u64
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l26 = i32::from(*ptr0.add(8).cast::<u8>());
+                                let v31 = match l26 {
+                                    0 => {
+                                        let e31 = {
+                                            let l27 = i32::from(
+                                                *ptr0
+                                                    .add(
+                                                        8 + 1 * ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .cast::<u8>(),
+                                            );
+
+                                            super::super::super::oriel::introspection::types::Refusal::_lift(l27 as u8)
+                                        };
+                                        Absence::Refused(e31)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
+                                        let e31 = {
+                                            let l28 = *ptr0
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l29 = *ptr0
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len30 = l29;
+                                            let bytes30 =
+                                                _rt::Vec::from_raw_parts(l28.cast(), len30, len30);
+
+                                            _rt::string_lift(bytes30)
+                                        };
+                                        Absence::Unknown(e31)
+                                    }
+                                };
+
+                                v31
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result32
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The one that a vCPU runs.
+            #[allow(async_fn_in_trait)]
+            pub fn current_task(vcpu: u32) -> Result<Task, Absence> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<u8>;
+                            112 + 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit();
+                            112 + 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "oriel:introspection/guest-os@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "current-task"]
+                        fn wit_import1(_: i32, _: *mut u8);
+                    }
+
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(_rt::as_i32(&vcpu), ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result32 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0.add(8).cast::<i64>();
+                                let l4 = *ptr0.add(16).cast::<i32>();
+                                let l5 = *ptr0.add(20).cast::<i32>();
+                                let l6 = i32::from(*ptr0.add(24).cast::<u8>());
+                                let l8 = *ptr0.add(32).cast::<*mut u8>();
+                                let l9 = *ptr0
+                                    .add(32 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len10 = l9;
+                                let bytes10 = _rt::Vec::from_raw_parts(l8.cast(), len10, len10);
+                                let l11 = i32::from(
+                                    *ptr0
+                                        .add(32 + 2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l18 = i32::from(
+                                    *ptr0
+                                        .add(72 + 2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l20 = i32::from(
+                                    *ptr0
+                                        .add(74 + 2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l22 = i32::from(
+                                    *ptr0
+                                        .add(80 + 2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l24 = i32::from(
+                                    *ptr0
+                                        .add(96 + 2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+
+                                Task {
+                                    address: l3 as u64,
+                                    pid: l4 as u32,
+                                    tgid: l5 as u32,
+                                    parent: match l6 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l7 = *ptr0.add(28).cast::<i32>();
+
+                                                l7 as u32
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    comm: _rt::string_lift(bytes10),
+                                    credentials: match l11 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l12 = *ptr0
+                                                    .add(
+                                                        40 + 2 * ::core::mem::size_of::<*const u8>(
+                                                        ),
+                                                    )
+                                                    .cast::<i32>();
+                                                let l13 = *ptr0
+                                                    .add(
+                                                        44 + 2 * ::core::mem::size_of::<*const u8>(
+                                                        ),
+                                                    )
+                                                    .cast::<i32>();
+                                                let l14 = *ptr0
+                                                    .add(
+                                                        48 + 2 * ::core::mem::size_of::<*const u8>(
+                                                        ),
+                                                    )
+                                                    .cast::<i32>();
+                                                let l15 = *ptr0
+                                                    .add(
+                                                        52 + 2 * ::core::mem::size_of::<*const u8>(
+                                                        ),
+                                                    )
+                                                    .cast::<i32>();
+                                                let l16 = *ptr0
+                                                    .add(
+                                                        56 + 2 * ::core::mem::size_of::<*const u8>(
+                                                        ),
+                                                    )
+                                                    .cast::<i64>();
+                                                let l17 = *ptr0
+                                                    .add(
+                                                        64 + 2 * ::core::mem::size_of::<*const u8>(
+                                                        ),
+                                                    )
+                                                    .cast::<i64>();
+
+                                                Credentials {
+                                                    uid: l12 as u32,
+                                                    gid: l13 as u32,
+                                                    euid: l14 as u32,
+                                                    egid: l15 as u32,
+                                                    effective: l16 as u64,
+                                                    permitted: l17 as u64,
+                                                }
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    state: match l18 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l19 = i32::from(
+                                                    *ptr0
+                                                        .add(
+                                                            73 + 2 * ::core::mem::size_of::<
+                                                                *const u8,
+                                                            >(
+                                                            ),
+                                                        )
+                                                        .cast::<u8>(),
+                                                );
+
+                                                TaskState::_lift(l19 as u8)
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    kernel: match l20 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l21 = i32::from(
+                                                    *ptr0
+                                                        .add(
+                                                            75 + 2 * ::core::mem::size_of::<
+                                                                *const u8,
+                                                            >(
+                                                            ),
+                                                        )
+                                                        .cast::<u8>(),
+                                                );
+
+                                                _rt::bool_lift(l21 as u8)
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    cr3: match l22 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l23 = *ptr0
+                                                    .add(
+                                                        88 + 2 * ::core::mem::size_of::<*const u8>(
+                                                        ),
+                                                    )
+                                                    .cast::<i64>();
+
+                                                l23 as u64
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    start_time: match l24 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l25 = *ptr0
+                                                    .add(
+                                                        104 + 2
+                                                            * ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .cast::<i64>();
+
+                                                l25 as u64
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l26 = i32::from(*ptr0.add(8).cast::<u8>());
+                                let v31 = match l26 {
+                                    0 => {
+                                        let e31 = {
+                                            let l27 = i32::from(
+                                                *ptr0
+                                                    .add(
+                                                        8 + 1 * ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .cast::<u8>(),
+                                            );
+
+                                            super::super::super::oriel::introspection::types::Refusal::_lift(l27 as u8)
+                                        };
+                                        Absence::Refused(e31)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
+                                        let e31 = {
+                                            let l28 = *ptr0
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l29 = *ptr0
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len30 = l29;
+                                            let bytes30 =
+                                                _rt::Vec::from_raw_parts(l28.cast(), len30, len30);
+
+                                            _rt::string_lift(bytes30)
+                                        };
+                                        Absence::Unknown(e31)
+                                    }
+                                };
+
+                                v31
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result32
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Those that have a number and are in no list: `ps` does not show them.
+            #[allow(async_fn_in_trait)]
+            pub fn hidden_tasks() -> Result<_rt::Vec<Task>, Absence> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<u8>; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit();
+                            4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "oriel:introspection/guest-os@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "hidden-tasks"]
+                        fn wit_import1(_: *mut u8);
+                    }
+
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result35 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l4 = *ptr0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base28 = l3;
+                                let len28 = l4;
+                                let mut result28 = _rt::Vec::with_capacity(len28);
+                                for i in 0..len28 {
+                                    let base = base28
+                                        .add(i * (104 + 2 * ::core::mem::size_of::<*const u8>()));
+                                    let e28 = {
+                                        let l5 = *base.add(0).cast::<i64>();
+                                        let l6 = *base.add(8).cast::<i32>();
+                                        let l7 = *base.add(12).cast::<i32>();
+                                        let l8 = i32::from(*base.add(16).cast::<u8>());
+                                        let l10 = *base.add(24).cast::<*mut u8>();
+                                        let l11 = *base
+                                            .add(24 + 1 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len12 = l11;
+                                        let bytes12 =
+                                            _rt::Vec::from_raw_parts(l10.cast(), len12, len12);
+                                        let l13 = i32::from(
+                                            *base
+                                                .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l20 = i32::from(
+                                            *base
+                                                .add(64 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l22 = i32::from(
+                                            *base
+                                                .add(66 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l24 = i32::from(
+                                            *base
+                                                .add(72 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l26 = i32::from(
+                                            *base
+                                                .add(88 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+
+                                        Task {
+                                            address: l5 as u64,
+                                            pid: l6 as u32,
+                                            tgid: l7 as u32,
+                                            parent: match l8 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l9 = *base.add(20).cast::<i32>();
+
+                                                        l9 as u32
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                            comm: _rt::string_lift(bytes12),
+                                            credentials: match l13 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l14 = *base
+                                                            .add(
+                                                                32 + 2 * ::core::mem::size_of::<
+                                                                    *const u8,
+                                                                >(
+                                                                ),
+                                                            )
+                                                            .cast::<i32>();
+                                                        let l15 = *base
+                                                            .add(
+                                                                36 + 2 * ::core::mem::size_of::<
+                                                                    *const u8,
+                                                                >(
+                                                                ),
+                                                            )
+                                                            .cast::<i32>();
+                                                        let l16 = *base
+                                                            .add(
+                                                                40 + 2 * ::core::mem::size_of::<
+                                                                    *const u8,
+                                                                >(
+                                                                ),
+                                                            )
+                                                            .cast::<i32>();
+                                                        let l17 = *base
+                                                            .add(
+                                                                44 + 2 * ::core::mem::size_of::<
+                                                                    *const u8,
+                                                                >(
+                                                                ),
+                                                            )
+                                                            .cast::<i32>();
+                                                        let l18 = *base
+                                                            .add(
+                                                                48 + 2 * ::core::mem::size_of::<
+                                                                    *const u8,
+                                                                >(
+                                                                ),
+                                                            )
+                                                            .cast::<i64>();
+                                                        let l19 = *base
+                                                            .add(
+                                                                56 + 2 * ::core::mem::size_of::<
+                                                                    *const u8,
+                                                                >(
+                                                                ),
+                                                            )
+                                                            .cast::<i64>();
+
+                                                        Credentials {
+                                                            uid: l14 as u32,
+                                                            gid: l15 as u32,
+                                                            euid: l16 as u32,
+                                                            egid: l17 as u32,
+                                                            effective: l18 as u64,
+                                                            permitted: l19 as u64,
+                                                        }
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                            state: match l20 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l21 = i32::from(
+                                                            *base
+                                                                .add(
+                                                                    65 + 2
+                                                                        * ::core::mem::size_of::<
+                                                                            *const u8,
+                                                                        >(
+                                                                        ),
+                                                                )
+                                                                .cast::<u8>(),
+                                                        );
+
+                                                        TaskState::_lift(l21 as u8)
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                            kernel: match l22 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l23 = i32::from(
+                                                            *base
+                                                                .add(
+                                                                    67 + 2
+                                                                        * ::core::mem::size_of::<
+                                                                            *const u8,
+                                                                        >(
+                                                                        ),
+                                                                )
+                                                                .cast::<u8>(),
+                                                        );
+
+                                                        _rt::bool_lift(l23 as u8)
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                            cr3: match l24 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l25 = *base
+                                                            .add(
+                                                                80 + 2 * ::core::mem::size_of::<
+                                                                    *const u8,
+                                                                >(
+                                                                ),
+                                                            )
+                                                            .cast::<i64>();
+
+                                                        l25 as u64
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                            start_time: match l26 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l27 = *base
+                                                            .add(
+                                                                96 + 2 * ::core::mem::size_of::<
+                                                                    *const u8,
+                                                                >(
+                                                                ),
+                                                            )
+                                                            .cast::<i64>();
+
+                                                        l27 as u64
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                        }
+                                    };
+                                    result28.push(e28);
+                                }
+                                _rt::cabi_dealloc(
+                                    base28,
+                                    len28 * (104 + 2 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                );
+
+                                result28
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l29 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                let v34 = match l29 {
+                                    0 => {
+                                        let e34 = {
+                                            let l30 = i32::from(
+                                                *ptr0
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>(),
+                                            );
+
+                                            super::super::super::oriel::introspection::types::Refusal::_lift(l30 as u8)
+                                        };
+                                        Absence::Refused(e34)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
+                                        let e34 = {
+                                            let l31 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l32 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len33 = l32;
+                                            let bytes33 =
+                                                _rt::Vec::from_raw_parts(l31.cast(), len33, len33);
+
+                                            _rt::string_lift(bytes33)
+                                        };
+                                        Absence::Unknown(e34)
+                                    }
+                                };
+
+                                v34
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result35
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            #[allow(async_fn_in_trait)]
+            pub fn list_modules() -> Result<ModuleList, Absence> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<u8>; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit();
+                            4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "oriel:introspection/guest-os@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "list-modules"]
+                        fn wit_import1(_: *mut u8);
+                    }
+
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result27 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l4 = *ptr0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base18 = l3;
+                                let len18 = l4;
+                                let mut result18 = _rt::Vec::with_capacity(len18);
+                                for i in 0..len18 {
+                                    let base = base18
+                                        .add(i * (32 + 4 * ::core::mem::size_of::<*const u8>()));
+                                    let e18 = {
+                                        let l5 = *base.add(0).cast::<i64>();
+                                        let l6 = *base.add(8).cast::<*mut u8>();
+                                        let l7 = *base
+                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len8 = l7;
+                                        let bytes8 =
+                                            _rt::Vec::from_raw_parts(l6.cast(), len8, len8);
+                                        let l9 = *base
+                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>();
+                                        let l10 = *base
+                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i64>();
+                                        let l11 = i32::from(
+                                            *base
+                                                .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l12 = *base
+                                            .add(24 + 3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l13 = *base
+                                            .add(24 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base17 = l12;
+                                        let len17 = l13;
+                                        let mut result17 = _rt::Vec::with_capacity(len17);
+                                        for i in 0..len17 {
+                                            let base = base17.add(i * 24);
+                                            let e17 = {
+                                                let l14 = i32::from(*base.add(0).cast::<u8>());
+                                                let l15 = *base.add(8).cast::<i64>();
+                                                let l16 = *base.add(16).cast::<i64>();
+
+                                                Part {
+                                                    kind: PartKind::_lift(l14 as u8),
+                                                    start: l15 as u64,
+                                                    size: l16 as u64,
+                                                }
+                                            };
+                                            result17.push(e17);
+                                        }
+                                        _rt::cabi_dealloc(base17, len17 * 24, 8);
+
+                                        Module {
+                                            address: l5 as u64,
+                                            name: _rt::string_lift(bytes8),
+                                            start: l9 as u64,
+                                            size: l10 as u64,
+                                            state: ModuleState::_lift(l11 as u8),
+                                            parts: result17,
+                                        }
+                                    };
+                                    result18.push(e18);
+                                }
+                                _rt::cabi_dealloc(
+                                    base18,
+                                    len18 * (32 + 4 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                );
+                                let l19 = i32::from(
+                                    *ptr0
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l20 = i32::from(
+                                    *ptr0
+                                        .add(1 + 3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+
+                                ModuleList {
+                                    modules: result18,
+                                    ending: Ending::_lift(l19 as u8),
+                                    source: Source::_lift(l20 as u8),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l21 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                let v26 = match l21 {
+                                    0 => {
+                                        let e26 = {
+                                            let l22 = i32::from(
+                                                *ptr0
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>(),
+                                            );
+
+                                            super::super::super::oriel::introspection::types::Refusal::_lift(l22 as u8)
+                                        };
+                                        Absence::Refused(e26)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
+                                        let e26 = {
+                                            let l23 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l24 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len25 = l24;
+                                            let bytes25 =
+                                                _rt::Vec::from_raw_parts(l23.cast(), len25, len25);
+
+                                            _rt::string_lift(bytes25)
+                                        };
+                                        Absence::Unknown(e26)
+                                    }
+                                };
+
+                                v26
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result27
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The table of system calls: of 32-bit programs, or of 64-bit ones.
+            #[allow(async_fn_in_trait)]
+            pub fn system_calls(compat: bool) -> Result<EntryList, Absence> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<u8>;
+                            24 + 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit();
+                            24 + 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "oriel:introspection/guest-os@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "system-calls"]
+                        fn wit_import1(_: i32, _: *mut u8);
+                    }
+
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(
+                        match &compat {
+                            true => 1,
+                            false => 0,
+                        },
+                        ptr0,
+                    );
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result17 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0.add(8).cast::<*mut u8>();
+                                let l4 = *ptr0
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base8 = l3;
+                                let len8 = l4;
+                                let mut result8 = _rt::Vec::with_capacity(len8);
+                                for i in 0..len8 {
+                                    let base = base8.add(i * 24);
+                                    let e8 = {
+                                        let l5 = *base.add(0).cast::<i32>();
+                                        let l6 = *base.add(8).cast::<i64>();
+                                        let l7 = i32::from(*base.add(16).cast::<u8>());
+
+                                        Entry {
+                                            number: l5 as u32,
+                                            address: l6 as u64,
+                                            in_text: _rt::bool_lift(l7 as u8),
+                                        }
+                                    };
+                                    result8.push(e8);
+                                }
+                                _rt::cabi_dealloc(base8, len8 * 24, 8);
+                                let l9 = *ptr0
+                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i64>();
+                                let l10 = i32::from(
+                                    *ptr0
+                                        .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+
+                                EntryList {
+                                    entries: result8,
+                                    start: l9 as u64,
+                                    source: Source::_lift(l10 as u8),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l11 = i32::from(*ptr0.add(8).cast::<u8>());
+                                let v16 = match l11 {
+                                    0 => {
+                                        let e16 = {
+                                            let l12 = i32::from(
+                                                *ptr0
+                                                    .add(
+                                                        8 + 1 * ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .cast::<u8>(),
+                                            );
+
+                                            super::super::super::oriel::introspection::types::Refusal::_lift(l12 as u8)
+                                        };
+                                        Absence::Refused(e16)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
+                                        let e16 = {
+                                            let l13 = *ptr0
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l14 = *ptr0
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len15 = l14;
+                                            let bytes15 =
+                                                _rt::Vec::from_raw_parts(l13.cast(), len15, len15);
+
+                                            _rt::string_lift(bytes15)
+                                        };
+                                        Absence::Unknown(e16)
+                                    }
+                                };
+
+                                v16
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result17
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The gates of a vCPU's interrupt table.
+            #[allow(async_fn_in_trait)]
+            pub fn interrupts(vcpu: u32) -> Result<EntryList, Absence> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<u8>;
+                            24 + 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit();
+                            24 + 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "oriel:introspection/guest-os@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "interrupts"]
+                        fn wit_import1(_: i32, _: *mut u8);
+                    }
+
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(_rt::as_i32(&vcpu), ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result17 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0.add(8).cast::<*mut u8>();
+                                let l4 = *ptr0
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base8 = l3;
+                                let len8 = l4;
+                                let mut result8 = _rt::Vec::with_capacity(len8);
+                                for i in 0..len8 {
+                                    let base = base8.add(i * 24);
+                                    let e8 = {
+                                        let l5 = *base.add(0).cast::<i32>();
+                                        let l6 = *base.add(8).cast::<i64>();
+                                        let l7 = i32::from(*base.add(16).cast::<u8>());
+
+                                        Entry {
+                                            number: l5 as u32,
+                                            address: l6 as u64,
+                                            in_text: _rt::bool_lift(l7 as u8),
+                                        }
+                                    };
+                                    result8.push(e8);
+                                }
+                                _rt::cabi_dealloc(base8, len8 * 24, 8);
+                                let l9 = *ptr0
+                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i64>();
+                                let l10 = i32::from(
+                                    *ptr0
+                                        .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+
+                                EntryList {
+                                    entries: result8,
+                                    start: l9 as u64,
+                                    source: Source::_lift(l10 as u8),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l11 = i32::from(*ptr0.add(8).cast::<u8>());
+                                let v16 = match l11 {
+                                    0 => {
+                                        let e16 = {
+                                            let l12 = i32::from(
+                                                *ptr0
+                                                    .add(
+                                                        8 + 1 * ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .cast::<u8>(),
+                                            );
+
+                                            super::super::super::oriel::introspection::types::Refusal::_lift(l12 as u8)
+                                        };
+                                        Absence::Refused(e16)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
+                                        let e16 = {
+                                            let l13 = *ptr0
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l14 = *ptr0
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len15 = l14;
+                                            let bytes15 =
+                                                _rt::Vec::from_raw_parts(l13.cast(), len15, len15);
+
+                                            _rt::string_lift(bytes15)
+                                        };
+                                        Absence::Unknown(e16)
+                                    }
+                                };
+
+                                v16
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result17
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            #[allow(async_fn_in_trait)]
+            pub fn list_areas() -> Result<_rt::Vec<Area>, Absence> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<u8>; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit();
+                            4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "oriel:introspection/guest-os@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "list-areas"]
+                        fn wit_import1(_: *mut u8);
+                    }
+
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result16 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l4 = *ptr0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base9 = l3;
+                                let len9 = l4;
+                                let mut result9 = _rt::Vec::with_capacity(len9);
+                                for i in 0..len9 {
+                                    let base = base9.add(i * 32);
+                                    let e9 = {
+                                        let l5 = i32::from(*base.add(0).cast::<u8>());
+                                        let l6 = *base.add(8).cast::<i64>();
+                                        let l7 = *base.add(16).cast::<i64>();
+                                        let l8 = i32::from(*base.add(24).cast::<u8>());
+
+                                        Area {
+                                            kind: AreaKind::_lift(l5 as u8),
+                                            start: l6 as u64,
+                                            end: l7 as u64,
+                                            source: Source::_lift(l8 as u8),
+                                        }
+                                    };
+                                    result9.push(e9);
+                                }
+                                _rt::cabi_dealloc(base9, len9 * 32, 8);
+
+                                result9
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l10 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                let v15 = match l10 {
+                                    0 => {
+                                        let e15 = {
+                                            let l11 = i32::from(
+                                                *ptr0
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>(),
+                                            );
+
+                                            super::super::super::oriel::introspection::types::Refusal::_lift(l11 as u8)
+                                        };
+                                        Absence::Refused(e15)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
+                                        let e15 = {
+                                            let l12 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l13 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len14 = l13;
+                                            let bytes14 =
+                                                _rt::Vec::from_raw_parts(l12.cast(), len14, len14);
+
+                                            _rt::string_lift(bytes14)
+                                        };
+                                        Absence::Unknown(e15)
+                                    }
+                                };
+
+                                v15
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result16
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Where kernel memory lies, in order: at most 65536 bytes. No vCPU is asked, and the
+            /// memory is read by `memory-read`.
+            #[allow(async_fn_in_trait)]
+            pub fn locate(gva: u64, length: u32) -> Result<_rt::Vec<Piece>, Absence> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<u8>; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit();
+                            4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "oriel:introspection/guest-os@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "locate"]
+                        fn wit_import1(_: i64, _: i32, _: *mut u8);
+                    }
+
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: i64, _: i32, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(_rt::as_i64(&gva), _rt::as_i32(&length), ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result12 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l4 = *ptr0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len5 = l4;
+
+                                <_ as From<_rt::Vec<_>>>::from(_rt::Vec::from_raw_parts(
+                                    l3.cast(),
+                                    len5,
+                                    len5,
+                                ))
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l6 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                let v11 = match l6 {
+                                    0 => {
+                                        let e11 = {
+                                            let l7 = i32::from(
+                                                *ptr0
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>(),
+                                            );
+
+                                            super::super::super::oriel::introspection::types::Refusal::_lift(l7 as u8)
+                                        };
+                                        Absence::Refused(e11)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
+                                        let e11 = {
+                                            let l8 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 =
+                                                _rt::Vec::from_raw_parts(l8.cast(), len10, len10);
+
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        Absence::Unknown(e11)
+                                    }
+                                };
+
+                                v11
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result12
+                }
+            }
+        }
+
         /// Tells the operator.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod alert {
@@ -4030,6 +7024,13 @@ mod _rt {
             val != 0
         }
     }
+    pub unsafe fn char_lift(val: u32) -> char {
+        if cfg!(debug_assertions) {
+            core::char::from_u32(val).unwrap()
+        } else {
+            unsafe { core::char::from_u32_unchecked(val) }
+        }
+    }
     pub use alloc_crate::alloc;
     extern crate alloc as alloc_crate;
 }
@@ -4038,14 +7039,14 @@ mod _rt {
 #[unsafe(link_section = "component-type:wit-bindgen:0.60.0:oriel:introspection@0.1.0:rights:encoded world")]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 4303] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd2\x20\x01A\x02\x01\
-A$\x01B\x1a\x01m\x12\x02cr\x03msr\x06xsetbv\x0abreakpoint\x09hypercall\x04page\x04\
-trap\x0adescriptor\x0bcreate-vcpu\x05pause\x0asinglestep\x05cpuid\x06unhook\x08m\
-sr-read\x03pio\x04mmio\x05reset\x08shutdown\x04\0\x0aevent-kind\x03\0\0\x01n\x09\
-\x08continue\x05retry\x05crash\x07replace\x04deny\x04skip\x06inject\x07emulate\x04\
-step\x04\0\x08verdicts\x03\0\x02\x01m\x0a\x08continue\x05retry\x05crash\x07repla\
-ce\x04deny\x04skip\x06inject\x07emulate\x04step\x04keep\x04\0\x08decision\x03\0\x04\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 5913] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9c-\x01A\x02\x01A&\x01\
+B\x1a\x01m\x12\x02cr\x03msr\x06xsetbv\x0abreakpoint\x09hypercall\x04page\x04trap\
+\x0adescriptor\x0bcreate-vcpu\x05pause\x0asinglestep\x05cpuid\x06unhook\x08msr-r\
+ead\x03pio\x04mmio\x05reset\x08shutdown\x04\0\x0aevent-kind\x03\0\0\x01n\x09\x08\
+continue\x05retry\x05crash\x07replace\x04deny\x04skip\x06inject\x07emulate\x04st\
+ep\x04\0\x08verdicts\x03\0\x02\x01m\x0a\x08continue\x05retry\x05crash\x07replace\
+\x04deny\x04skip\x06inject\x07emulate\x04step\x04keep\x04\0\x08decision\x03\0\x04\
 \x01r\x09\x04vcpuy\x03cpl}\x07retired\x7f\x07decided\x05\x07allowed\x03\x03seqw\x02\
 ipw\x03cr3w\x07time-nsw\x04\0\x06moment\x03\0\x06\x01ky\x01r\x03\x06vector}\x0ae\
 rror-code\x08\x07addressw\x04\0\x09exception\x03\0\x09\x01r\x04\x03eaxy\x03ebxy\x03\
@@ -4118,28 +7119,64 @@ tion/intercept@0.1.0\x05\x0d\x02\x03\0\0\x09exception\x01B\x07\x02\x03\x02\x01\x
 oriel:introspection/inject@0.1.0\x05\x0f\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07r\
 efusal\x03\0\0\x01j\0\x01\x01\x01@\x01\x04vcpuy\0\x02\x04\0\x05pause\x01\x03\x01\
 @\0\0\x02\x04\0\x0cpause-others\x01\x04\x04\0\x06resume\x01\x04\x03\0!oriel:intr\
-ospection/control@0.1.0\x05\x10\x01B\x09\x02\x03\x02\x01\x01\x04\0\x07refusal\x03\
-\0\0\x01m\x05\x04info\x03low\x06medium\x04high\x08critical\x04\0\x08severity\x03\
-\0\x02\x01o\x02ss\x01p\x04\x01j\0\x01\x01\x01@\x03\x08severity\x03\x07messages\x06\
-fields\x05\0\x06\x04\0\x05raise\x01\x07\x03\0\x1foriel:introspection/alert@0.1.0\
-\x05\x11\x01B\x04\x01m\x05\x05trace\x05debug\x04info\x04warn\x05error\x04\0\x05l\
-evel\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\
-\x1doriel:introspection/log@0.1.0\x05\x12\x01B\x06\x01@\x02\x04names\x05deltaw\x01\
-\0\x04\0\x03add\x01\0\x01@\x02\x04names\x05valuex\x01\0\x04\0\x03set\x01\x01\x01\
-@\x02\x04names\x05valuew\x01\0\x04\0\x06record\x01\x02\x03\0!oriel:introspection\
-/metrics@0.1.0\x05\x13\x01B\x1e\x02\x03\x02\x01\x01\x04\0\x07refusal\x03\0\0\x01\
-p}\x01k\x02\x01j\x01\x03\x01\x01\x01@\x01\x03keys\0\x04\x04\0\x03get\x01\x05\x01\
-j\0\x01\x01\x01@\x02\x03keys\x05value\x02\0\x06\x04\0\x03set\x01\x07\x01j\x01\x7f\
-\x01\x01\x01@\x01\x03keys\0\x08\x04\0\x06remove\x01\x09\x01ps\x01j\x01\x0a\x01\x01\
-\x01@\x01\x06prefixs\0\x0b\x04\0\x04keys\x01\x0c\x01@\x03\x03keys\x08expected\x03\
-\x03new\x02\0\x04\x04\0\x10compare-and-swap\x01\x0d\x01kw\x01j\x01\x0e\x01\x01\x01\
-@\x01\x03keys\0\x0f\x04\0\x0aget-number\x01\x10\x01@\x02\x03keys\x05valuew\0\x06\
-\x04\0\x0aset-number\x01\x11\x01j\x01w\x01\x01\x01@\x02\x03keys\x05deltaw\0\x12\x04\
-\0\x03add\x01\x13\x01@\x03\x03keys\x08expected\x0e\x03neww\0\x0f\x04\0\x17compar\
-e-and-swap-number\x01\x14\x03\0\x1foriel:introspection/store@0.1.0\x05\x14\x04\0\
-\x20oriel:introspection/rights@0.1.0\x04\0\x0b\x0c\x01\0\x06rights\x03\0\0\0G\x09\
-producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.254.2\x10wit-bindgen-rus\
-t\x060.60.0";
+ospection/control@0.1.0\x05\x10\x01Bb\x02\x03\x02\x01\x01\x04\0\x07refusal\x03\0\
+\0\x01q\x02\x07refused\x01\x01\0\x07unknown\x01s\0\x04\0\x07absence\x03\0\x02\x01\
+m\x0b\x08register\x08kallsyms\x03btf\x10kallsyms-and-btf\x0avmcoreinfo\x05lstar\x03\
+idt\x0bpage-tables\x09neighbour\x05shape\x0aconvention\x04\0\x06source\x03\0\x04\
+\x01m\x04\x05whole\x06broken\x04loop\x07endless\x04\0\x06ending\x03\0\x06\x01kw\x01\
+r\x07\x07releases\x06banners\x05startw\x03endw\x03cr3w\x05slide\x08\x06source\x05\
+\x04\0\x06kernel\x03\0\x09\x01r\x03\x04names\x07addressw\x04kindt\x04\0\x06symbo\
+l\x03\0\x0b\x01r\x02\x05shift}\x05width}\x04\0\x04bits\x03\0\x0d\x01pw\x01k\x0e\x01\
+r\x04\x04hops\x0f\x06offsetw\x04sizew\x04bits\x10\x04\0\x05field\x03\0\x11\x01r\x06\
+\x03uidy\x03gidy\x04euidy\x04egidy\x09effectivew\x09permittedw\x04\0\x0bcredenti\
+als\x03\0\x13\x01m\x09\x07running\x08sleeping\x0adisk-sleep\x07stopped\x0ctracin\
+g-stop\x04dead\x06zombie\x06parked\x04idle\x04\0\x0atask-state\x03\0\x15\x01ky\x01\
+k\x14\x01k\x16\x01k\x7f\x01r\x0a\x07addressw\x03pidy\x04tgidy\x06parent\x17\x04c\
+omms\x0bcredentials\x18\x05state\x19\x06kernel\x1a\x03cr3\x08\x0astart-time\x08\x04\
+\0\x04task\x03\0\x1b\x01p\x1c\x01r\x03\x05tasks\x1d\x06ending\x07\x06source\x05\x04\
+\0\x09task-list\x03\0\x1e\x01m\x05\x04text\x04data\x06rodata\x0dro-after-init\x04\
+init\x04\0\x09part-kind\x03\0\x20\x01r\x03\x04kind!\x05startw\x04sizew\x04\0\x04\
+part\x03\0\"\x01m\x04\x04live\x06coming\x05going\x08unformed\x04\0\x0cmodule-sta\
+te\x03\0$\x01p#\x01r\x06\x07addressw\x04names\x05startw\x04sizew\x05state%\x05pa\
+rts&\x04\0\x06module\x03\0'\x01p(\x01r\x03\x07modules)\x06ending\x07\x06source\x05\
+\x04\0\x0bmodule-list\x03\0*\x01r\x03\x06numbery\x07addressw\x07in-text\x7f\x04\0\
+\x05entry\x03\0,\x01p-\x01r\x03\x07entries.\x05startw\x06source\x05\x04\0\x0aent\
+ry-list\x03\0/\x01m\x02\x04text\x06rodata\x04\0\x09area-kind\x03\01\x01r\x04\x04\
+kind2\x05startw\x03endw\x06source\x05\x04\0\x04area\x03\03\x01r\x02\x03gpaw\x06l\
+engthy\x04\0\x05piece\x03\05\x01j\x01\x0a\x01\x03\x01@\0\07\x04\0\x0aget-kernel\x01\
+8\x01ks\x01j\x01\x0c\x01\x03\x01@\x02\x04names\x06module9\0:\x04\0\x0bfind-symbo\
+l\x01;\x01p\x0c\x01j\x01<\x01\x03\x01@\x01\x04names\0=\x04\0\x0dfind-variants\x01\
+>\x01@\x01\x03gvaw\0:\x04\0\x09symbol-at\x01?\x01j\x01\x12\x01\x03\x01@\x02\x04p\
+aths\x06module9\0\xc0\0\x04\0\x0afind-field\x01A\x01j\x01\x1f\x01\x03\x01@\0\0\xc2\
+\0\x04\0\x0alist-tasks\x01C\x01j\x01\x1c\x01\x03\x01@\x01\x03pidy\0\xc4\0\x04\0\x09\
+find-task\x01E\x01@\x01\x04vcpuy\0\xc4\0\x04\0\x0ccurrent-task\x01F\x01j\x01\x1d\
+\x01\x03\x01@\0\0\xc7\0\x04\0\x0chidden-tasks\x01H\x01j\x01+\x01\x03\x01@\0\0\xc9\
+\0\x04\0\x0clist-modules\x01J\x01j\x010\x01\x03\x01@\x01\x06compat\x7f\0\xcb\0\x04\
+\0\x0csystem-calls\x01L\x01@\x01\x04vcpuy\0\xcb\0\x04\0\x0ainterrupts\x01M\x01p4\
+\x01j\x01\xce\0\x01\x03\x01@\0\0\xcf\0\x04\0\x0alist-areas\x01P\x01p6\x01j\x01\xd1\
+\0\x01\x03\x01@\x02\x03gvaw\x06lengthy\0\xd2\0\x04\0\x06locate\x01S\x03\0\"oriel\
+:introspection/guest-os@0.1.0\x05\x11\x01B\x09\x02\x03\x02\x01\x01\x04\0\x07refu\
+sal\x03\0\0\x01m\x05\x04info\x03low\x06medium\x04high\x08critical\x04\0\x08sever\
+ity\x03\0\x02\x01o\x02ss\x01p\x04\x01j\0\x01\x01\x01@\x03\x08severity\x03\x07mes\
+sages\x06fields\x05\0\x06\x04\0\x05raise\x01\x07\x03\0\x1foriel:introspection/al\
+ert@0.1.0\x05\x12\x01B\x04\x01m\x05\x05trace\x05debug\x04info\x04warn\x05error\x04\
+\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\
+\x03\0\x1doriel:introspection/log@0.1.0\x05\x13\x01B\x06\x01@\x02\x04names\x05de\
+ltaw\x01\0\x04\0\x03add\x01\0\x01@\x02\x04names\x05valuex\x01\0\x04\0\x03set\x01\
+\x01\x01@\x02\x04names\x05valuew\x01\0\x04\0\x06record\x01\x02\x03\0!oriel:intro\
+spection/metrics@0.1.0\x05\x14\x01B\x1e\x02\x03\x02\x01\x01\x04\0\x07refusal\x03\
+\0\0\x01p}\x01k\x02\x01j\x01\x03\x01\x01\x01@\x01\x03keys\0\x04\x04\0\x03get\x01\
+\x05\x01j\0\x01\x01\x01@\x02\x03keys\x05value\x02\0\x06\x04\0\x03set\x01\x07\x01\
+j\x01\x7f\x01\x01\x01@\x01\x03keys\0\x08\x04\0\x06remove\x01\x09\x01ps\x01j\x01\x0a\
+\x01\x01\x01@\x01\x06prefixs\0\x0b\x04\0\x04keys\x01\x0c\x01@\x03\x03keys\x08exp\
+ected\x03\x03new\x02\0\x04\x04\0\x10compare-and-swap\x01\x0d\x01kw\x01j\x01\x0e\x01\
+\x01\x01@\x01\x03keys\0\x0f\x04\0\x0aget-number\x01\x10\x01@\x02\x03keys\x05valu\
+ew\0\x06\x04\0\x0aset-number\x01\x11\x01j\x01w\x01\x01\x01@\x02\x03keys\x05delta\
+w\0\x12\x04\0\x03add\x01\x13\x01@\x03\x03keys\x08expected\x0e\x03neww\0\x0f\x04\0\
+\x17compare-and-swap-number\x01\x14\x03\0\x1foriel:introspection/store@0.1.0\x05\
+\x15\x04\0\x20oriel:introspection/rights@0.1.0\x04\0\x0b\x0c\x01\0\x06rights\x03\
+\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.254.2\x10wit-\
+bindgen-rust\x060.60.0";
 
 #[inline(never)]
 #[doc(hidden)]

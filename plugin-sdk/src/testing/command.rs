@@ -19,6 +19,34 @@ pub enum Command {
     PauseOthers,
     /// [`Control::resume`](crate::Control::resume)
     Resume,
+    /// [`GuestOs::kernel`](crate::GuestOs::kernel)
+    Kernel,
+    /// [`GuestOs::find_symbol`](crate::GuestOs::find_symbol)
+    FindSymbol,
+    /// [`GuestOs::find_variants`](crate::GuestOs::find_variants)
+    FindVariants,
+    /// [`GuestOs::symbol_at`](crate::GuestOs::symbol_at)
+    SymbolAt,
+    /// [`GuestOs::find_field`](crate::GuestOs::find_field)
+    FindField,
+    /// [`GuestOs::tasks`](crate::GuestOs::tasks)
+    Tasks,
+    /// [`GuestOs::find_task`](crate::GuestOs::find_task)
+    FindTask,
+    /// [`GuestOs::current_task`](crate::GuestOs::current_task)
+    CurrentTask,
+    /// [`GuestOs::hidden_tasks`](crate::GuestOs::hidden_tasks)
+    HiddenTasks,
+    /// [`GuestOs::modules`](crate::GuestOs::modules)
+    Modules,
+    /// [`GuestOs::system_calls`](crate::GuestOs::system_calls)
+    SystemCalls,
+    /// [`GuestOs::interrupts`](crate::GuestOs::interrupts)
+    Interrupts,
+    /// [`GuestOs::areas`](crate::GuestOs::areas)
+    Areas,
+    /// [`GuestOs::locate`](crate::GuestOs::locate)
+    Locate,
     /// [`Inject::inject`](crate::Inject::inject)
     Inject,
     /// [`Intercept::intercept_cr`](crate::Intercept::intercept_cr)

@@ -6,6 +6,7 @@
 mod armed;
 mod faults;
 mod guest;
+mod linux;
 mod memory;
 mod own;
 mod registers;
@@ -14,7 +15,7 @@ mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Command, MockMemory, MockVcpu};
+use super::{Command, MockLinux, MockMemory, MockVcpu};
 use crate::{Access, BreakpointPlace, Capability, EventKind, Exception, Level, Refusal, Severity};
 
 use faults::Faults;
@@ -46,6 +47,8 @@ pub struct MockEngine {
     pub vcpus: Vec<MockVcpu>,
     /// The guest's memory.
     pub memory: MockMemory,
+    /// The Linux that the guest is; none: it is another system.
+    pub linux: Option<MockLinux>,
     /// What the machine can do.
     pub capabilities: Vec<Capability>,
     /// Nanoseconds since the VM started. Each event takes a millisecond.
@@ -152,6 +155,7 @@ impl MockEngine {
         Self {
             vcpus: vec![MockVcpu::default(); vcpus],
             memory: MockMemory::default(),
+            linux: None,
             capabilities: Vec::new(),
             time_ns: 0,
             store: BTreeMap::new(),
