@@ -5,6 +5,7 @@
 
 mod control;
 mod gate;
+mod guest_os;
 mod halt;
 mod identity;
 mod intercept;
@@ -247,6 +248,7 @@ impl Desk {
                 self.attention.push_back(caller);
                 reply(Ok(()));
             }
+            Mail::Look(reply) => reply(self.sight()),
             Mail::Errand(errand) => self.errands.push_back(errand),
             Mail::Retire(reply) => self.retiring = Some(reply),
             Mail::Stop(end) => self.ending = Some(end),

@@ -1,6 +1,8 @@
 //! How other threads reach a running VM. A handle owns nothing of it: what it asks for is a letter
 //! to the thread that does.
 
+mod guest;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, atomic::Ordering},

@@ -18,6 +18,7 @@
 //! | [`round`] | how verdicts add up | asks anybody |
 //! | [`clock`] | calling a judge every so often | touches a vCPU |
 //! | [`desk`] | one vCPU's state while it is out of the guest; the gate | waits without serving its mailbox |
+//! | `kernel` | the index of the guest's kernel, made once a boot for all who ask | knows what it means |
 //! | [`ledger`] | who has armed what | delivers events |
 //! | [`judge`] | what a judge is | knows Wasm |
 //! | [`roster`] | the revisions of policies, and moving from one to the next | judges, touches a vCPU |
@@ -52,6 +53,7 @@ pub mod tool;
 
 mod absent;
 mod failure;
+mod kernel;
 mod mail;
 mod mailboxes;
 mod policy_judge;

@@ -1,10 +1,14 @@
 //! The letters that go to a vCPU's thread. Each carries its own answer's way home.
 
+use std::sync::Arc;
+
+use oriel_guest::{Index, Sight};
 use oriel_machine::End;
 use oriel_protocol::{
     Refusal,
     commands::{VcpuCall, VcpuReply},
     kvmi::EventReply,
+    linux::Told,
 };
 
 use crate::{desk::Desk, judge::Judge, panel::Panel};
@@ -46,6 +50,8 @@ pub(crate) enum Mail {
         /// Told when the vCPU is out.
         reply: ReplyTo<Result<(), Refusal>>,
     },
+    /// Say what the vCPU shows of the guest's kernel.
+    Look(ReplyTo<Option<Sight>>),
     /// A tool has answered an event.
     Verdict {
         /// Which judge it is.
@@ -90,6 +96,10 @@ pub(crate) enum Answer {
     Call(Result<VcpuReply, Refusal>),
     /// Of a pause.
     Pause(Result<(), Refusal>),
+    /// Of a look at what a vCPU shows.
+    Look(Option<Sight>),
+    /// Which kernel the guest runs.
+    Kernel(Told<Arc<Index>>),
 }
 
 impl Mail {
@@ -98,6 +108,7 @@ impl Mail {
         match self {
             Self::Call { reply, .. } => reply(Err(refusal)),
             Self::Pause { reply, .. } | Self::Attend { reply, .. } => reply(Err(refusal)),
+            Self::Look(reply) => reply(None),
             Self::Resume { .. } | Self::Answer(..) | Self::Turn | Self::Stop(_) => {}
             Self::Verdict { .. } | Self::HungUp | Self::Errand(_) | Self::Retire(_) => {}
         }
@@ -112,6 +123,7 @@ impl std::fmt::Debug for Mail {
             Self::Resume { by } => write!(out, "Resume({by:?})"),
             Self::Answer(ticket, _) => write!(out, "Answer({ticket})"),
             Self::Turn => out.write_str("Turn"),
+            Self::Look(_) => out.write_str("Look"),
             Self::Attend { caller, .. } => write!(out, "Attend({caller})"),
             Self::Verdict { caller, seq, .. } => write!(out, "Verdict({caller}, {seq})"),
             Self::HungUp => out.write_str("HungUp"),

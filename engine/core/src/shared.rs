@@ -15,6 +15,7 @@ use crate::{
     audit::Audit,
     engine::Outcome,
     journal::Journal,
+    kernel::Kernel,
     ledger::Ledger,
     mail::Mail,
     mailboxes::Mailboxes,
@@ -43,6 +44,8 @@ pub struct Shared {
     pub(crate) audit: Option<Arc<Audit>>,
     /// Where every call of a policy is written down; none: nowhere.
     pub(crate) journal: Option<Arc<Journal>>,
+    /// What is known of the guest's kernel, for all who ask.
+    pub(crate) kernel: Arc<Kernel>,
     pub(crate) metrics: Metrics,
     /// How the policies behave.
     pub(crate) conducts: Conducts,
@@ -66,6 +69,9 @@ pub struct Settings {
     pub turn: Duration,
     /// CPU time that all policies together have for one event.
     pub round: Duration,
+    /// How long a judge's command waits until it is known which kernel the guest runs, before it
+    /// is `busy`. That is found out once a boot.
+    pub kernel: Duration,
     /// How long a vCPU has to come and have a policy changed on it.
     pub moving: Duration,
     /// How many changes of one policy are made in a minute, at the most.
@@ -83,6 +89,8 @@ impl Default for Settings {
             other_vcpu: Duration::from_millis(200),
             turn: Duration::from_secs(1),
             round: Duration::from_millis(20),
+            // A tenth of a second where memory is mapped; the rest is for crowded hosts.
+            kernel: Duration::from_secs(5),
             moving: Duration::from_secs(10),
             changes_per_minute: 60,
             failures_kept: 16,

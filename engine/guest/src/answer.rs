@@ -5,52 +5,7 @@ use oriel_protocol::Gva;
 use serde::Serialize;
 use thiserror::Error;
 
-/// Where an answer comes from. The first ones are the surest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    /// A register of a vCPU, as the machine has it.
-    Register,
-    /// The kernel's own table of symbols.
-    Kallsyms,
-    /// The kernel's own description of its types.
-    Btf,
-    /// An address of the first and a layout of the second.
-    KallsymsAndBtf,
-    /// The note that the kernel keeps for crash dumps.
-    Vmcoreinfo,
-    /// The register LSTAR, which leads into the kernel.
-    Lstar,
-    /// A handler in the interrupt table, which does too.
-    Idt,
-    /// Which pages of the kernel's range are mapped, and with which rights.
-    PageTables,
-    /// A table that the kernel keeps, without its size: it ends where the next symbol begins.
-    Neighbour,
-    /// Bytes that look like it and agree with all around them.
-    Shape,
-    /// A value that kernels have unless their configuration says otherwise.
-    Convention,
-}
-
-impl Source {
-    /// The same as in JSON.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Register => "register",
-            Self::Kallsyms => "kallsyms",
-            Self::Btf => "btf",
-            Self::KallsymsAndBtf => "kallsyms-and-btf",
-            Self::Vmcoreinfo => "vmcoreinfo",
-            Self::Lstar => "lstar",
-            Self::Idt => "idt",
-            Self::PageTables => "page-tables",
-            Self::Neighbour => "neighbour",
-            Self::Shape => "shape",
-            Self::Convention => "convention",
-        }
-    }
-}
+pub use oriel_protocol::linux::Source;
 
 /// An answer with where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -101,9 +56,18 @@ pub enum Unknown {
     /// A member that the type does not have.
     #[error("{0} names no member of this kernel's types")]
     Member(String),
+    /// A module that is not loaded.
+    #[error("no module {0} is loaded")]
+    Module(String),
+    /// A number that no task has.
+    #[error("no task has the number {0}")]
+    Task(u32),
+    /// An address before every symbol.
+    #[error("no symbol begins before {0:#x}")]
+    Address(#[serde(serialize_with = "oriel_protocol::linux::hex")] Gva),
     /// An address that the kernel's page tables lead nowhere.
     #[error("nothing is mapped at {0:#x}")]
-    NotMapped(#[serde(serialize_with = "crate::json::hex")] Gva),
+    NotMapped(#[serde(serialize_with = "oriel_protocol::linux::hex")] Gva),
     /// Memory that contradicts itself.
     #[error("{0} does not hold together: damaged, or changed while it was read")]
     Damaged(&'static str),
@@ -127,6 +91,5 @@ mod tests {
     fn a_source_survives_a_change_of_value() {
         let found = Found::new(2, Source::Btf).map(|value| value * 3);
         assert_eq!(found, Found::new(6, Source::Btf));
-        assert_eq!(Source::KallsymsAndBtf.name(), "kallsyms-and-btf");
     }
 }

@@ -21,6 +21,13 @@ impl Boots {
         }
     }
 
+    /// The index that was made, if it still holds.
+    pub fn current(&self, memory: &dyn GuestMemory) -> Option<Arc<Index>> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = current.as_ref().filter(|index| index.holds(memory));
+        index.map(Arc::clone)
+    }
+
     /// The index of the kernel that runs now; the one that was made before, if it still holds.
     ///
     /// # Errors

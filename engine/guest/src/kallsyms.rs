@@ -46,10 +46,10 @@ pub struct Kallsyms {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Place {
     /// The number of symbols.
-    #[serde(serialize_with = "crate::json::hex")]
+    #[serde(serialize_with = "oriel_protocol::linux::hex")]
     pub count: Gva,
     /// The strings that names are made of.
-    #[serde(serialize_with = "crate::json::hex")]
+    #[serde(serialize_with = "oriel_protocol::linux::hex")]
     pub tokens: Gva,
 }
 

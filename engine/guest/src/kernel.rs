@@ -38,7 +38,7 @@ const SMALLEST: u64 = 4 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Kernel {
     /// The tables that it was found by: a vCPU's, or the kernel's half of a pair.
-    #[serde(serialize_with = "crate::json::hex")]
+    #[serde(serialize_with = "oriel_protocol::linux::hex")]
     pub cr3: u64,
     /// How its first page was found.
     pub source: Source,

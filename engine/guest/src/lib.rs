@@ -39,7 +39,6 @@ pub mod btf;
 pub mod forge;
 mod guest;
 mod index;
-mod json;
 pub mod kallsyms;
 pub mod kernel;
 mod lists;

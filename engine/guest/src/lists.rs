@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use oriel_protocol::Gva;
-use serde::Serialize;
+pub use oriel_protocol::linux::Ending;
 
 use crate::space::Space;
 
@@ -13,20 +13,6 @@ use crate::space::Space;
 pub(crate) const MOST: usize = 1 << 17;
 /// What a kernel puts into an entry that it has taken out (Linux, `include/linux/poison.h`).
 const POISON: Gva = 0xdead_0000_0000_0000;
-
-/// How a walk ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ending {
-    /// Back at its head: these are all.
-    Whole,
-    /// At an entry that leads into memory that is not mapped, or that was just taken out.
-    Broken,
-    /// At an entry that was seen already.
-    Loop,
-    /// After more entries than there can be.
-    Endless,
-}
 
 /// Where the walk is.
 #[derive(Debug)]
@@ -96,16 +82,6 @@ impl Iterator for List<'_> {
                 self.ending = Some(ending);
                 None
             }
-        }
-    }
-}
-
-impl Ending {
-    /// How two walks ended together: whole if both were.
-    pub const fn and(self, other: Self) -> Self {
-        match self {
-            Self::Whole => other,
-            Self::Broken | Self::Loop | Self::Endless => self,
         }
     }
 }

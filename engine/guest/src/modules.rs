@@ -6,7 +6,7 @@ mod symbols;
 mod types;
 
 use oriel_protocol::Gva;
-use serde::Serialize;
+pub use oriel_protocol::linux::{Module, ModuleState, Part, PartKind};
 
 use crate::{
     answer::{Source, Unknown},
@@ -20,93 +20,15 @@ use layout::Layout;
 /// More modules than any kernel has.
 const MOST: usize = 1 << 14;
 
-/// A loaded module.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Module {
-    /// Where its `struct module` is.
-    #[serde(serialize_with = "crate::json::hex")]
-    pub address: Gva,
-    /// Its name.
-    pub name: String,
-    /// Where its code begins.
-    #[serde(serialize_with = "crate::json::hex")]
-    pub base: Gva,
-    /// Bytes of all that it keeps, as `/proc/modules` has it.
-    pub size: u64,
-    /// Whether it is ready, coming or going.
-    pub state: ModuleState,
-    /// Its parts, where each is known by itself.
-    pub parts: Vec<Part>,
-}
-
-impl Module {
-    /// Whether an address lies in its code.
-    pub fn executes(&self, gva: Gva) -> bool {
-        self.parts
-            .iter()
-            .any(|part| part.kind == PartKind::Text && part.contains(gva))
-    }
-}
-
-/// A part of a module's memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Part {
-    /// What it is for.
-    pub kind: PartKind,
-    /// The first byte.
-    #[serde(serialize_with = "crate::json::hex")]
-    pub base: Gva,
-    /// Bytes of it.
-    pub size: u64,
-}
-
-impl Part {
-    const fn contains(&self, gva: Gva) -> bool {
-        gva >= self.base && gva - self.base < self.size
-    }
-}
-
-/// What a part of a module is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PartKind {
-    /// Code.
-    Text,
-    /// Data that changes.
-    Data,
-    /// Constants.
-    Rodata,
-    /// Constants once it is ready.
-    RoAfterInit,
-    /// What it needs only to become ready.
-    Init,
-}
-
-/// How far a module is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ModuleState {
-    /// Ready.
-    Live,
-    /// It is being started.
-    Coming,
-    /// It is being removed.
-    Going,
-    /// It is being put together.
-    Unformed,
-}
-
-impl ModuleState {
-    /// By its number (Linux, `include/linux/module.h`).
-    const fn of(number: u32) -> Option<Self> {
-        Some(match number {
-            0 => Self::Live,
-            1 => Self::Coming,
-            2 => Self::Going,
-            3 => Self::Unformed,
-            _ => return None,
-        })
-    }
+/// A state by its number (Linux, `include/linux/module.h`).
+const fn state(number: u32) -> Option<ModuleState> {
+    Some(match number {
+        0 => ModuleState::Live,
+        1 => ModuleState::Coming,
+        2 => ModuleState::Going,
+        3 => ModuleState::Unformed,
+        _ => return None,
+    })
 }
 
 impl Guest<'_> {
@@ -139,6 +61,28 @@ impl Guest<'_> {
             },
             source: Source::KallsymsAndBtf,
         })
+    }
+}
+
+impl Guest<'_> {
+    /// The module of this name.
+    ///
+    /// # Errors
+    /// [`Unknown::Module`]; as [`modules`](Self::modules).
+    pub fn module(&self, name: &str) -> Result<Module, Unknown> {
+        let mut all = self.modules()?.items.into_iter();
+        let module = all.find(|module| module.name == name);
+        module.ok_or_else(|| Unknown::Module(name.to_owned()))
+    }
+
+    /// The module in one of whose parts an address lies.
+    ///
+    /// # Errors
+    /// [`Unknown::Address`]; as [`modules`](Self::modules).
+    pub fn module_at(&self, gva: Gva) -> Result<Module, Unknown> {
+        let mut all = self.modules()?.items.into_iter();
+        let module = all.find(|module| module.parts.iter().any(|part| part.contains(gva)));
+        module.ok_or(Unknown::Address(gva))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use oriel_protocol::Gva;
-use serde::Serialize;
+pub use oriel_protocol::linux::AreaKind as Area;
 
 use crate::{
     answer::{Answer, Found, Source, Unknown},
@@ -12,28 +12,16 @@ use crate::{
     kernel::Run,
 };
 
-/// A range of the kernel's image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Area {
-    /// Code.
-    Text,
-    /// Constants.
-    Rodata,
+/// The symbols of an area's first byte and of the one behind its last; the first that are there.
+const fn symbols(area: Area) -> &'static [(&'static str, &'static str)] {
+    match area {
+        Area::Text => &[("_stext", "_etext"), ("_text", "_etext")],
+        Area::Rodata => &[("__start_rodata", "__end_rodata")],
+    }
 }
 
-impl Area {
-    /// The symbols of its first byte and of the one behind its last; the first that are there.
-    const fn symbols(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::Text => &[("_stext", "_etext"), ("_text", "_etext")],
-            Self::Rodata => &[("__start_rodata", "__end_rodata")],
-        }
-    }
-
-    const fn is_mapped_so(self, run: &Run) -> bool {
-        !run.writable && run.executable == matches!(self, Self::Text)
-    }
+const fn is_mapped_so(area: Area, run: &Run) -> bool {
+    !run.writable && run.executable == matches!(area, Area::Text)
 }
 
 impl Guest<'_> {
@@ -42,7 +30,7 @@ impl Guest<'_> {
     /// # Errors
     /// [`Unknown::NoSymbols`] where neither is: early in a boot all pages have the same rights.
     pub fn area(&self, area: Area) -> Answer<Range<Gva>> {
-        let named = area.symbols().iter().find_map(|(start, end)| {
+        let named = symbols(area).iter().find_map(|(start, end)| {
             let range = self.symbol(start).ok()?..self.symbol(end).ok()?;
             (!range.is_empty()).then_some(range)
         });
@@ -51,7 +39,7 @@ impl Guest<'_> {
         }
         let runs = self.index().kernel().runs.iter();
         let longest = runs
-            .filter(|run| area.is_mapped_so(run))
+            .filter(|run| is_mapped_so(area, run))
             .max_by_key(|run| run.length());
         let longest = longest.ok_or(Unknown::NoSymbols)?;
         Ok(Found::new(longest.start..longest.end, Source::PageTables))

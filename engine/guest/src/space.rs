@@ -5,7 +5,7 @@ use oriel_machine::{
     GuestMemory,
     paging::{self, Mode, Translation},
 };
-use oriel_protocol::Gva;
+use oriel_protocol::{Gpa, Gva};
 
 use crate::{answer::Unknown, words};
 
@@ -62,16 +62,42 @@ impl<'m> Space<'m> {
     pub fn read(&self, gva: Gva, to: &mut [u8]) -> Result<(), Unknown> {
         let (mut at, mut rest) = (gva, to);
         while !rest.is_empty() {
-            let page = self.translate(at)?;
-            let in_page = page.page_size - (at & (page.page_size - 1));
+            let (gpa, in_page) = self.rest_of_page(at)?;
             let length = usize::try_from(in_page).map_or(rest.len(), |size| size.min(rest.len()));
             let (piece, behind) = rest.split_at_mut(length);
-            let read = self.memory.read_at(page.gpa, piece);
+            let read = self.memory.read_at(gpa, piece);
             read.map_err(|_| Unknown::NotMapped(at))?;
             // The end of the address space leads to address 0, which no kernel maps.
             (at, rest) = (at.wrapping_add(length as u64), behind);
         }
         Ok(())
+    }
+
+    /// Where so many bytes lie in physical memory: address and length of each piece, in order.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn pieces(&self, gva: Gva, length: u32) -> Result<Vec<(Gpa, u32)>, Unknown> {
+        let mut pieces: Vec<(Gpa, u32)> = Vec::new();
+        let (mut at, mut left) = (gva, length);
+        while left > 0 {
+            let (gpa, in_page) = self.rest_of_page(at)?;
+            let here = u32::try_from(in_page).map_or(left, |size| size.min(left));
+            match pieces.last_mut() {
+                Some((first, before)) if first.wrapping_add((*before).into()) == gpa => {
+                    *before += here;
+                }
+                Some(_) | None => pieces.push((gpa, here)),
+            }
+            (at, left) = (at.wrapping_add(here.into()), left - here);
+        }
+        Ok(pieces)
+    }
+
+    /// Where an address leads, and how many bytes of its page are behind it.
+    fn rest_of_page(&self, gva: Gva) -> Result<(Gpa, u64), Unknown> {
+        let page = self.translate(gva)?;
+        Ok((page.gpa, page.page_size - (gva & (page.page_size - 1))))
     }
 
     /// So many bytes.

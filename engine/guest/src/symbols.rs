@@ -15,7 +15,7 @@ pub struct Symbol<'s> {
     /// Its name.
     pub name: &'s str,
     /// Its address now; for a per-CPU variable of kernels before 6.15, its place in each CPU's area.
-    #[serde(serialize_with = "crate::json::hex")]
+    #[serde(serialize_with = "oriel_protocol::linux::hex")]
     pub address: Gva,
     /// The letter of its kind, as nm has it: `T` and `t` code, `D` `d` data, `R` `r` read-only,
     /// `B` `b` zeroed, `A` absolute, `V` `W` `v` `w` weak.

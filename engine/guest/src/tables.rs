@@ -32,7 +32,8 @@ pub enum Calls {
 }
 
 impl Calls {
-    const fn table(self) -> &'static str {
+    /// The symbol of their table.
+    pub const fn table(self) -> &'static str {
         match self {
             Self::Native => "sys_call_table",
             Self::Compat => "ia32_sys_call_table",
@@ -46,7 +47,7 @@ pub struct Entry {
     /// The number of the system call, or the interrupt vector.
     pub number: u32,
     /// Where it leads.
-    #[serde(serialize_with = "crate::json::hex")]
+    #[serde(serialize_with = "oriel_protocol::linux::hex")]
     pub address: Gva,
     /// The symbol that begins exactly there, if one does.
     pub symbol: Option<String>,

@@ -3,6 +3,7 @@
 
 mod alert;
 mod control;
+mod guest_os;
 mod inject;
 mod intercept;
 mod log;
@@ -45,6 +46,7 @@ pub(crate) fn link(right: Right, linker: &mut Linker<State>) -> Result<()> {
         Right::Intercept => link!(intercept),
         Right::Inject => link!(inject),
         Right::Control => link!(control),
+        Right::GuestOs => link!(guest_os),
         Right::Alert => link!(alert),
         Right::Log => link!(log),
         Right::Metrics => link!(metrics),

@@ -67,6 +67,8 @@ macro_rules! same_fields {
     };
 }
 
+pub(crate) use same_fields;
+
 same_fields!(wit::Exception => x86::Exception: vector error_code address);
 same_fields!(wit::CpuidLeaf => x86::CpuidLeaf: eax ebx ecx edx);
 same_fields!(x86::CpuidLeaf => wit::CpuidLeaf: eax ebx ecx edx);

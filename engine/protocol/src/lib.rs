@@ -19,6 +19,7 @@
 //! | [`refusal`] | the one way to say no |
 //! | [`capability`] | what a machine can do |
 //! | [`point`] | what debug registers watch |
+//! | [`linux`] | words for what a Linux guest's memory means |
 //! | [`kvmi`] | the tables as bytes, and the session of a tool |
 //! | [`x86`] | registers and exceptions |
 //!
@@ -36,6 +37,7 @@ pub mod filter;
 pub mod grant;
 pub mod identity;
 pub mod kvmi;
+pub mod linux;
 pub mod page;
 pub mod point;
 pub mod ranges;

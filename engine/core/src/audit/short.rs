@@ -74,6 +74,14 @@ fn place(place: Place) -> (&'static str, Json) {
     }
 }
 
+/// A name, and whose.
+fn named(name: &str, module: Option<&str>) -> Fields {
+    of([
+        ("name", text(name)),
+        ("module", module.map_or(Json::Null, text)),
+    ])
+}
+
 fn rule(rule: &PageRule) -> Json {
     let access: Access = rule.allowed;
     json!({ "gpa": hex(rule.gpa), "allowed": access })
@@ -129,7 +137,16 @@ impl Audited for VmCall {
             Self::GetVersion(_) | Self::GetGuestInfo(_) | Self::GetMapToken(_) => of([]),
             Self::GetMaxGfn(_) | Self::GetNextAvailableGfn(_) | Self::CreateView(_) => of([]),
             Self::GetIdentity(_) | Self::GetCapabilities(_) | Self::ListBreakpoints(_) => of([]),
-            Self::PauseOthers(_) | Self::Resume(_) => of([]),
+            Self::PauseOthers(_) | Self::Resume(_) | Self::GetKernel(_) => of([]),
+            Self::ListTasks(_) | Self::HiddenTasks(_) | Self::ListModules(_) => of([]),
+            Self::ListAreas(_) => of([]),
+            Self::FindSymbol(it) => named(&it.name, it.module.as_deref()),
+            Self::FindVariants(it) => of([("name", text(&it.name))]),
+            Self::SymbolAt(it) => of([("gva", hex(it.gva))]),
+            Self::FindField(it) => named(&it.path, it.module.as_deref()),
+            Self::FindTask(it) => of([("pid", json!(it.pid))]),
+            Self::SystemCalls(it) => of([("compat", json!(it.compat))]),
+            Self::LocateKernel(it) => of([("gva", hex(it.gva)), ("length", json!(it.length))]),
         }
     }
 
@@ -209,6 +226,7 @@ impl Audited for VcpuCall {
             Self::SetBreakpoint(it) => of([place(it.place), ("tag", json!(it.tag))]),
             Self::GetVcpuInfo(_) | Self::GetXsave(_) | Self::GetView(_) => of([]),
             Self::DisableVe(_) | Self::GetGeneral(_) => of([]),
+            Self::CurrentTask(_) | Self::GetInterrupts(_) => of([]),
         }
     }
 

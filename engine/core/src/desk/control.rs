@@ -1,7 +1,7 @@
 //! Commands that stop and resume vCPUs, and asking another vCPU's thread. A vCPU that waits
 //! serves its mailbox meanwhile, so two that ask each other both get an answer.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use oriel_protocol::{
     Handle, Refusal,
@@ -29,7 +29,7 @@ impl Desk {
         )?;
         match self.await_answer(ticket)? {
             Answer::Call(answer) => answer,
-            Answer::Pause(_) => Err(Refusal::Invalid),
+            Answer::Pause(_) | Answer::Look(_) | Answer::Kernel(_) => Err(Refusal::Invalid),
         }
     }
 
@@ -42,12 +42,12 @@ impl Desk {
         self.paused.push(vcpu);
         match self.await_answer(ticket)? {
             Answer::Pause(answer) => answer,
-            Answer::Call(_) => Err(Refusal::Invalid),
+            Answer::Call(_) | Answer::Look(_) | Answer::Kernel(_) => Err(Refusal::Invalid),
         }
     }
 
     /// A number for an answer, and the way that it comes home.
-    fn ticket(&mut self) -> (u64, impl FnOnce(Answer) + Send + 'static) {
+    pub(super) fn ticket(&mut self) -> (u64, impl FnOnce(Answer) + Send + 'static) {
         let (ticket, me, shared) = (self.new_ticket(), self.index(), self.shared.clone());
         (ticket, move |answer| {
             // If this vCPU has ended meanwhile, nobody waits for the answer.
@@ -55,8 +55,13 @@ impl Desk {
         })
     }
 
-    fn await_answer(&mut self, ticket: u64) -> Result<Answer, Refusal> {
-        let deadline = Instant::now() + self.shared.settings.other_vcpu;
+    pub(super) fn await_answer(&mut self, ticket: u64) -> Result<Answer, Refusal> {
+        self.await_for(ticket, self.shared.settings.other_vcpu)
+    }
+
+    /// The same, for so long.
+    pub(super) fn await_for(&mut self, ticket: u64, within: Duration) -> Result<Answer, Refusal> {
+        let deadline = Instant::now() + within;
         let mailbox = self.mailbox.clone();
         let answer = mailbox.wait_for(deadline, |mail| {
             if let Mail::Answer(number, answer) = mail {

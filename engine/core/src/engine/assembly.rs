@@ -79,6 +79,7 @@ impl Engine {
             sink,
             audit,
             journal,
+            kernel: Arc::default(),
             metrics: Metrics::default(),
             conducts: Conducts::default(),
             settings,

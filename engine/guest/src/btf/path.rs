@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+pub use oriel_protocol::linux::Bits;
+
 use super::{Kind, LONGEST, Member, TypeId, Types};
 use crate::answer::Unknown;
 
@@ -19,27 +21,6 @@ pub struct Field {
     pub bits: Option<Bits>,
     /// What it is.
     pub type_id: TypeId,
-}
-
-/// The bits of a bit-field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Bits {
-    /// From the lowest bit of the byte at the field's offset.
-    pub shift: u8,
-    /// How many.
-    pub width: u8,
-}
-
-impl Bits {
-    /// The value of the bit-field in a little-endian word that was read at its offset.
-    pub const fn of(self, word: u64) -> u64 {
-        let shifted = word >> (self.shift & 63);
-        if self.width >= 64 {
-            shifted
-        } else {
-            shifted & ((1 << self.width) - 1)
-        }
-    }
 }
 
 /// A place on the way: bits from the last pointer on.

@@ -18,10 +18,10 @@ const STEP: u64 = 0x1000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Run {
     /// The first byte.
-    #[serde(serialize_with = "crate::json::hex")]
+    #[serde(serialize_with = "oriel_protocol::linux::hex")]
     pub start: Gva,
     /// Behind the last byte.
-    #[serde(serialize_with = "crate::json::hex")]
+    #[serde(serialize_with = "oriel_protocol::linux::hex")]
     pub end: Gva,
     /// The kernel may write it.
     pub writable: bool,

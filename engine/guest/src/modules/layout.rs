@@ -3,7 +3,7 @@
 
 use oriel_protocol::Gva;
 
-use super::{Module, ModuleState, Part, PartKind};
+use super::{Module, Part, PartKind};
 use crate::{answer::Unknown, btf::Types, space::Space};
 
 /// The purposes in their order (Linux, `enum mod_mem_type`).
@@ -60,7 +60,7 @@ impl Layout {
         let length = usize::try_from(self.name.1).unwrap_or(0).min(256);
         let name = space.text(address.wrapping_add(self.name.0), length)?;
         let state = space.u32(address.wrapping_add(self.state))?;
-        let state = ModuleState::of(state).ok_or(Unknown::Damaged("a module"))?;
+        let state = super::state(state).ok_or(Unknown::Damaged("a module"))?;
         let (size, parts) = self.memory.read(space, address)?;
         Ok(Module {
             address,

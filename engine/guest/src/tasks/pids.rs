@@ -3,9 +3,9 @@
 
 use oriel_protocol::Gva;
 
-use super::Listing;
+use super::{Listing, Task};
 use crate::{
-    answer::{Source, Unknown},
+    answer::{Answer, Found, Source, Unknown},
     btf::Types,
     guest::Guest,
     lists::Ending,
@@ -93,6 +93,25 @@ impl Guest<'_> {
             ending,
             source: Source::KallsymsAndBtf,
         })
+    }
+}
+
+impl Guest<'_> {
+    /// The process or thread of a number: by the tree of pids, where it is known, and so one that
+    /// is in no list too.
+    ///
+    /// # Errors
+    /// [`Unknown::Task`]; as [`tasks`](Self::tasks).
+    pub fn task(&self, pid: u32) -> Answer<Task> {
+        if let Ok(pids) = self.pids() {
+            let place = pids.items.iter().find(|(number, _)| *number == pid);
+            let (_, address) = place.ok_or(Unknown::Task(pid))?;
+            let task = self.layout()?.task(self.space(), *address)?;
+            return Ok(Found::new(task, pids.source));
+        }
+        let all = self.threads().or_else(|_| self.tasks())?;
+        let task = all.items.into_iter().find(|task| task.pid == pid);
+        Ok(Found::new(task.ok_or(Unknown::Task(pid))?, all.source))
     }
 }
 

@@ -1,10 +1,9 @@
 //! A task out of its bytes. Owns the meaning of its numbers.
 
 use oriel_protocol::Gva;
-use serde::Serialize;
 
 use super::{
-    Credentials, Task,
+    Credentials, State, Task,
     layout::{self, Layout},
 };
 use crate::{
@@ -23,63 +22,22 @@ const LOCK_WAIT: u64 = 0x1000;
 /// Pids are below this (`PID_MAX_LIMIT`).
 const MOST_PIDS: u32 = 1 << 22;
 
-/// What a task does, as `/proc/PID/status` has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// Runs, or could.
-    Running,
-    /// Waits, and can be woken by a signal.
-    Sleeping,
-    /// Waits, and cannot.
-    DiskSleep,
-    /// Stopped by a signal.
-    Stopped,
-    /// Stopped by a debugger.
-    TracingStop,
-    /// Ended, and about to go.
-    Dead,
-    /// Ended, and not waited for.
-    Zombie,
-    /// A kernel's thread that is put aside.
-    Parked,
-    /// A kernel's thread that waits for work.
-    Idle,
-}
-
-impl State {
-    /// By the words of the task.
-    pub(crate) fn of(state: u64, exit_state: u64) -> Self {
-        if state & IDLE == IDLE {
-            return Self::Idle;
-        }
-        let state = if state & LOCK_WAIT != 0 { 2 } else { state };
-        let reported = (state | exit_state) & REPORTED;
-        match 64 - reported.leading_zeros() {
-            0 => Self::Running,
-            1 => Self::Sleeping,
-            2 => Self::DiskSleep,
-            3 => Self::Stopped,
-            4 => Self::TracingStop,
-            5 => Self::Dead,
-            6 => Self::Zombie,
-            _ => Self::Parked,
-        }
+/// What a task does, by its words.
+pub(crate) fn state_of(state: u64, exit_state: u64) -> State {
+    if state & IDLE == IDLE {
+        return State::Idle;
     }
-
-    /// The letter that `ps` shows.
-    pub const fn letter(self) -> char {
-        match self {
-            Self::Running => 'R',
-            Self::Sleeping => 'S',
-            Self::DiskSleep => 'D',
-            Self::Stopped => 'T',
-            Self::TracingStop => 't',
-            Self::Dead => 'X',
-            Self::Zombie => 'Z',
-            Self::Parked => 'P',
-            Self::Idle => 'I',
-        }
+    let state = if state & LOCK_WAIT != 0 { 2 } else { state };
+    let reported = (state | exit_state) & REPORTED;
+    match 64 - reported.leading_zeros() {
+        0 => State::Running,
+        1 => State::Sleeping,
+        2 => State::DiskSleep,
+        3 => State::Stopped,
+        4 => State::TracingStop,
+        5 => State::Dead,
+        6 => State::Zombie,
+        _ => State::Parked,
     }
 }
 
@@ -120,7 +78,7 @@ impl Layout {
             _ => record.u32(offset)?.into(),
         };
         let exit_state = record.u32(self.exit_state?)?;
-        Some(State::of(state, exit_state.into()))
+        Some(state_of(state, exit_state.into()))
     }
 
     fn is_kernel(&self, record: &Record) -> Option<bool> {
@@ -179,7 +137,7 @@ mod tests {
             ((0x1000, 0), 'D'),
         ];
         for ((state, exit_state), letter) in letters {
-            assert_eq!(State::of(state, exit_state).letter(), letter, "{state:#x}");
+            assert_eq!(state_of(state, exit_state).letter(), letter, "{state:#x}");
         }
     }
 }

@@ -1,5 +1,7 @@
 use super::*;
-use crate::{Index, Source, Unknown, forge::Forged};
+use oriel_protocol::Gva;
+
+use crate::{Ending, Index, Source, Unknown, forge::Forged};
 
 /// `init`, `kthreadd` and a shell.
 fn some() -> (Forged, [Gva; 3]) {

@@ -167,6 +167,40 @@ const FUNCTIONS: &[(&str, &str, &str)] = &[
     ),
     ("control", "pause-others", "PauseOthers"),
     ("control", "resume", "Resume"),
+    ("guest-os", "get-kernel", "GetKernel"),
+    (
+        "guest-os",
+        "find-symbol",
+        "FindSymbol(FindSymbol { name: \"\", module: None })",
+    ),
+    (
+        "guest-os",
+        "find-variants",
+        "FindVariants(FindVariants { name: \"\" })",
+    ),
+    ("guest-os", "symbol-at", "SymbolAt(SymbolAt { gva: 0 })"),
+    (
+        "guest-os",
+        "find-field",
+        "FindField(FindField { path: \"\", module: None })",
+    ),
+    ("guest-os", "list-tasks", "ListTasks"),
+    ("guest-os", "find-task", "FindTask(FindTask { pid: 0 })"),
+    ("guest-os", "current-task", "0 CurrentTask"),
+    ("guest-os", "hidden-tasks", "HiddenTasks"),
+    ("guest-os", "list-modules", "ListModules"),
+    (
+        "guest-os",
+        "system-calls",
+        "SystemCalls(SystemCalls { compat: false })",
+    ),
+    ("guest-os", "interrupts", "0 GetInterrupts"),
+    ("guest-os", "list-areas", "ListAreas"),
+    (
+        "guest-os",
+        "locate",
+        "LocateKernel(LocateKernel { gva: 0, length: 0 })",
+    ),
 ];
 
 /// Functions of rights that do not touch the guest; they have tests of their own.

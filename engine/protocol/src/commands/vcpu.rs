@@ -3,6 +3,7 @@
 use crate::{
     EventKind, Gpa, Gva,
     commands::Vcpu,
+    linux::{EntryTable, Task, Told},
     table::{commands, number, right},
     x86::{CpuidLeaf, Exception, General, Register, Special},
 };
@@ -212,6 +213,12 @@ commands! {
         /// The judge's own name for it.
         tag: u64,
     } -> () = "set-breakpoint" [_ _ _ _] Intercept;
+
+    /// The Linux task that this vCPU runs.
+    CurrentTask {} -> Told<Task> = "current-task" [_ _ _ _] GuestOs;
+
+    /// The gates of this vCPU's interrupt table.
+    GetInterrupts {} -> Told<EntryTable> = "get-interrupts" [_ _ _ _] GuestOs;
 }
 
 /// Where a breakpoint is.

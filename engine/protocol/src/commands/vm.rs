@@ -3,6 +3,7 @@
 use crate::{
     Access, Capabilities, EventKind, Gpa, Gva, Identity, Refusal,
     commands::{CommandId, Vm},
+    linux::{Area, EntryTable, Field, Kernel, Listing, Module, Symbol, Task, Told},
     table::{commands, number, right},
 };
 
@@ -203,6 +204,69 @@ commands! {
 
     /// Ends this judge's pauses.
     Resume {} -> () = "resume" [_ _ _ _] Control;
+
+    /// Which Linux kernel the guest runs, and where.
+    GetKernel {} -> Told<Kernel> = "get-kernel" [_ _ _ _] GuestOs;
+
+    /// The symbol of a name; the lowest where several have it.
+    FindSymbol {
+        /// Its name.
+        name: String,
+        /// The module that has it; none: the kernel itself.
+        module: Option<String>,
+    } -> Told<Symbol> = "find-symbol" [_ _ _ _] GuestOs;
+
+    /// The kernel's symbols of a name with or without what compilers append.
+    FindVariants {
+        /// The name without it.
+        name: String,
+    } -> Told<Vec<Symbol>> = "find-variants" [_ _ _ _] GuestOs;
+
+    /// The last symbol that does not begin behind an address, of the kernel or of the module there.
+    SymbolAt {
+        /// The address.
+        gva: Gva,
+    } -> Told<Symbol> = "symbol-at" [_ _ _ _] GuestOs;
+
+    /// Where a member of a structure is.
+    FindField {
+        /// A type's name, then members: `task_struct.mm.pgd`.
+        path: String,
+        /// The module that has the type; none: the kernel itself.
+        module: Option<String>,
+    } -> Told<Field> = "find-field" [_ _ _ _] GuestOs;
+
+    /// Every process in the kernel's list.
+    ListTasks {} -> Told<Listing<Task>> = "list-tasks" [_ _ _ _] GuestOs;
+
+    /// The process or thread of a number.
+    FindTask {
+        /// The number.
+        pid: u32,
+    } -> Told<Task> = "find-task" [_ _ _ _] GuestOs;
+
+    /// The tasks that have a number and are in no list.
+    HiddenTasks {} -> Told<Vec<Task>> = "hidden-tasks" [_ _ _ _] GuestOs;
+
+    /// Every module in the kernel's list.
+    ListModules {} -> Told<Listing<Module>> = "list-modules" [_ _ _ _] GuestOs;
+
+    /// The table of system calls.
+    SystemCalls {
+        /// That of 32-bit programs.
+        compat: bool,
+    } -> Told<EntryTable> = "system-calls" [_ _ _ _] GuestOs;
+
+    /// The ranges of the kernel's image that it does not change by itself.
+    ListAreas {} -> Told<Vec<Area>> = "list-areas" [_ _ _ _] GuestOs;
+
+    /// Where kernel memory lies, by the kernel's own tables: pieces in order.
+    LocateKernel {
+        /// From where.
+        gva: Gva,
+        /// How many bytes, at most [`BULK_MAX`].
+        length: u32,
+    } -> Told<Vec<(Gpa, u32)>> = "locate-kernel" [_ _ _ _] GuestOs;
 }
 
 /// The most bytes that one command reads or writes.

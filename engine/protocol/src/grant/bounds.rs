@@ -161,6 +161,11 @@ impl Bounds {
             VmCall::GetPageAccess(_) | VmCall::GetPageWriteBitmap(_) => true,
             VmCall::ClearBreakpoint(_) | VmCall::ListBreakpoints(_) => true,
             VmCall::CreateView(_) | VmCall::DestroyView(_) => true,
+            // What the guest's own tables say is a right by itself; its memory is read by others.
+            VmCall::GetKernel(_) | VmCall::FindSymbol(_) | VmCall::FindVariants(_) => true,
+            VmCall::SymbolAt(_) | VmCall::FindField(_) | VmCall::SystemCalls(_) => true,
+            VmCall::ListTasks(_) | VmCall::FindTask(_) | VmCall::HiddenTasks(_) => true,
+            VmCall::ListModules(_) | VmCall::ListAreas(_) | VmCall::LocateKernel(_) => true,
         }
     }
 
@@ -207,6 +212,7 @@ impl Bounds {
             VcpuCall::ControlSinglestep(_) | VcpuCall::InjectException(_) => whole(true),
             VcpuCall::SetView(_) | VcpuCall::GetView(_) | VcpuCall::ControlView(_) => whole(true),
             VcpuCall::DisableVe(_) => whole(true),
+            VcpuCall::CurrentTask(_) | VcpuCall::GetInterrupts(_) => whole(true),
         }
     }
 

@@ -48,6 +48,10 @@ impl Rules<'_> {
             VmCall::ReadScattered(_) | VmCall::SetHardwarePoint(_) => Ok(()),
             VmCall::ReadWord(_) | VmCall::CoversMemory(_) | VmCall::ClearBreakpoint(_) => Ok(()),
             VmCall::ListBreakpoints(_) | VmCall::PauseOthers(_) | VmCall::Resume(_) => Ok(()),
+            VmCall::GetKernel(_) | VmCall::FindSymbol(_) | VmCall::FindVariants(_) => Ok(()),
+            VmCall::SymbolAt(_) | VmCall::FindField(_) | VmCall::SystemCalls(_) => Ok(()),
+            VmCall::ListTasks(_) | VmCall::FindTask(_) | VmCall::HiddenTasks(_) => Ok(()),
+            VmCall::ListModules(_) | VmCall::ListAreas(_) | VmCall::LocateKernel(_) => Ok(()),
         }
     }
 
@@ -70,6 +74,7 @@ impl Rules<'_> {
             VcpuCall::GetGeneral(_) | VcpuCall::GetMsr(_) | VcpuCall::SetRegister(_) => Ok(()),
             VcpuCall::SetMsr(_) | VcpuCall::TranslateIn(_) | VcpuCall::ReadVirtual(_) => Ok(()),
             VcpuCall::WriteVirtual(_) | VcpuCall::SetBreakpoint(_) => Ok(()),
+            VcpuCall::CurrentTask(_) | VcpuCall::GetInterrupts(_) => Ok(()),
         }
     }
 
