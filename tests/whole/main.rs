@@ -7,6 +7,7 @@ mod contained;
 mod corpus;
 mod grants;
 mod guard;
+mod guest_os;
 mod hardware;
 mod judging;
 mod kvm;
