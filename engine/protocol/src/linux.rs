@@ -291,7 +291,6 @@ pub fn hex<S: Serializer>(word: &u64, to: S) -> Result<S::Ok, S::Error> {
 ///
 /// # Errors
 /// The serializer's.
-#[expect(clippy::ref_option, reason = "serde asks so")]
 pub fn hex_or_null<S: Serializer>(word: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
     let text = word.map(|word| format!("{word:#x}"));
     text.serialize(to)

@@ -19,10 +19,10 @@ use oriel_protocol::{
 use super::{Desk, memory::check_length};
 
 impl Handle<GetKernel> for Desk {
-    fn handle(&mut self, _: GetKernel) -> Result<Told<Kernel>, Refusal> {
+    fn handle(&mut self, _: GetKernel) -> Result<Told<Box<Kernel>>, Refusal> {
         self.ask_guest(|guest| {
             let index = guest.index();
-            Ok(Kernel {
+            Ok(Box::new(Kernel {
                 release: index.release().to_owned(),
                 banner: index.banner().value.clone(),
                 start: index.kernel().start(),
@@ -30,7 +30,7 @@ impl Handle<GetKernel> for Desk {
                 cr3: index.tables().value,
                 slide: index.slide().ok().map(|slide| slide.value),
                 source: index.kernel().source,
-            })
+            }))
         })
     }
 }
@@ -102,8 +102,8 @@ impl Handle<ListTasks> for Desk {
 }
 
 impl Handle<FindTask> for Desk {
-    fn handle(&mut self, request: FindTask) -> Result<Told<Task>, Refusal> {
-        self.ask_guest(|guest| Ok(guest.task(request.pid)?.value))
+    fn handle(&mut self, request: FindTask) -> Result<Told<Box<Task>>, Refusal> {
+        self.ask_guest(|guest| Ok(Box::new(guest.task(request.pid)?.value)))
     }
 }
 
@@ -170,9 +170,9 @@ impl Handle<LocateKernel> for Desk {
 }
 
 impl Handle<CurrentTask> for Desk {
-    fn handle(&mut self, _: CurrentTask) -> Result<Told<Task>, Refusal> {
+    fn handle(&mut self, _: CurrentTask) -> Result<Told<Box<Task>>, Refusal> {
         let sight = self.sight().ok_or(Refusal::Unavailable)?;
-        self.ask_guest(|guest| Ok(guest.current(&sight)?.value))
+        self.ask_guest(|guest| Ok(Box::new(guest.current(&sight)?.value)))
     }
 }
 

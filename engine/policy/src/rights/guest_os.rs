@@ -24,7 +24,7 @@ use crate::{
 
 impl Host for State {
     fn get_kernel(&mut self) -> Result<Kernel, Absence> {
-        one(self.vm(GetKernel {}))
+        boxed(self.vm(GetKernel {}))
     }
 
     fn find_symbol(&mut self, name: String, module: Option<String>) -> Result<Symbol, Absence> {
@@ -54,11 +54,11 @@ impl Host for State {
     }
 
     fn find_task(&mut self, pid: u32) -> Result<Task, Absence> {
-        one(self.vm(FindTask { pid }))
+        boxed(self.vm(FindTask { pid }))
     }
 
     fn current_task(&mut self, vcpu: u32) -> Result<Task, Absence> {
-        one(self.vcpu(vcpu, CurrentTask {}))
+        boxed(self.vcpu(vcpu, CurrentTask {}))
     }
 
     fn hidden_tasks(&mut self) -> Result<Vec<Task>, Absence> {
@@ -110,6 +110,10 @@ impl State {
 
 fn one<T, W: From<T>>(answer: Result<Told<T>, table::Refusal>) -> Result<W, Absence> {
     told(answer).map(W::from)
+}
+
+fn boxed<T, W: From<T>>(answer: Result<Told<Box<T>>, table::Refusal>) -> Result<W, Absence> {
+    told(answer).map(|found| W::from(*found))
 }
 
 fn told<T>(answer: Result<Told<T>, table::Refusal>) -> Result<T, Absence> {

@@ -215,7 +215,7 @@ commands! {
     } -> () = "set-breakpoint" [_ _ _ _] Intercept;
 
     /// The Linux task that this vCPU runs.
-    CurrentTask {} -> Told<Task> = "current-task" [_ _ _ _] GuestOs;
+    CurrentTask {} -> Told<Box<Task>> = "current-task" [_ _ _ _] GuestOs;
 
     /// The gates of this vCPU's interrupt table.
     GetInterrupts {} -> Told<EntryTable> = "get-interrupts" [_ _ _ _] GuestOs;

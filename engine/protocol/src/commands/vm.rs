@@ -206,7 +206,7 @@ commands! {
     Resume {} -> () = "resume" [_ _ _ _] Control;
 
     /// Which Linux kernel the guest runs, and where.
-    GetKernel {} -> Told<Kernel> = "get-kernel" [_ _ _ _] GuestOs;
+    GetKernel {} -> Told<Box<Kernel>> = "get-kernel" [_ _ _ _] GuestOs;
 
     /// The symbol of a name; the lowest where several have it.
     FindSymbol {
@@ -243,7 +243,7 @@ commands! {
     FindTask {
         /// The number.
         pid: u32,
-    } -> Told<Task> = "find-task" [_ _ _ _] GuestOs;
+    } -> Told<Box<Task>> = "find-task" [_ _ _ _] GuestOs;
 
     /// The tasks that have a number and are in no list.
     HiddenTasks {} -> Told<Vec<Task>> = "hidden-tasks" [_ _ _ _] GuestOs;
