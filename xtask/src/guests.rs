@@ -3,6 +3,8 @@
 
 mod image;
 mod initramfs;
+mod modules;
+mod unpacked;
 
 use std::env;
 use std::fs;
@@ -22,7 +24,7 @@ const SHELL: &str = "busybox-static";
 pub(crate) const FOLDER: &str = "ORIEL_GUESTS";
 
 /// Changes whenever what is made from the same packages does.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// The guests, where they lie.
 pub(crate) struct Guests(PathBuf);
@@ -115,7 +117,11 @@ fn make(at: &Path, kernel: &str, recipe: &str) -> Result<()> {
     fs::write(at.join("vmlinux"), image::unpack(&compressed)?)?;
     fs::write(at.join("bzImage"), &compressed)?;
     let shell = fs::read(files.join("bin/busybox")).context("the package has no bin/busybox")?;
-    fs::write(at.join("initramfs.cpio"), initramfs::with_shell(&shell)?)?;
+    let modules = modules::of(&files)?;
+    fs::write(
+        at.join("initramfs.cpio"),
+        initramfs::with(&shell, &modules)?,
+    )?;
     fs::write(at.join("recipe"), recipe)?;
     fs::remove_dir_all(packages)?;
     Ok(fs::remove_dir_all(files)?)

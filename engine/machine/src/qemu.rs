@@ -17,15 +17,18 @@
 //! | `world`, `actor` | the run state |
 //! | `ram`, `memory`, `blocks` | where memory lies and how it is read |
 //! | `guard` | what frees the VM if we are killed |
+//! | `look` | a VM that is only looked at, by the monitor and the file: no stub, no actor |
 
 mod actor;
 mod attach;
+mod backend;
 mod blocks;
 mod capabilities;
 mod gdb;
 mod guard;
 pub mod layout;
 mod link;
+mod look;
 mod machine;
 mod mappings;
 mod memory;
@@ -42,10 +45,12 @@ mod world;
 
 use oriel_protocol::Capabilities;
 
-pub use attach::{Attach, AttachError, Attached, Leave, RamChoice};
+pub use attach::{Attach, AttachError, Attached, Leave};
+pub use backend::RamChoice;
 pub use blocks::BlocksError;
 pub use gdb::GdbError;
 pub use guard::{Repair, RepairError, repair, watch};
+pub use look::{Look, LookError, Onlooker};
 pub use machine::QemuMachine;
 pub use qmp::QmpError;
 pub use ram::RamError;

@@ -1,15 +1,13 @@
 //! Takes the vmlinux out of a bzImage (Linux, `Documentation/arch/x86/boot.rst`, `payload_offset`).
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
 use anyhow::{Context, Result, bail, ensure};
+
+use super::unpacked::{XZ, xz};
 
 /// LZ4's legacy frame: this, then blocks of a length and that many bytes.
 const LZ4: &[u8] = &[0x02, 0x21, 0x4c, 0x18];
 /// The most bytes that one block unpacks to.
 const LZ4_BLOCK: usize = 8 << 20;
-const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
 
 /// The vmlinux in these bytes of a bzImage.
 pub(super) fn unpack(image: &[u8]) -> Result<Vec<u8>> {
@@ -64,24 +62,6 @@ fn lz4(mut blocks: &[u8]) -> Result<Vec<u8>> {
         "the packed kernel is cut short"
     );
     Ok(whole)
-}
-
-/// By the program `xz`, which Debian has everywhere.
-fn xz(payload: &[u8]) -> Result<Vec<u8>> {
-    let mut xz = Command::new("xz")
-        .args(["--decompress", "--stdout", "--single-stream", "--quiet"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("the kernel is packed with XZ: install `xz-utils`")?;
-    let mut input = xz.stdin.take().context("xz takes input")?;
-    let payload = payload.to_vec();
-    // What is behind the stream (its length) is not read: xz closes its end.
-    let feeding = std::thread::spawn(move || input.write_all(&payload).ok());
-    let output = xz.wait_with_output()?;
-    feeding.join().ok();
-    ensure!(!output.stdout.is_empty(), "xz has unpacked nothing");
-    Ok(output.stdout)
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! An initramfs: a cpio archive (Linux, `Documentation/driver-api/early-userspace/
-//! buffer-format.rst`) with one program that is a shell and all that a shell wants.
+//! buffer-format.rst`) with one program that is a shell and all that a shell wants, and a few
+//! modules of the kernel, which nothing loads by itself.
 
 use anyhow::{Context, Result};
+
+use super::modules::Module;
 
 /// What the kernel starts.
 const INIT: &str = "#!/bin/busybox sh
@@ -9,19 +12,22 @@ const INIT: &str = "#!/bin/busybox sh
 mount -t devtmpfs none /dev
 mount -t proc none /proc
 mount -t sysfs none /sys
+mount -t debugfs none /sys/kernel/debug 2>/dev/null
+mount -t tracefs none /sys/kernel/tracing 2>/dev/null
 echo 'oriel: the guest is up'
 exec setsid sh -c 'exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'
 ";
 
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
+const FILE: u32 = 0o100_644;
 const CONSOLE: u32 = 0o020_600;
 const LINK: u32 = 0o120_777;
 
-/// The archive with this shell.
-pub(super) fn with_shell(busybox: &[u8]) -> Result<Vec<u8>> {
+/// The archive with this shell, and these modules under `/lib/modules`.
+pub(super) fn with(busybox: &[u8], modules: &[Module]) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
-    for folder in ["bin", "dev", "proc", "sys"] {
+    for folder in ["bin", "dev", "proc", "sys", "lib", "lib/modules"] {
         archive.add(folder, FOLDER, (0, 0), &[])?;
     }
     // What init speaks to before it has mounted anything.
@@ -29,6 +35,10 @@ pub(super) fn with_shell(busybox: &[u8]) -> Result<Vec<u8>> {
     archive.add("bin/busybox", PROGRAM, (0, 0), busybox)?;
     archive.add("bin/sh", LINK, (0, 0), b"busybox")?;
     archive.add("init", PROGRAM, (0, 0), INIT.as_bytes())?;
+    for module in modules {
+        let name = format!("lib/modules/{}.ko", module.name);
+        archive.add(&name, FILE, (0, 0), &module.bytes)?;
+    }
     archive.add("TRAILER!!!", 0, (0, 0), &[])?;
     Ok(archive.bytes)
 }
@@ -106,11 +116,16 @@ mod tests {
 
     #[test]
     fn the_archive_reads_back() {
-        let entries = read(&with_shell(b"shell").unwrap());
+        let module = Module {
+            name: "small",
+            bytes: b"\x7fELF".to_vec(),
+        };
+        let entries = read(&with(b"shell", &[module]).unwrap());
         let named = |name: &str| entries.iter().find(|(known, ..)| known == name).cloned();
         let data = |name: &str| named(name).map(|(_, _, data)| data);
         assert_eq!(data("bin/busybox"), Some(b"shell".to_vec()));
         assert_eq!(data("bin/sh"), Some(b"busybox".to_vec()));
+        assert_eq!(data("lib/modules/small.ko"), Some(b"\x7fELF".to_vec()));
         assert_eq!(data("init"), Some(INIT.as_bytes().to_vec()));
         assert_eq!(named("dev/console").map(|(_, mode, _)| mode), Some(CONSOLE));
         assert_eq!(

@@ -4,7 +4,6 @@
 //! The world stands from the moment that the stub is connected to until all this is known, some
 //! milliseconds; then the guest runs unwatched until the engine begins.
 
-mod backend;
 mod error;
 
 use std::{
@@ -18,11 +17,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-pub use backend::RamChoice;
 pub use error::AttachError;
 
 use super::{
-    actor,
+    actor, backend,
+    backend::RamChoice,
     blocks::{self, Block},
     capabilities,
     gdb::Gdb,
@@ -31,7 +30,7 @@ use super::{
     machine::QemuMachine,
     memory::{Memory, Source},
     points::Points,
-    qmp::Qmp,
+    qmp::{Qmp, QmpError},
     stream::Address,
     vcpu::{Kept, QemuVcpu},
     world::{Place, Run, Seat, World},
@@ -107,7 +106,7 @@ impl Attach {
         self.over(gdb, qmp, asked, guard)
     }
 
-    fn qmp_failed(&self, source: super::QmpError) -> AttachError {
+    fn qmp_failed(&self, source: QmpError) -> AttachError {
         AttachError::Qmp {
             address: self.qmp.clone(),
             source,
@@ -116,17 +115,12 @@ impl Attach {
 
     fn ask(&self, qmp: &mut Qmp) -> Result<Asked, AttachError> {
         let failed = |source| self.qmp_failed(source);
-        let (uuid, name) = qmp.identity().map_err(failed)?;
+        let identity = identity(qmp, self.name.clone()).map_err(failed)?;
         let kvm = qmp.uses_kvm().map_err(failed)?;
         let (runs, status) = qmp.status().map_err(failed)?;
         let text = qmp.monitor("info mtree -f", None).map_err(failed)?;
-        let name = self.name.clone().or(name);
         Ok(Asked {
-            identity: Identity {
-                uuid: uuid.unwrap_or_else(Uuid::new_v4),
-                name: name.unwrap_or_else(|| "qemu".to_owned()),
-                arch: Arch::X86_64,
-            },
+            identity,
             kvm,
             // Not begun yet, or left behind by a debugger: then it is ours to let it run.
             paused: !runs && !matches!(status.as_str(), "prelaunch" | "debug"),
@@ -225,6 +219,16 @@ impl Attach {
             machine,
         })
     }
+}
+
+/// What VM it is, by the monitor; this name, if it is given one.
+pub(super) fn identity(qmp: &mut Qmp, name: Option<String>) -> Result<Identity, QmpError> {
+    let (uuid, known) = qmp.identity()?;
+    Ok(Identity {
+        uuid: uuid.unwrap_or_else(Uuid::new_v4),
+        name: name.or(known).unwrap_or_else(|| "qemu".to_owned()),
+        arch: Arch::X86_64,
+    })
 }
 
 /// Both ends of one vCPU.

@@ -148,6 +148,15 @@ impl Qmp {
         Ok(answer.as_str().unwrap_or_default().to_owned())
     }
 
+    /// Fills `to` with physical memory. Stops nothing.
+    pub(super) fn read_memory(&mut self, gpa: u64, to: &mut [u8]) -> Result<(), QmpError> {
+        let text = self.monitor(&format!("xp /{}xb {gpa:#x}", to.len()), None)?;
+        let bytes = dumped(&text, to.len());
+        let bytes = bytes.ok_or_else(|| QmpError::Garbage(shortened(&text)))?;
+        to.copy_from_slice(&bytes);
+        Ok(())
+    }
+
     /// Whether the vCPUs run, and QEMU's word for the state.
     pub(super) fn status(&mut self) -> Result<(bool, String), QmpError> {
         let answer = self.ask("query-status", json!({}))?;
@@ -251,6 +260,17 @@ impl Qmp {
             Err(error) => Err(QmpError::Lost(error)),
         }
     }
+}
+
+/// So many bytes of a dump: lines of an address, a colon, and bytes as `0x2a`.
+fn dumped(text: &str, length: usize) -> Option<Vec<u8>> {
+    let lines = text
+        .lines()
+        .filter_map(|line| Some(line.split_once(": ")?.1));
+    let words = lines.flat_map(str::split_whitespace);
+    let bytes = words.map(|word| u8::from_str_radix(word.strip_prefix("0x")?, 16).ok());
+    let bytes: Option<Vec<_>> = bytes.collect();
+    bytes.filter(|bytes| bytes.len() == length)
 }
 
 fn shortened(text: &str) -> String {

@@ -20,6 +20,7 @@ use vm_memory::{
 };
 
 use super::blocks::Block;
+use crate::GuestMemory;
 
 /// The file cannot be used.
 #[derive(Debug, Error)]
@@ -139,6 +140,33 @@ impl Ram {
 
     pub(super) fn blocks(&self) -> &[Block] {
         &self.blocks
+    }
+}
+
+/// RAM that is only looked at.
+impl GuestMemory for Ram {
+    fn read_at(&self, gpa: Gpa, to: &mut [u8]) -> Result<(), Refusal> {
+        Self::read_at(self, gpa, to)
+    }
+
+    fn write_at(&self, _: Gpa, _: &[u8]) -> Result<(), Refusal> {
+        Err(Refusal::Unsupported)
+    }
+
+    fn end(&self) -> Gpa {
+        end(&self.blocks)
+    }
+
+    fn covers(&self, gpa: Gpa, length: u64) -> bool {
+        covers(&self.blocks, gpa, length)
+    }
+
+    fn mapping(&self) -> Option<&GuestMemoryMmap<()>> {
+        Self::mapping(self)
+    }
+
+    fn is_near(&self) -> bool {
+        true
     }
 }
 

@@ -3,6 +3,7 @@
 mod ends;
 mod events;
 mod fake;
+mod look;
 mod state;
 
 use std::{sync::Arc, thread};

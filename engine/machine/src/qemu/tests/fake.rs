@@ -61,6 +61,8 @@ pub(super) struct State {
     pub(super) selected: usize,
     /// What the monitor says of the stub's socket.
     pub(super) chardev: String,
+    /// What it says that it emulates.
+    pub(super) target: String,
     pub(super) description: Option<String>,
     /// Debuggers so far.
     pub(super) connections: u32,
@@ -88,6 +90,7 @@ impl Fake {
             monitor: None,
             selected: 0,
             chardev: "disconnected:unix:gdb,server=on".to_owned(),
+            target: "x86_64".to_owned(),
             description: None,
             connections: 0,
         };

@@ -35,13 +35,14 @@ impl State {
             "query-uuid" => json!({"UUID": "11111111-2222-3333-4444-555555555555"}),
             "query-name" => json!({"name": "made-up"}),
             "query-kvm" => json!({"enabled": false, "present": true}),
+            "query-target" => json!({"arch": self.target}),
             "query-memdev" => json!([{"id": "mem0", "size": RAM, "share": true}]),
             "query-chardev" => json!([{"filename": self.chardev}]),
             "human-monitor-command" => {
                 let line = asked["arguments"]["command-line"]
                     .as_str()
                     .unwrap_or_default();
-                json!(monitor_text(line))
+                json!(self.monitor_text(line))
             }
             "cont" => {
                 self.running = true;
@@ -55,12 +56,32 @@ impl State {
     }
 }
 
-fn monitor_text(line: &str) -> String {
-    match line {
-        "info registers" => segments::TEXT.to_owned(),
-        _ => format!(
-            "FlatView #1\n AS \"memory\", root: system\n  0000000000000000-{:016x} (prio 0, ram): mem0\n",
-            RAM - 1
-        ),
+impl State {
+    fn monitor_text(&self, line: &str) -> String {
+        match line.split_once(" /") {
+            Some(("xp", rest)) => return self.dump(rest).expect("COUNTxb ADDRESS, in RAM"),
+            Some(_) | None => {}
+        }
+        match line {
+            "info registers" => segments::TEXT.to_owned(),
+            "info registers -a" => format!("{}EFER=0000000000000d01\r\n", segments::TEXT),
+            _ => format!(
+                "FlatView #1\n AS \"memory\", root: system\n  0000000000000000-{:016x} (prio 0, ram): mem0\n",
+                RAM - 1
+            ),
+        }
+    }
+
+    /// Eight bytes a line.
+    fn dump(&self, rest: &str) -> Option<String> {
+        let (count, address) = rest.split_once("xb 0x")?;
+        let at = usize::from_str_radix(address, 16).ok()?;
+        let bytes = self.memory.get(at..at.checked_add(count.parse().ok()?)?)?;
+        let lines = (at..).step_by(8).zip(bytes.chunks(8));
+        let lines = lines.map(|(at, bytes)| {
+            let words: Vec<_> = bytes.iter().map(|byte| format!("0x{byte:02x}")).collect();
+            format!("{at:016x}: {}\r\n", words.join(" "))
+        });
+        Some(lines.collect())
     }
 }

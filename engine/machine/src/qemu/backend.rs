@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::qemu::{
+use super::{
     blocks::Block,
     gdb::Gdb,
     memory::Source,
@@ -20,6 +20,10 @@ use crate::qemu::{
 /// How many places of RAM are compared with what the guest sees.
 const SAMPLES: u64 = 64;
 const SAMPLE: usize = 64;
+/// How often a place is looked at that changes meanwhile, and how often it has to differ while it
+/// does not.
+const LOOKS: u32 = 32;
+const ENOUGH: u32 = 3;
 
 /// How guest memory is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +49,30 @@ impl FromStr for RamChoice {
     }
 }
 
+/// Who says what the guest sees, for a file to be compared with.
+pub(super) trait Witness {
+    /// Fills `to` with physical memory.
+    fn see(&mut self, qmp: &mut Qmp, gpa: u64, to: &mut [u8]) -> Result<(), RamError>;
+}
+
+/// The stub, whose world stands.
+impl Witness for Gdb {
+    fn see(&mut self, _: &mut Qmp, gpa: u64, to: &mut [u8]) -> Result<(), RamError> {
+        let read = self.read_memory(gpa, to);
+        read.map_err(|error| RamError::Missing(error.to_string()))
+    }
+}
+
+/// The monitor, which stops nothing.
+pub(super) struct Monitor;
+
+impl Witness for Monitor {
+    fn see(&mut self, qmp: &mut Qmp, gpa: u64, to: &mut [u8]) -> Result<(), RamError> {
+        let read = qmp.read_memory(gpa, to);
+        read.map_err(|error| RamError::Missing(error.to_string()))
+    }
+}
+
 /// Where reads go.
 pub(super) fn source(
     choice: &RamChoice,
@@ -55,10 +83,7 @@ pub(super) fn source(
     let by_gdb = || Source::Gdb(blocks.to_vec());
     match choice {
         RamChoice::Gdb => Ok(by_gdb()),
-        RamChoice::File(path) => {
-            let main = of_region(blocks, main_region(blocks));
-            open(path, main, gdb).map(Source::File)
-        }
+        RamChoice::File(path) => named(path, blocks, qmp, gdb).map(Source::File),
         RamChoice::Auto => Ok(match find(blocks, qmp, gdb) {
             Ok(ram) => Source::File(ram),
             Err(error) => {
@@ -70,6 +95,17 @@ pub(super) fn source(
             }
         }),
     }
+}
+
+/// The RAM in a file that somebody has named.
+pub(super) fn named(
+    path: &Path,
+    blocks: &[Block],
+    qmp: &mut Qmp,
+    witness: &mut dyn Witness,
+) -> Result<Ram, RamError> {
+    let main = of_region(blocks, main_region(blocks));
+    open(path, main, qmp, witness)
 }
 
 fn words(error: &RamError) -> String {
@@ -93,7 +129,11 @@ fn of_region(blocks: &[Block], region: &str) -> Vec<Block> {
 }
 
 /// The memory backend, if it can be read in place.
-fn find(blocks: &[Block], qmp: &mut Qmp, gdb: &mut Gdb) -> Result<Ram, RamError> {
+pub(super) fn find(
+    blocks: &[Block],
+    qmp: &mut Qmp,
+    witness: &mut dyn Witness,
+) -> Result<Ram, RamError> {
     let region = main_region(blocks);
     let backend = backend(region, qmp)?;
     let main = of_region(blocks, region);
@@ -101,7 +141,7 @@ fn find(blocks: &[Block], qmp: &mut Qmp, gdb: &mut Gdb) -> Result<Ram, RamError>
         "the file of the memory backend {region:?} is not among what QEMU has open here: name it with `--ram FILE` (it may be /proc/PID/fd/N)"
     ));
     for path in candidates(region, &backend, qmp) {
-        match open(&path, main.clone(), gdb) {
+        match open(&path, main.clone(), qmp, witness) {
             Ok(ram) => return Ok(ram),
             Err(error) => last = error,
         }
@@ -165,18 +205,42 @@ fn open_files(process: u32, size: u64) -> Vec<PathBuf> {
 }
 
 /// The RAM in this file, if it holds what the guest sees.
-fn open(path: &Path, blocks: Vec<Block>, gdb: &mut Gdb) -> Result<Ram, RamError> {
+fn open(
+    path: &Path,
+    blocks: Vec<Block>,
+    qmp: &mut Qmp,
+    witness: &mut dyn Witness,
+) -> Result<Ram, RamError> {
     let ram = Ram::open(path, blocks)?;
     for gpa in samples(ram.blocks()) {
-        let (mut ours, mut theirs) = ([0; SAMPLE], [0; SAMPLE]);
-        let read = gdb.read_memory(gpa, &mut theirs);
-        read.map_err(|error| RamError::Missing(error.to_string()))?;
-        if ram.read_at(gpa, &mut ours).is_err() || ours != theirs {
+        if !agrees(&ram, gpa, qmp, witness)? {
             let path = path.to_owned();
             return Err(RamError::Content { path, gpa });
         }
     }
     Ok(ram)
+}
+
+/// Whether both are the same at this place. The guest may run: a place that has changed before it
+/// was compared is looked at again, and of one that changes all the time nothing can be said.
+fn agrees(ram: &Ram, gpa: u64, qmp: &mut Qmp, witness: &mut dyn Witness) -> Result<bool, RamError> {
+    let mut differed = 0;
+    for _ in 0..LOOKS {
+        let (mut before, mut theirs, mut after) = ([0; SAMPLE], [0; SAMPLE], [0; SAMPLE]);
+        let first = ram.read_at(gpa, &mut before);
+        witness.see(qmp, gpa, &mut theirs)?;
+        if first.and(ram.read_at(gpa, &mut after)).is_err() {
+            return Ok(false);
+        }
+        if theirs == before || theirs == after {
+            return Ok(true);
+        }
+        differed += u32::from(before == after);
+        if differed >= ENOUGH {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Addresses all over RAM, at odd places of their pages.
@@ -190,3 +254,6 @@ fn samples(blocks: &[Block]) -> Vec<u64> {
     };
     blocks.iter().flat_map(in_block).take(4096).collect()
 }
+
+#[cfg(test)]
+mod tests;
