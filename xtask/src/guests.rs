@@ -63,6 +63,18 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
+/// Makes a guest of another kernel's packages, and says how the tests run it.
+pub(crate) fn other(packages: &[PathBuf], into: &Path) -> Result<()> {
+    fs::create_dir(into).with_context(|| format!("making the folder {}", into.display()))?;
+    put_together(into, &[SHELL.to_owned()], packages)?;
+    let folder = fs::canonicalize(into)?;
+    println!(
+        "{FOLDER}={} cargo xtask test -- linux:: qemu::",
+        folder.display()
+    );
+    Ok(())
+}
+
 /// Boots them, as far as the KVM here gets; the answer is the exit status.
 pub(crate) fn test() -> Result<u8> {
     let guests = Guests::set_up()?;
@@ -106,15 +118,27 @@ fn version(package: &str) -> Result<String> {
 }
 
 fn make(at: &Path, kernel: &str, recipe: &str) -> Result<()> {
+    let image = apt::dependency(KERNEL, kernel, "linux-image-")?;
+    put_together(at, &[image, SHELL.to_owned()], &[])?;
+    Ok(fs::write(at.join("recipe"), recipe)?)
+}
+
+/// A guest out of packages: those of these names, which are fetched, and these files.
+fn put_together(at: &Path, names: &[String], own: &[PathBuf]) -> Result<()> {
     let (packages, files) = (at.join("packages"), at.join("files"));
     fs::create_dir(&packages)?;
-    let image = apt::dependency(KERNEL, kernel, "linux-image-")?;
-    apt::download(&[image, SHELL.to_owned()], &packages)?;
-    for package in fs::read_dir(&packages)? {
-        apt::unpack(&package?.path(), &files)?;
+    apt::download(names, &packages)?;
+    let fetched = fs::read_dir(&packages)?.map(|entry| Ok(entry?.path()));
+    let fetched: Result<Vec<_>> = fetched.collect();
+    for package in fetched?.iter().chain(own) {
+        apt::unpack(package, &files)?;
     }
     let compressed = fs::read(bzimage(&files)?)?;
-    fs::write(at.join("vmlinux"), image::unpack(&compressed)?)?;
+    match image::unpack(&compressed) {
+        Ok(vmlinux) => fs::write(at.join("vmlinux"), vmlinux)?,
+        // QEMU starts the kernel as it is packed.
+        Err(error) => eprintln!("guests: no vmlinux, which the kvm machine starts: {error:#}"),
+    }
     fs::write(at.join("bzImage"), &compressed)?;
     let shell = fs::read(files.join("bin/busybox")).context("the package has no bin/busybox")?;
     let modules = modules::of(&files)?;
@@ -122,18 +146,22 @@ fn make(at: &Path, kernel: &str, recipe: &str) -> Result<()> {
         at.join("initramfs.cpio"),
         initramfs::with(&shell, &modules)?,
     )?;
-    fs::write(at.join("recipe"), recipe)?;
     fs::remove_dir_all(packages)?;
     Ok(fs::remove_dir_all(files)?)
 }
 
-/// The kernel in an unpacked package.
+/// The kernel in an unpacked package; newer ones have it beside their modules.
 fn bzimage(files: &Path) -> Result<PathBuf> {
-    let boot = fs::read_dir(files.join("boot"))?.flatten();
-    boot.map(|entry| entry.path())
-        .find(|path| {
-            path.file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz"))
-        })
-        .context("the package has no boot/vmlinuz-*")
+    let modules = fs::read_dir(files.join("usr/lib/modules"));
+    let releases = modules.into_iter().flatten().flatten();
+    let folders = releases
+        .map(|release| release.path())
+        .chain([files.join("boot")]);
+    let inside = folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+    let is_kernel = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("vmlinuz")
+    };
+    let kernel = inside.map(|entry| entry.path()).find(is_kernel);
+    kernel.context("the package has no vmlinuz, neither in boot nor in usr/lib/modules")
 }

@@ -82,11 +82,22 @@ enum Command {
         /// This one alone: frame, handshake, journal or session.
         target: Option<String>,
     },
-    /// Fetch and unpack Linux guests for the kvm machine into the cache.
+    /// Fetch and unpack Linux guests for the kvm machine and for QEMU into the cache.
     Guests {
         /// And boot them under a judge: a minute and a half, where KVM emulates kernel code.
         #[arg(long)]
         test: bool,
+        /// Make one of another kernel instead: its packages for Debian, one or several.
+        #[arg(
+            long,
+            value_name = "FILE.deb",
+            requires = "into",
+            conflicts_with = "test"
+        )]
+        package: Vec<PathBuf>,
+        /// The folder for that one, which is made.
+        #[arg(long, value_name = "FOLDER", requires = "package")]
+        into: Option<PathBuf>,
     },
     /// All that must hold before a change is taken: format, lints, docs, licences, tests.
     Ci,
@@ -118,8 +129,11 @@ fn run(command: Command) -> Result<u8> {
         Command::Demo { args } => demo::run(&args),
         Command::Test { args } => suite::run(&args),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
-        Command::Guests { test: false } => done(guests::run()),
-        Command::Guests { test: true } => guests::test(),
+        Command::Guests { test: true, .. } => guests::test(),
+        Command::Guests { package, into, .. } => done(match into {
+            Some(into) => guests::other(&package, &into),
+            None => guests::run(),
+        }),
         Command::Ci => ci::run(),
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::unpacked::{XZ, xz};
+use super::unpacked::{XZ, ZSTD, xz, zstd};
 
 /// LZ4's legacy frame: this, then blocks of a length and that many bytes.
 const LZ4: &[u8] = &[0x02, 0x21, 0x4c, 0x18];
@@ -16,8 +16,10 @@ pub(super) fn unpack(image: &[u8]) -> Result<Vec<u8>> {
         lz4(&payload[LZ4.len()..])?
     } else if payload.starts_with(XZ) {
         xz(payload)?
+    } else if payload.starts_with(ZSTD) {
+        zstd(payload)?
     } else {
-        bail!("the kernel is packed in a way that is not known here: it is neither LZ4 nor XZ")
+        bail!("the kernel is packed in a way that is not known here: not by LZ4, XZ or Zstandard")
     };
     ensure!(
         vmlinux.starts_with(b"\x7fELF"),

@@ -1,12 +1,23 @@
-//! Unpacks what Debian has packed with XZ: kernels, and modules since 6.10. Knows no other packing.
+//! Unpacks what Debian has packed: kernels, and modules since 6.10. Knows XZ and Zstandard.
 
-use std::io::Write;
+use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
 /// How a stream begins.
 pub(super) const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
+
+/// How a frame of Zstandard begins (RFC 8878, section 3.1.1).
+pub(super) const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+/// What is in this frame, whatever follows it.
+pub(super) fn zstd(payload: &[u8]) -> Result<Vec<u8>> {
+    let mut frame = ruzstd::decoding::StreamingDecoder::new(payload)?;
+    let mut whole = Vec::new();
+    frame.read_to_end(&mut whole)?;
+    Ok(whole)
+}
 
 /// What is in this stream, whatever follows it, by the program `xz`, which Debian has everywhere.
 pub(super) fn xz(payload: &[u8]) -> Result<Vec<u8>> {
