@@ -3,11 +3,11 @@
 //! test` where it can make them.
 
 mod stage;
-mod symbols;
 
 use std::{path::Path, sync::Arc};
 
 use oriel_engine::Desk;
+use oriel_guest::{Index, forge::Vmlinux};
 use oriel_machine::kvm::{Config, Kernel};
 use oriel_protocol::{
     Access, Case, EventData, Verdict,
@@ -18,10 +18,7 @@ use oriel_protocol::{
     events::Breakpoint,
 };
 
-use self::{
-    stage::{Sign, Signs, Stage, guests},
-    symbols::Symbols,
-};
+use self::stage::{Sign, Signs, Stage, guests};
 use crate::kvm::kvm;
 
 /// What a kernel says first.
@@ -53,11 +50,14 @@ struct Places {
 
 impl Places {
     fn of(vmlinux: &[u8]) -> Self {
-        let symbols = Symbols::of(vmlinux).expect("kallsyms as Linux 6.1 lays them out");
+        let kernel = Vmlinux::new(vmlinux.to_vec());
+        let index = Index::build(kernel.memory(), &[kernel.sight()]).expect("a kernel");
+        let symbols = index.symbols().expect("symbols");
+        let symbol = |name| symbols.address(name).expect("every kernel has it");
         Self {
-            start_kernel: symbols.address("start_kernel"),
-            init_stack: symbols.address("init_stack"),
-            banner: symbols.address("linux_banner"),
+            start_kernel: symbol("start_kernel"),
+            init_stack: symbol("init_stack"),
+            banner: symbol("linux_banner"),
         }
     }
 }

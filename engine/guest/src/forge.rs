@@ -6,7 +6,9 @@ mod btf;
 mod guest;
 mod kallsyms;
 mod types;
+mod vmlinux;
 
 pub use btf::Blob;
 pub use guest::Forged;
 pub use kallsyms::{Entry, FORMS, Form};
+pub use vmlinux::{Section, Vmlinux};

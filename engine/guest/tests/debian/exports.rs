@@ -2,7 +2,7 @@
 //! part of (Linux, `include/linux/export-internal.h`): three numbers each, counted from where they
 //! stand: the address, the name, the namespace.
 
-use super::vmlinux::{Section, Vmlinux};
+use oriel_guest::forge::{Section, Vmlinux};
 
 const ENTRY: usize = 12;
 

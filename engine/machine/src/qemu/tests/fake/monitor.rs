@@ -58,9 +58,8 @@ impl State {
 
 impl State {
     fn monitor_text(&self, line: &str) -> String {
-        match line.split_once(" /") {
-            Some(("xp", rest)) => return self.dump(rest).expect("COUNTxb ADDRESS, in RAM"),
-            Some(_) | None => {}
+        if let Some(("xp", rest)) = line.split_once(" /") {
+            return self.dump(rest).expect("COUNTxb ADDRESS, in RAM");
         }
         match line {
             "info registers" => segments::TEXT.to_owned(),

@@ -1,13 +1,10 @@
-//! A kernel's file, and the memory that it is laid out in.
+//! A kernel's file, and the memory that it is laid out in, as before its first instruction. Owns where
+//! its segments go; the file is the test's, and one that makes no sense panics.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
-
-use oriel_guest::Sight;
 use oriel_machine::paging::Mode;
 use vm_memory::{Bytes as _, GuestAddress, GuestMemoryMmap};
+
+use crate::sight::Sight;
 
 const RAM: usize = 128 << 20;
 /// Where the kernel maps itself from physical 0 on.
@@ -17,42 +14,30 @@ const TABLES: u64 = 0x1000;
 
 /// A section of the file.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Section {
-    pub(crate) address: u64,
-    pub(crate) offset: usize,
-    pub(crate) size: usize,
+pub struct Section {
+    /// Where it is linked.
+    pub address: u64,
+    /// Where it is in the file.
+    pub offset: usize,
+    /// Bytes of it.
+    pub size: usize,
 }
 
 /// A kernel.
-pub(crate) struct Vmlinux {
-    path: PathBuf,
+#[derive(Debug)]
+pub struct Vmlinux {
     bytes: Vec<u8>,
     memory: GuestMemoryMmap<()>,
 }
 
-/// Debian's kernel, if the guests are there.
-///
-/// Panics where they are not and `ORIEL_REQUIRE` names `guests`.
-pub(crate) fn guests() -> Option<Vmlinux> {
-    let Some(folder) = std::env::var_os("ORIEL_GUESTS") else {
-        let required = std::env::var("ORIEL_REQUIRE").unwrap_or_default();
-        let is_required = required.split(',').any(|word| word.trim() == "guests");
-        assert!(
-            !is_required,
-            "ORIEL_REQUIRE names guests, and ORIEL_GUESTS names no folder of them"
-        );
-        eprintln!("SKIPPED: ORIEL_GUESTS is not set; `cargo xtask guests` says where they are");
-        return None;
-    };
-    Some(Vmlinux::load(&Path::new(&folder).join("vmlinux")))
-}
-
 impl Vmlinux {
-    fn load(path: &Path) -> Self {
-        let bytes = fs::read(path).expect("the kernel's file");
+    /// A kernel out of its file: a 64-bit ELF of x86.
+    ///
+    /// # Panics
+    /// If it is none.
+    pub fn new(bytes: Vec<u8>) -> Self {
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), RAM)]);
         let kernel = Self {
-            path: path.to_owned(),
             bytes,
             memory: memory.expect("RAM"),
         };
@@ -60,16 +45,13 @@ impl Vmlinux {
         kernel
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub(crate) const fn memory(&self) -> &GuestMemoryMmap<()> {
+    /// The memory that it is laid out in.
+    pub const fn memory(&self) -> &GuestMemoryMmap<()> {
         &self.memory
     }
 
     /// A vCPU on the tables that map it, and nothing more.
-    pub(crate) const fn sight(&self) -> Sight {
+    pub const fn sight(&self) -> Sight {
         Sight {
             vcpu: 0,
             mode: Mode::Long { levels: 4 },
@@ -115,7 +97,10 @@ impl Vmlinux {
     }
 
     /// A section by its name.
-    pub(crate) fn section(&self, name: &str) -> Option<Section> {
+    ///
+    /// # Panics
+    /// If the file ends within its own tables.
+    pub fn section(&self, name: &str) -> Option<Section> {
         let (start, size, count) = (place(self.word(0x28)), self.half(0x3a), self.half(0x3c));
         let names = self.nth(start, size, self.half(0x3e));
         let mut numbers = 0..count;
@@ -137,7 +122,10 @@ impl Vmlinux {
     }
 
     /// The bytes of a section.
-    pub(crate) fn bytes_of(&self, section: Section) -> &[u8] {
+    ///
+    /// # Panics
+    /// If it is another file's.
+    pub fn bytes_of(&self, section: Section) -> &[u8] {
         &self.bytes[section.offset..section.offset + section.size]
     }
 
