@@ -2,6 +2,8 @@
 //! gdbstub. Runs where QEMU is installed and `ORIEL_GUESTS` names the folder of the guests (`cargo
 //! xtask test` sees to both); `ORIEL_REQUIRE=qemu` makes leaving it out a failure.
 
+mod execs;
+
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -11,7 +13,7 @@ use oriel_engine::{Desk, Engine, Outcome, Running};
 use oriel_guests::qemu::{self, Backend, Linux};
 use oriel_machine::{
     End, Machine as _,
-    qemu::{Address, Attach, Attached, Leave, RamChoice},
+    qemu::{Address, Attach, AttachError, Attached, Leave, RamChoice},
 };
 use oriel_protocol::{
     Case, EventData, EventKind, Verdict,
@@ -70,6 +72,10 @@ impl Guest {
     }
 
     fn attach(&self, ram: RamChoice) -> Attached {
+        self.try_attach(ram).expect("a VM that can be attached to")
+    }
+
+    fn try_attach(&self, ram: RamChoice) -> Result<Attached, AttachError> {
         let attach = Attach {
             gdb: Address::Unix(self.running.gdb()),
             qmp: Address::Unix(self.running.qmp()),
@@ -77,7 +83,7 @@ impl Guest {
             name: None,
             guard: None,
         };
-        attach.connect().expect("a VM that can be attached to")
+        attach.connect()
     }
 
     /// The address of a symbol in this boot.
