@@ -87,6 +87,7 @@ impl Monitor {
         self.asked.lock().expect("a lock").push(command.to_owned());
         match command {
             "query-target" => json!({ "arch": "x86_64" }),
+            "query-status" => json!({ "running": true, "status": "running" }),
             "query-name" => json!({ "name": "forged" }),
             "query-memdev" => json!([{ "id": "mem0", "size": self.bytes.len(), "share": false }]),
             "human-monitor-command" => {
