@@ -15,7 +15,6 @@ pub(crate) mod tests;
 
 use oriel_guest::{Guest, Sight, Unknown};
 use serde_json::Value as Json;
-use thiserror::Error;
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,32 +66,15 @@ pub(crate) enum Which {
     Starting(String),
 }
 
-/// There is no answer at all.
-#[derive(Debug, Error)]
-pub(crate) enum NoAnswer {
-    /// The guest does not say.
-    #[error(transparent)]
-    Unknown(#[from] Unknown),
-    /// Not loaded.
-    #[error("no module {0} is loaded: `oriel guest modules` lists those that are")]
-    NoModule(String),
-    /// Beyond everything that has symbols.
-    #[error("{0:#x} lies neither in the kernel's image nor in a module")]
-    Nowhere(u64),
-    /// A part of the answer cannot be written.
-    #[error("the answer cannot be written as JSON")]
-    Json(#[from] serde_json::Error),
-}
-
 /// The answer.
 ///
 /// # Errors
-/// [`NoAnswer`]. Parts of an answer that are unknown say so in it.
+/// [`Unknown`], if there is none at all. Parts of an answer that are unknown say so in it.
 pub(crate) fn answer(
     question: &Question,
     guest: &Guest<'_>,
     sights: &[Sight],
-) -> Result<Json, NoAnswer> {
+) -> Result<Json, Unknown> {
     match question {
         Question::Info => Ok(info::info(guest, sights)),
         Question::Symbols { which, module } => symbols::symbols(guest, which, module.as_deref()),

@@ -29,7 +29,10 @@ impl Boots {
             Some(sight) => index.runs(memory, &[sight]),
             None => index.holds(memory),
         };
-        current.as_ref().filter(|index| is_it(index)).map(Arc::clone)
+        current
+            .as_ref()
+            .filter(|index| is_it(index))
+            .map(Arc::clone)
     }
 
     /// The index of the kernel that runs now; the one that was made before, if these vCPUs still

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use oriel_guest::{Found, Guest, Module, Source, Symbol, Symbols, Unknown};
 use serde_json::{Value as Json, json};
 
-use super::{NoAnswer, Which, modules, words::hex};
+use super::{Which, words::hex};
 
 type Table<'g> = Found<Cow<'g, Symbols>>;
 
@@ -13,14 +13,14 @@ pub(super) fn symbols(
     guest: &Guest<'_>,
     which: &Which,
     module: Option<&str>,
-) -> Result<Json, NoAnswer> {
+) -> Result<Json, Unknown> {
     let table = match module {
-        Some(name) => of_module(guest, &modules::named(guest, name)?)?,
+        Some(name) => of_module(guest, &guest.module(name)?)?,
         None => of_kernel(guest)?,
     };
     let found = chosen(&table.value, which);
     if let (true, Which::Named(name) | Which::Variants(name)) = (found.is_empty(), which) {
-        return Err(Unknown::Symbol(name.clone()).into());
+        return Err(Unknown::Symbol(name.clone()));
     }
     Ok(json!({ "symbols": found, "module": module, "source": table.source }))
 }
@@ -35,15 +35,15 @@ fn chosen<'s>(symbols: &'s Symbols, which: &'s Which) -> Vec<Symbol<'s>> {
 }
 
 /// The last symbol that does not begin behind an address, in what holds the address.
-pub(super) fn at(guest: &Guest<'_>, address: u64) -> Result<Json, NoAnswer> {
+pub(super) fn at(guest: &Guest<'_>, address: u64) -> Result<Json, Unknown> {
     let in_kernel = guest.index().kernel().contains(address);
-    let module = (!in_kernel).then(|| modules::holding(guest, address));
+    let module = (!in_kernel).then(|| guest.module_at(address));
     let module = module.transpose()?;
     let table = match &module {
         Some(module) => of_module(guest, module)?,
         None => of_kernel(guest)?,
     };
-    let (symbol, offset) = table.value.at(address).ok_or(NoAnswer::Nowhere(address))?;
+    let (symbol, offset) = table.value.at(address).ok_or(Unknown::Address(address))?;
     Ok(json!({
         "address": hex(address),
         "symbol": symbol,

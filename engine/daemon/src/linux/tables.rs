@@ -2,15 +2,15 @@
 //! into the rest of its image (what is freed after the boot), into a module, or elsewhere.
 
 use oriel_guest::{
-    Guest, Kernel, Module, Sight,
+    Guest, Kernel, Module, Sight, Unknown,
     tables::{Calls, Entry},
 };
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use super::{NoAnswer, words::unknown};
+use super::words::unknown;
 
-pub(super) fn syscalls(guest: &Guest<'_>, compat: bool) -> Result<Json, NoAnswer> {
+pub(super) fn syscalls(guest: &Guest<'_>, compat: bool) -> Result<Json, Unknown> {
     let which = if compat { Calls::Compat } else { Calls::Native };
     let calls = guest.syscalls(which)?;
     let places = Places::of(guest);
@@ -23,7 +23,7 @@ pub(super) fn syscalls(guest: &Guest<'_>, compat: bool) -> Result<Json, NoAnswer
 }
 
 /// Each table once, with the vCPUs that have it.
-pub(super) fn interrupts(guest: &Guest<'_>, sights: &[Sight]) -> Result<Json, NoAnswer> {
+pub(super) fn interrupts(guest: &Guest<'_>, sights: &[Sight]) -> Result<Json, Unknown> {
     let places = Places::of(guest);
     let mut tables: Vec<(&Sight, Vec<u32>)> = Vec::new();
     for sight in sights {

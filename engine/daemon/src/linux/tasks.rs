@@ -1,14 +1,14 @@
 //! Processes, threads, and who is hidden: each with the vCPUs that run it.
 
-use oriel_guest::{Guest, Sight, Task};
+use oriel_guest::{Guest, Sight, Task, Unknown};
 use serde_json::{Value as Json, json};
 
-use super::{NoAnswer, words::found};
+use super::words::found;
 
 /// A vCPU and the task that it runs, if that is known.
 type Running = (u32, Option<Task>);
 
-pub(super) fn tasks(guest: &Guest<'_>, sights: &[Sight], threads: bool) -> Result<Json, NoAnswer> {
+pub(super) fn tasks(guest: &Guest<'_>, sights: &[Sight], threads: bool) -> Result<Json, Unknown> {
     let listing = if threads {
         guest.threads()?
     } else {
@@ -41,7 +41,7 @@ fn running(guest: &Guest<'_>, sights: &[Sight]) -> Vec<Running> {
 }
 
 /// Who is in no list, though he runs or has a number.
-pub(super) fn hidden(guest: &Guest<'_>, sights: &[Sight]) -> Result<Json, NoAnswer> {
+pub(super) fn hidden(guest: &Guest<'_>, sights: &[Sight]) -> Result<Json, Unknown> {
     let view = guest.cross_view(sights)?;
     let hidden = view.hidden().map(|seen| {
         let mut task = shown(guest, &seen.task, seen.current_of.clone());

@@ -22,7 +22,7 @@ pub(crate) fn some() -> Forged {
     forged
 }
 
-pub(crate) fn asked(forged: &Forged, question: &Question) -> Result<Json, NoAnswer> {
+pub(crate) fn asked(forged: &Forged, question: &Question) -> Result<Json, Unknown> {
     let sights = [forged.sight()];
     let index = Index::build(forged.memory(), &sights)?;
     answer(question, &index.guest(forged.memory()), &sights)

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use oriel_guest::{Found, Guest, Unknown, btf::Types};
 use serde_json::{Value as Json, json};
 
-use super::{NoAnswer, modules};
-
-pub(super) fn types(guest: &Guest<'_>, path: &str, module: Option<&str>) -> Result<Json, NoAnswer> {
+pub(super) fn types(guest: &Guest<'_>, path: &str, module: Option<&str>) -> Result<Json, Unknown> {
     let types = known(guest, module)?;
     let mut answer = if path.contains(['.', '[']) {
         field(&types.value, path)?
@@ -18,9 +16,9 @@ pub(super) fn types(guest: &Guest<'_>, path: &str, module: Option<&str>) -> Resu
     Ok(answer)
 }
 
-fn known(guest: &Guest<'_>, module: Option<&str>) -> Result<Found<Arc<Types>>, NoAnswer> {
+fn known(guest: &Guest<'_>, module: Option<&str>) -> Result<Found<Arc<Types>>, Unknown> {
     match module {
-        Some(name) => Ok(guest.types_of(&modules::named(guest, name)?)?),
+        Some(name) => Ok(guest.types_of(&guest.module(name)?)?),
         None => Ok(guest.index().types_found()?.clone()),
     }
 }
