@@ -5,6 +5,7 @@ mod clock;
 mod confined;
 mod contained;
 mod corpus;
+mod debian;
 mod grants;
 mod guard;
 mod guest_os;

@@ -35,7 +35,7 @@ const GET_PID: &str = "__x64_sys_getppid";
 const NOT_PERMITTED: u64 = 1_u64.wrapping_neg();
 
 /// The guests' folder, if this can be tested here.
-fn guests() -> Option<PathBuf> {
+pub(crate) fn guests() -> Option<PathBuf> {
     let required = std::env::var("ORIEL_REQUIRE")
         .is_ok_and(|list| list.split(',').any(|word| word.trim() == "qemu"));
     let folder = std::env::var_os("ORIEL_GUESTS").map(PathBuf::from);

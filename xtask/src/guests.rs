@@ -79,7 +79,10 @@ pub(crate) fn other(packages: &[PathBuf], into: &Path) -> Result<()> {
 pub(crate) fn test() -> Result<u8> {
     let guests = Guests::set_up()?;
     // What is read out of the kernel's image first: it takes seconds.
-    let chosen: [(&str, &[&str]); 2] = [("debian", &[]), ("whole", &["linux::", "qemu::"])];
+    let chosen: [(&str, &[&str]); 2] = [
+        ("debian", &[]),
+        ("whole", &["linux::", "qemu::", "debian::"]),
+    ];
     for (tests, filters) in chosen {
         let mut cargo = child::cargo();
         cargo

@@ -19,6 +19,9 @@ const PROGRAMS: [(&str, &str); 1] = [("cc", "gcc libc6-dev")];
 /// What real Linux guests are emulated by, in the tests and the demo.
 const EMULATOR: [(&str, &str); 1] = [("qemu-system-x86_64", "qemu-system-x86")];
 
+/// What reads the types of a kernel's file, for tests to compare with.
+const TYPES: [(&str, &str); 1] = [("bpftool", "bpftool")];
+
 /// libFuzzer is compiled here.
 const FUZZING_PROGRAMS: [(&str, &str); 1] = [("c++", "g++")];
 
@@ -34,7 +37,8 @@ pub(crate) fn run() -> Result<()> {
     say("JavaScript for policies", || {
         or_left_out(languages::javascript())
     })?;
-    say("QEMU for guests", || or_left_out(programs(&EMULATOR)))
+    say("QEMU for guests", || or_left_out(programs(&EMULATOR)))?;
+    say("types of guests", || or_left_out(programs(&TYPES)))
 }
 
 /// Clang and its linker.

@@ -27,9 +27,13 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// The index, if there is one and the guest still runs that kernel.
-    pub(crate) fn current(&self, memory: &dyn GuestMemory) -> Option<Arc<Index>> {
-        self.boots.current(memory)
+    /// The index, if there is one and this vCPU still runs that kernel.
+    pub(crate) fn current(
+        &self,
+        memory: &dyn GuestMemory,
+        sight: Option<Sight>,
+    ) -> Option<Arc<Index>> {
+        self.boots.current(memory, sight)
     }
 
     /// The index, made on this thread where there is none. For threads that may wait.

@@ -1,6 +1,7 @@
 //! What was typed. Nothing here looks at the machine or opens a file.
 
 mod attach;
+mod guest;
 mod journal;
 mod plugin;
 mod policy;
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 pub(crate) use attach::{AttachCommand, QemuArgs};
+pub(crate) use guest::{GuestArgs, GuestCommand, PsArgs, SymbolArgs};
 pub(crate) use journal::{
     CutArgs, JournalCommand, JournalFile, RecordArgs, RecordFull, ReplayArgs, ShowArgs,
 };
@@ -37,6 +39,8 @@ pub(crate) enum Command {
     /// Watch a VM that somebody else runs.
     #[command(subcommand)]
     Attach(AttachCommand),
+    /// Look at the Linux in a VM that runs: what it is and does, without files of its kernel.
+    Guest(GuestArgs),
     /// Say what a machine can report and do.
     Caps(CapsArgs),
     /// Write, test and look at plugins.

@@ -4,6 +4,7 @@ pub(crate) mod attach;
 pub(crate) mod caps;
 pub(crate) mod demo;
 pub(crate) mod explain;
+pub(crate) mod guest;
 pub(crate) mod journal;
 pub(crate) mod plugin;
 pub(crate) mod policy;

@@ -14,6 +14,7 @@ mod exit;
 mod grants;
 mod guest;
 mod host;
+mod linux;
 mod load;
 mod operation;
 mod output;
@@ -55,6 +56,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Demo(args) => commands::demo::run(&args),
         Command::Run(args) => commands::run::run(*args),
         Command::Attach(AttachCommand::Qemu(args)) => commands::attach::run(*args),
+        Command::Guest(args) => commands::guest::run(&args),
         Command::Caps(args) => commands::caps::run(&args),
         Command::Plugin(command) => commands::plugin::run(&command),
         Command::Policy(args) => commands::policy::run(&args),

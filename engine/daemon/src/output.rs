@@ -1,6 +1,7 @@
 //! Where records go: event lines for programs, and words for people.
 
 mod lines;
+pub(crate) mod table;
 mod words;
 
 use std::{

@@ -5,6 +5,8 @@
 mod first_policy;
 #[path = "cli/grants.rs"]
 mod grants;
+#[path = "cli/guest.rs"]
+mod guest;
 #[path = "cli/journal.rs"]
 mod journal;
 #[path = "cli/kernels.rs"]

@@ -62,8 +62,10 @@ pub enum Unknown {
     /// A number that no task has.
     #[error("no task has the number {0}")]
     Task(u32),
-    /// An address before every symbol.
-    #[error("no symbol begins before {0:#x}")]
+    /// An address before every symbol, or in nothing that has any.
+    #[error(
+        "{0:#x} lies in nothing that has symbols, neither in the kernel's image nor in a module"
+    )]
     Address(#[serde(serialize_with = "oriel_protocol::linux::hex")] Gva),
     /// An address that the kernel's page tables lead nowhere.
     #[error("nothing is mapped at {0:#x}")]

@@ -21,24 +21,31 @@ impl Boots {
         }
     }
 
-    /// The index that was made, if it still holds.
-    pub fn current(&self, memory: &dyn GuestMemory) -> Option<Arc<Index>> {
+    /// The index that was made, if this vCPU runs its kernel; where it cannot say, if it still holds.
+    pub fn current(&self, memory: &dyn GuestMemory, sight: Option<Sight>) -> Option<Arc<Index>> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = current.as_ref().filter(|index| index.holds(memory));
-        index.map(Arc::clone)
+        let long = sight.filter(Sight::is_long);
+        let is_it = |index: &Index| match long {
+            Some(sight) => index.runs(memory, &[sight]),
+            None => index.holds(memory),
+        };
+        current
+            .as_ref()
+            .filter(|index| is_it(index))
+            .map(Arc::clone)
     }
 
-    /// The index of the kernel that runs now; the one that was made before, if it still holds.
+    /// The index of the kernel that runs now; the one that was made before, if these vCPUs still
+    /// run it. While none of them runs a kernel it is kept.
     ///
     /// # Errors
     /// As [`Index::build`].
     pub fn index(&self, memory: &dyn GuestMemory, sights: &[Sight]) -> Result<Arc<Index>, Unknown> {
         // An index is put in whole or not at all: a panic elsewhere has not harmed it.
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(index) = current.as_ref().filter(|index| index.holds(memory)) {
+        if let Some(index) = current.as_ref().filter(|index| index.runs(memory, sights)) {
             return Ok(Arc::clone(index));
         }
-        *current = None;
         let index = Arc::new(Index::build(memory, sights)?);
         *current = Some(Arc::clone(&index));
         Ok(index)

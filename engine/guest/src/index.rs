@@ -13,7 +13,7 @@ use crate::{
     answer::{Answer, Found, Unknown},
     btf::Types,
     kallsyms::Kallsyms,
-    kernel::Kernel,
+    kernel::{self, Kernel},
     sight::Sight,
     space::Space,
     symbols::Symbols,
@@ -50,10 +50,25 @@ impl Index {
     /// Whether the memory still is that of the same boot: the kernel's tables lead to its banner.
     /// Another kernel, or the same one moved by KASLR, is another boot. The same one at the same
     /// place is not told apart, and need not be: all that is kept holds for it.
+    ///
+    /// A kernel that is gone may have left its memory behind, untouched: whether any vCPU still runs
+    /// it, [`runs`](Self::runs) says.
     pub fn holds(&self, memory: &dyn GuestMemory) -> bool {
         let space = self.space(memory);
         let bytes = space.bytes(self.banner_at, self.banner.value.len());
         bytes.is_ok_and(|bytes| bytes == self.banner.value.as_bytes())
+    }
+
+    /// Whether it [`holds`](Self::holds), and one of these vCPUs has tables that lead to the very
+    /// same banner.
+    pub fn runs(&self, memory: &dyn GuestMemory, sights: &[Sight]) -> bool {
+        let place = |space: Space<'_>| space.translate(self.banner_at).ok();
+        let place = |space| place(space).map(|found| found.gpa);
+        let kept = place(self.space(memory));
+        let long = sights.iter().filter(|sight| sight.is_long());
+        let mut tables = long.flat_map(kernel::tables);
+        let runs = |(sight, cr3): (&Sight, u64)| place(Space::new(memory, sight.mode, cr3)) == kept;
+        kept.is_some() && tables.any(runs) && self.holds(memory)
     }
 
     /// The memory by the kernel's tables.

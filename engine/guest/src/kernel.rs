@@ -120,7 +120,7 @@ impl Kernel {
 }
 
 /// The tables to try for a vCPU, the likelier first.
-fn tables(sight: &Sight) -> impl Iterator<Item = (&Sight, u64)> {
+pub(crate) fn tables(sight: &Sight) -> impl Iterator<Item = (&Sight, u64)> {
     let clear = sight.cr3 & !KPTI;
     let other = (clear != sight.cr3).then_some(sight.cr3);
     let all = [Some(clear), other].into_iter().flatten();

@@ -7,7 +7,8 @@
 
 use std::{
     ffi::OsString,
-    io::{self, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -35,6 +36,10 @@ pub struct Linux {
     pub backend: Backend,
     /// How many vCPUs.
     pub vcpus: u32,
+    /// Whether it may reboot; else its first reboot is its end.
+    pub reboots: bool,
+    /// Whether it stands before its first instruction until [`Running::order`] says `cont`.
+    pub stands: bool,
 }
 
 /// What QEMU keeps a guest's RAM in.
@@ -83,6 +88,8 @@ impl Linux {
             folder: folder.to_owned(),
             backend: Backend::Memfd,
             vcpus: 2,
+            reboots: false,
+            stands: false,
         }
     }
 
@@ -161,8 +168,14 @@ impl Linux {
         let words = words
             .into_iter()
             .flat_map(|(flag, value)| [flag.to_owned(), value]);
+        let plain = [
+            ("-nodefaults", true),
+            ("-no-reboot", !self.reboots),
+            ("-S", self.stands),
+        ];
+        let plain = plain.into_iter().filter(|(_, is_meant)| *is_meant);
         words
-            .chain(["-nodefaults".to_owned(), "-no-reboot".to_owned()])
+            .chain(plain.map(|(flag, _)| flag.to_owned()))
             .map(OsString::from)
             .collect()
     }
@@ -211,6 +224,25 @@ impl Running {
         Ok(text.replace('\r', "").trim().to_owned())
     }
 
+    /// Gives the monitor an order without arguments, such as `cont`, and waits until it is done.
+    /// Nobody else may be connected there.
+    ///
+    /// # Errors
+    /// If QEMU does not listen, or refuses.
+    pub fn order(&self, order: &str) -> io::Result<()> {
+        let mut stream = UnixStream::connect(self.qmp())?;
+        let mut lines = BufReader::new(stream.try_clone()?).lines();
+        for order in ["qmp_capabilities", order] {
+            writeln!(stream, "{{\"execute\": \"{order}\"}}")?;
+            let mut answers = lines.by_ref().map_while(Result::ok);
+            let answer =
+                answers.find(|line| line.contains("\"return\"") || line.contains("\"error\""));
+            let answer = answer.filter(|line| line.contains("\"return\""));
+            answer.ok_or_else(|| io::Error::other(format!("QEMU has not done {order}")))?;
+        }
+        Ok(())
+    }
+
     /// Waits until QEMU has ended.
     ///
     /// # Errors
@@ -222,6 +254,12 @@ impl Running {
     /// How much it has said.
     pub fn said_so_far(&self) -> usize {
         self.said.lock().0.len()
+    }
+
+    /// Whether it has said this, behind so much.
+    pub fn has_said(&self, from: usize, text: &str) -> bool {
+        let said = self.said.lock();
+        said.0.get(from..).is_some_and(|said| said.contains(text))
     }
 
     /// Waits until it says this, behind so much; answers all that it has said since.

@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow};
 use oriel_engine::Outcome;
 use oriel_machine::{
     End, Machine as _,
-    qemu::{self, Attach, Attached, Leave, Repair},
+    qemu::{self, Address, Attach, Attached, Leave, Repair},
 };
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -32,7 +32,7 @@ pub(crate) fn run(args: QemuArgs) -> anyhow::Result<Exit> {
         return repair(&args);
     }
     let attach = Attach {
-        guard: Some(guard_command(&args)?),
+        guard: Some(guard_command(&args.gdb, &args.qmp)?),
         gdb: args.gdb.clone(),
         qmp: args.qmp.clone(),
         ram: args.ram,
@@ -75,14 +75,14 @@ fn how(ended: &anyhow::Result<(Outcome, Option<u8>)>) -> Leave {
 }
 
 /// This program, as the guard of this VM.
-fn guard_command(args: &QemuArgs) -> anyhow::Result<Command> {
+pub(crate) fn guard_command(gdb: &Address, qmp: &Address) -> anyhow::Result<Command> {
     let program = std::env::current_exe().context("where this program is, is not known")?;
     let mut command = Command::new(program);
     command
         .args(["attach", "qemu", "--guard", "--gdb"])
-        .arg(args.gdb.to_string())
+        .arg(gdb.to_string())
         .arg("--qmp")
-        .arg(args.qmp.to_string());
+        .arg(qmp.to_string());
     Ok(command)
 }
 

@@ -139,6 +139,31 @@ fn an_index_is_kept_until_the_guest_boots_again() {
 }
 
 #[test]
+fn a_kernel_that_is_gone_and_has_left_its_memory_behind_is_not_asked() {
+    let boots = Boots::new();
+    let forged = Forged::new(0);
+    let index = boots.index(forged.memory(), &[forged.sight()]).unwrap();
+    let elsewhere = Sight {
+        cr3: 0xf000,
+        ..forged.sight()
+    };
+    assert!(index.holds(forged.memory()), "it is all there still");
+    assert!(!index.runs(forged.memory(), &[elsewhere]));
+    let gone = boots.index(forged.memory(), &[elsewhere]);
+    assert_eq!(gone.unwrap_err(), Unknown::NoKernel);
+    let firmware = Sight {
+        mode: Mode::Off,
+        ..forged.sight()
+    };
+    let early = boots.index(forged.memory(), &[firmware]);
+    assert_eq!(early.unwrap_err(), Unknown::NotLongMode);
+    // A vCPU alone of several is enough, in user mode too.
+    let sights = [elsewhere, firmware, forged.sight_of_user()];
+    let back = boots.index(forged.memory(), &sights).unwrap();
+    assert!(Arc::ptr_eq(&index, &back));
+}
+
+#[test]
 fn damage_anywhere_in_tables_never_does_more_than_hide_something() {
     for at in (0..0x9000).step_by(0x211) {
         let forged = Forged::new(0);

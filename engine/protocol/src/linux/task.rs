@@ -29,6 +29,7 @@ pub struct Task {
     #[serde(serialize_with = "hex_or_null")]
     pub cr3: Option<u64>,
     /// When it started, in nanoseconds since the boot.
+    #[serde(serialize_with = "hex_or_null")]
     pub start_time: Option<u64>,
 }
 

@@ -31,11 +31,12 @@ impl Desk {
     }
 
     fn kernel(&mut self) -> Result<Told<Arc<Index>>, Refusal> {
+        let own = self.sight();
         let memory = self.shared.machine.memory();
-        if let Some(index) = self.shared.kernel.current(memory) {
+        if let Some(index) = self.shared.kernel.current(memory, own) {
             return Ok(Ok(index));
         }
-        let sights = self.sights();
+        let sights = self.sights(own);
         let (ticket, home) = self.ticket();
         let reply = Box::new(move |made| home(Answer::Kernel(made)));
         let shared = &self.shared;
@@ -47,8 +48,7 @@ impl Desk {
     }
 
     /// This vCPU's own where it is in long mode; else what all vCPUs show.
-    fn sights(&mut self) -> Vec<Sight> {
-        let own = self.sight();
+    fn sights(&mut self, own: Option<Sight>) -> Vec<Sight> {
         if own.is_some_and(|sight| sight.is_long()) {
             return own.into_iter().collect();
         }

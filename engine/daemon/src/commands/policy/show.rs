@@ -3,7 +3,7 @@
 
 use serde_json::Value as Json;
 
-use crate::output::plain;
+use crate::output::table::{rows, strings, table, text};
 
 /// Digits of a digest that people compare.
 const DIGEST_SHOWN: usize = 12;
@@ -141,22 +141,6 @@ pub(super) fn swapped(answer: &Json) -> Vec<String> {
     lines
 }
 
-fn rows(list: &Json, row: impl Fn(&Json) -> Vec<String>) -> Vec<Vec<String>> {
-    list.as_array().into_iter().flatten().map(row).collect()
-}
-
-fn text(value: &Json) -> String {
-    match value {
-        Json::String(text) => plain(text),
-        Json::Null => String::new(),
-        Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => value.to_string(),
-    }
-}
-
-fn strings(list: &Json) -> Vec<String> {
-    list.as_array().into_iter().flatten().map(text).collect()
-}
-
 fn digest(one: &Json) -> String {
     text(&one["digest"]).chars().take(DIGEST_SHOWN).collect()
 }
@@ -165,23 +149,6 @@ fn digest(one: &Json) -> String {
 fn since(one: &Json) -> String {
     let seconds = one["since_ns"].as_f64().unwrap_or(0.0) / 1e9;
     format!("{seconds:.1} s")
-}
-
-/// Columns as wide as their widest cell; the last one ends where it ends.
-fn table(heads: &[&str], rows: Vec<Vec<String>>) -> Vec<String> {
-    let heads = heads.iter().map(|&head| head.to_owned()).collect();
-    let lines: Vec<Vec<String>> = std::iter::once(heads).chain(rows).collect();
-    let width = |column: usize| {
-        let cells = lines.iter().filter_map(|line| line.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let line = |cells: &Vec<String>| {
-        let cells = cells.iter().enumerate();
-        let padded = cells.map(|(column, cell)| format!("{cell:<width$}", width = width(column)));
-        let line = padded.collect::<Vec<_>>().join("  ");
-        line.trim_end().to_owned()
-    };
-    lines.iter().map(line).collect()
 }
 
 #[cfg(test)]
