@@ -35,6 +35,8 @@ pub struct Linux {
     pub backend: Backend,
     /// How many vCPUs.
     pub vcpus: u32,
+    /// Whether it begins anew when its kernel restarts it; else QEMU ends then.
+    pub reboots: bool,
 }
 
 /// What QEMU keeps a guest's RAM in.
@@ -83,6 +85,7 @@ impl Linux {
             folder: folder.to_owned(),
             backend: Backend::Memfd,
             vcpus: 2,
+            reboots: false,
         }
     }
 
@@ -162,7 +165,8 @@ impl Linux {
             .into_iter()
             .flat_map(|(flag, value)| [flag.to_owned(), value]);
         words
-            .chain(["-nodefaults".to_owned(), "-no-reboot".to_owned()])
+            .chain(["-nodefaults".to_owned()])
+            .chain((!self.reboots).then(|| "-no-reboot".to_owned()))
             .map(OsString::from)
             .collect()
     }

@@ -177,7 +177,7 @@ impl Attach {
         let (give, orders) = mpsc::channel();
         let link = Arc::new(Link::new(give, Arc::clone(&bell)));
         let source = Arc::new(source);
-        let points = Points::default();
+        let (points, resets) = (Points::default(), Arc::default());
         let memory = Arc::new(Memory {
             source: Arc::clone(&source),
             originals: Arc::clone(&points.originals),
@@ -203,6 +203,7 @@ impl Attach {
             untold: 0,
             shutting_down: false,
             end: None,
+            resets: Arc::clone(&resets),
             trouble: None,
             last_stepped: 0,
             guard,
@@ -213,6 +214,7 @@ impl Attach {
             capabilities,
             memory,
             link: Arc::clone(&link),
+            resets,
             actor: Some(actor),
         });
         // The first order wakes the actor, which lets the guest go on.

@@ -31,8 +31,7 @@ impl Desk {
     }
 
     fn kernel(&mut self) -> Result<Told<Arc<Index>>, Refusal> {
-        let memory = self.shared.machine.memory();
-        if let Some(index) = self.shared.kernel.current(memory) {
+        if let Some(index) = self.shared.kernel.current(&*self.shared.machine) {
             return Ok(Ok(index));
         }
         let sights = self.sights();
