@@ -6,12 +6,15 @@
 
 use std::{
     mem,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
 };
 
 use oriel_guest::{Boots, Index, Sight, Unknown};
-use oriel_machine::{GuestMemory, Machine};
+use oriel_machine::Machine;
 use oriel_protocol::linux::Told;
 
 use crate::mail::ReplyTo;
@@ -22,6 +25,8 @@ type Waiting = Vec<ReplyTo<Told<Arc<Index>>>>;
 #[derive(Default)]
 pub(crate) struct Kernel {
     boots: Boots,
+    /// Resets of the guest that were heeded.
+    resets: AtomicU64,
     /// Who waits while it is being found out; none: nobody is at it.
     waiting: Mutex<Option<Waiting>>,
 }
@@ -30,10 +35,20 @@ impl Kernel {
     /// The index, if there is one and this vCPU still runs that kernel.
     pub(crate) fn current(
         &self,
-        memory: &dyn GuestMemory,
+        machine: &dyn Machine,
         sight: Option<Sight>,
     ) -> Option<Arc<Index>> {
-        self.boots.current(memory, sight)
+        self.heed_resets(machine);
+        self.boots.current(machine.memory(), sight)
+    }
+
+    /// A kernel that was restarted leaves its image behind, where the next one may not lie: that it is
+    /// still there says nothing then.
+    fn heed_resets(&self, machine: &dyn Machine) {
+        let resets = machine.resets();
+        if self.resets.swap(resets, Ordering::Relaxed) != resets {
+            self.boots.forget();
+        }
     }
 
     /// The index, made on this thread where there is none. For threads that may wait.
@@ -42,10 +57,14 @@ impl Kernel {
     /// As [`Index::build`].
     pub(crate) fn index(
         &self,
-        memory: &dyn GuestMemory,
+        machine: &dyn Machine,
         sights: &[Sight],
     ) -> Result<Arc<Index>, Unknown> {
-        self.boots.index(memory, sights)
+        self.heed_resets(machine);
+        let made = self.boots.index(machine.memory(), sights);
+        // One that came while it was being made.
+        self.heed_resets(machine);
+        made
     }
 
     /// Has it made, by what these vCPUs show. Who asks while somebody is at it already waits for that.
@@ -72,7 +91,7 @@ impl Kernel {
     }
 
     fn make(&self, machine: &dyn Machine, sights: &[Sight]) {
-        let made = self.index(machine.memory(), sights);
+        let made = self.index(machine, sights);
         self.answer(&made.map_err(|unknown| unknown.to_string()));
     }
 

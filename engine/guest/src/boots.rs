@@ -35,6 +35,12 @@ impl Boots {
             .map(Arc::clone)
     }
 
+    /// The guest begins anew: what was found is of no use, even if its memory is still there.
+    pub fn forget(&self) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = None;
+    }
+
     /// The index of the kernel that runs now; the one that was made before, if these vCPUs still
     /// run it. While none of them runs a kernel it is kept.
     ///

@@ -52,6 +52,12 @@ pub trait Machine: Send + Sync {
     /// [`Refusal::Busy`] if another vCPU holds the world already.
     fn hold_others(&self, vcpu: u32) -> Result<Hold, Refusal>;
 
+    /// How often the guest is known to have begun anew since it is watched. What was found in its memory
+    /// before is of no use then, even if it is still there. 0 on machines that cannot tell.
+    fn resets(&self) -> u64 {
+        0
+    }
+
     /// The state of a vCPU for other threads, on machines that can have it without stopping the
     /// vCPU (a KVMI kernel answers over its socket). Elsewhere the vCPU's own thread is asked.
     fn remote(&self, _vcpu: u32) -> Option<Box<dyn VcpuState>> {

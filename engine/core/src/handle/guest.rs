@@ -21,10 +21,10 @@ impl VmHandle {
     ) -> Result<T, Unknown> {
         let sights = (0..self.shared.vcpus).filter_map(|vcpu| self.look(vcpu, within));
         let sights: Vec<_> = sights.collect();
-        let memory = self.shared.machine.memory();
-        let index = self.shared.kernel.index(memory, &sights)?;
+        let machine = &*self.shared.machine;
+        let index = self.shared.kernel.index(machine, &sights)?;
         self.note("ask-guest", None, Ok(()));
-        ask(&index.guest(memory), &sights)
+        ask(&index.guest(machine.memory()), &sights)
     }
 
     fn look(&self, vcpu: u32, within: Duration) -> Option<Sight> {

@@ -171,7 +171,7 @@ impl Attach {
         let (give, orders) = mpsc::channel();
         let link = Arc::new(Link::new(give, Arc::clone(&bell)));
         let source = Arc::new(source);
-        let points = Points::default();
+        let (points, resets) = (Points::default(), Arc::default());
         let memory = Arc::new(Memory {
             source: Arc::clone(&source),
             originals: Arc::clone(&points.originals),
@@ -197,6 +197,7 @@ impl Attach {
             untold: 0,
             shutting_down: false,
             end: None,
+            resets: Arc::clone(&resets),
             trouble: None,
             last_stepped: 0,
             guard,
@@ -207,6 +208,7 @@ impl Attach {
             capabilities,
             memory,
             link: Arc::clone(&link),
+            resets,
             actor: Some(actor),
         });
         // The first order wakes the actor, which lets the guest go on.

@@ -1,6 +1,12 @@
 //! The VM as a whole, for every thread.
 
-use std::{sync::Arc, thread::JoinHandle};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+};
 
 use oriel_protocol::{Capabilities, Identity, Refusal};
 
@@ -21,6 +27,7 @@ pub struct QemuMachine {
     pub(super) capabilities: Capabilities,
     pub(super) memory: Arc<Memory>,
     pub(super) link: Arc<Link>,
+    pub(super) resets: Arc<AtomicU64>,
     pub(super) actor: Option<JoinHandle<()>>,
 }
 
@@ -66,6 +73,10 @@ impl Machine for QemuMachine {
             world.arm(&wants)
         });
         armed.map_err(|_| what())?
+    }
+
+    fn resets(&self) -> u64 {
+        self.resets.load(Ordering::Relaxed)
     }
 
     fn hold_others(&self, vcpu: u32) -> Result<Hold, Refusal> {

@@ -57,6 +57,8 @@ pub(super) enum Told {
     Resume,
     /// The guest has shut down, or QEMU was told to.
     Shutdown,
+    /// The guest begins anew.
+    Reset,
 }
 
 /// A connection.
@@ -210,6 +212,7 @@ impl Qmp {
         match line.get("event").and_then(Value::as_str) {
             Some("RESUME") => self.told.push_back(Told::Resume),
             Some("SHUTDOWN") => self.told.push_back(Told::Shutdown),
+            Some("RESET") => self.told.push_back(Told::Reset),
             Some(_) | None => {}
         }
     }

@@ -18,7 +18,11 @@ mod met;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, mpsc::Sender},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::Sender,
+    },
     time::{Duration, Instant},
 };
 
@@ -60,6 +64,8 @@ pub(super) struct World {
     /// QEMU has told of the guest's end.
     pub(super) shutting_down: bool,
     pub(super) end: Option<End>,
+    /// How often the guest has begun anew.
+    pub(super) resets: Arc<AtomicU64>,
     /// What went wrong on a connection, and has not been dealt with.
     pub(super) trouble: Option<Trouble>,
     /// The vCPU that was stepped last, of those that are.
@@ -262,6 +268,9 @@ impl World {
         while let Some(told) = self.qmp.take_told() {
             match told {
                 Told::Shutdown => self.shutting_down = true,
+                Told::Reset => {
+                    self.resets.fetch_add(1, Ordering::Relaxed);
+                }
                 Told::Resume if self.untold > 0 => self.untold -= 1,
                 Told::Resume => self.resumed_by_other(),
             }

@@ -32,8 +32,8 @@ impl Desk {
 
     fn kernel(&mut self) -> Result<Told<Arc<Index>>, Refusal> {
         let own = self.sight();
-        let memory = self.shared.machine.memory();
-        if let Some(index) = self.shared.kernel.current(memory, own) {
+        let shared = &self.shared;
+        if let Some(index) = shared.kernel.current(&*shared.machine, own) {
             return Ok(Ok(index));
         }
         let sights = self.sights(own);

@@ -34,15 +34,15 @@ fn events_between_a_question_and_its_answer_are_kept() {
     let (qmp, peer) = peer(GREETING, true);
     let (mut qmp, mut peer) = (qmp.unwrap(), peer.unwrap());
     peer.write_all(
-        b"{\"event\": \"RESUME\"}\n{\"event\": \"NIC\"}\n{\"return\": {\"running\": true, \"status\": \"running\"}}\n{\"event\": \"SHUTDOWN\"}\n",
+        b"{\"event\": \"RESUME\"}\n{\"event\": \"NIC\"}\n{\"return\": {\"running\": true, \"status\": \"running\"}}\n{\"event\": \"RESET\"}\n{\"event\": \"SHUTDOWN\"}\n",
     )
     .unwrap();
     assert_eq!(qmp.status().unwrap(), (true, "running".to_owned()));
     assert_eq!(qmp.take_told(), Some(Told::Resume));
     qmp.receive().unwrap();
     assert_eq!(
-        (qmp.take_told(), qmp.take_told()),
-        (Some(Told::Shutdown), None)
+        [qmp.take_told(), qmp.take_told(), qmp.take_told()],
+        [Some(Told::Reset), Some(Told::Shutdown), None]
     );
 }
 
