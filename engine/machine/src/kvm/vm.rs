@@ -87,6 +87,10 @@ impl Machine for KvmVm {
         self.arming.arm_changed(self.vm.fd(), wants, changed)
     }
 
+    fn resets(&self) -> u64 {
+        self.world.resets()
+    }
+
     fn hold_others(&self, vcpu: u32) -> Result<Hold, Refusal> {
         self.world.hold_others(vcpu)
     }
