@@ -45,7 +45,7 @@ fn question(command: &GuestCommand) -> Question {
 
 fn symbols(args: &SymbolArgs) -> Question {
     if let Some(address) = args.at {
-        return Question::At(address);
+        return Question::At { address };
     }
     let name = args.name.as_deref().unwrap_or("*");
     let which = match (name.strip_suffix('*'), args.variants) {
@@ -100,7 +100,12 @@ mod tests {
     fn an_address_is_hexadecimal_whether_it_says_so_or_not() {
         for text in ["0xffffffff81000000", "ffffffff81000000"] {
             let asked = typed(&["symbols", "--at", text]).unwrap();
-            assert_eq!(asked, Question::At(0xffff_ffff_8100_0000));
+            assert_eq!(
+                asked,
+                Question::At {
+                    address: 0xffff_ffff_8100_0000
+                }
+            );
         }
         assert!(typed(&["symbols", "--at", "here"]).is_err());
         assert!(
