@@ -74,13 +74,11 @@ mod tests {
     }
 
     fn which(words: &[&str]) -> Which {
-        match typed(words).unwrap() {
-            Question::Symbols { which, module } => {
-                assert_eq!(module, None);
-                which
-            }
-            other => panic!("{other:?}"),
-        }
+        let Question::Symbols { which, module } = typed(words).unwrap() else {
+            panic!("{words:?} are not about symbols");
+        };
+        assert_eq!(module, None);
+        which
     }
 
     #[test]
