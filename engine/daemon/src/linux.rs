@@ -14,27 +14,36 @@ mod words;
 pub(crate) mod tests;
 
 use oriel_guest::{Guest, Sight, Unknown};
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-/// A question.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A question; in JSON as the control socket takes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Question {
     /// Which kernel it is, and what is known of it.
     Info,
     /// Symbols.
     Symbols {
         /// Which.
+        #[serde(default)]
         which: Which,
         /// Of this module; none: the kernel's.
+        #[serde(default)]
         module: Option<String>,
     },
     /// The symbol in which an address lies.
-    At(u64),
+    At {
+        /// The address.
+        #[serde(with = "words::word")]
+        address: u64,
+    },
     /// A member by its path, or a type by its name.
     Type {
         /// The path.
         path: String,
         /// With the types of this module.
+        #[serde(default)]
         module: Option<String>,
     },
     /// Processes.
@@ -48,6 +57,7 @@ pub(crate) enum Question {
     /// System calls of 64-bit programs, or of 32-bit ones.
     Syscalls {
         /// Of 32-bit ones.
+        #[serde(default)]
         compat: bool,
     },
     /// The interrupt tables.
@@ -55,8 +65,11 @@ pub(crate) enum Question {
 }
 
 /// Which symbols.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Which {
+    /// All of them.
+    #[default]
     All,
     /// Of this name.
     Named(String),
@@ -78,7 +91,7 @@ pub(crate) fn answer(
     match question {
         Question::Info => Ok(info::info(guest, sights)),
         Question::Symbols { which, module } => symbols::symbols(guest, which, module.as_deref()),
-        Question::At(address) => symbols::at(guest, *address),
+        Question::At { address } => symbols::at(guest, *address),
         Question::Type { path, module } => types::types(guest, path, module.as_deref()),
         Question::Tasks => tasks::tasks(guest, sights, false),
         Question::Threads => tasks::tasks(guest, sights, true),

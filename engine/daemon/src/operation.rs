@@ -96,6 +96,7 @@ impl Opening {
             host: host.clone(),
             machine: machine.clone(),
             roster: vm.roster(),
+            vm: vm.clone(),
         };
         let steward = Steward::take_over(Box::new(live), machine.clone(), self.set, self.state);
         let steward = Arc::new(steward);

@@ -16,12 +16,15 @@ use oriel_engine::{
     audit::{Orderer, Verb},
     roster::{OnChange, Past, Posted, RosterError, SwapOptions, Swapped},
 };
+use oriel_guest::Unknown;
 use oriel_machine::Machine;
 use serde::Serialize;
+use serde_json::Value as Json;
 use thiserror::Error;
 
 use crate::{
     config::PolicyConfig,
+    linux::Question,
     plan::PolicyPlan,
     state::{Committed, StateDirectory},
 };
@@ -57,6 +60,8 @@ pub(crate) trait Policies: Send + Sync {
     fn rollback(&self, by: &Orderer, name: &str, to: Option<u64>) -> Result<Swapped, RosterError>;
     /// Ends a quarantine.
     fn release(&self, by: &Orderer, name: &str) -> Result<(), RosterError>;
+    /// Asks the guest that they judge.
+    fn ask_guest(&self, question: &Question) -> Result<Json, Unknown>;
     /// Writes down an order that is refused for this reason before it is given.
     fn declined(&self, by: &Orderer, order: (Verb, &str), reason: &str);
 }
@@ -163,6 +168,11 @@ impl Steward {
         let entry = self.entry(&posted);
         let entry = entry.ok_or_else(|| RosterError::Unknown(name.to_owned()))?;
         Explanation::of(&posted, &entry, self.machine()).map_err(ChangeError::Refused)
+    }
+
+    /// Asks the guest what it is and does.
+    pub(crate) fn ask_guest(&self, question: &Question) -> Result<Json, Unknown> {
+        self.policies.ask_guest(question)
     }
 
     /// What the engine has forgotten cannot be rolled back to.

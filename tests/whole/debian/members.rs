@@ -130,11 +130,10 @@ fn known(types: &Types) -> (Vec<(String, Row)>, String) {
         let mut row = field.hops;
         row.extend([field.offset, field.size]);
         rows.push((path, row));
-        let steps = steps.iter().map(|(name, member)| (*name, *member));
-        lines.extend(steps.clone().map(|(name, member)| {
+        lines.extend(steps.iter().map(|(name, member)| {
             format!("    printf(\"%lu \", __builtin_offsetof(struct {name}, {member}));\n")
         }));
-        let (name, member) = steps.last().expect("a step");
+        let (name, member) = steps[steps.len() - 1];
         lines += &format!("    printf(\"%lu\\n\", sizeof(((struct {name} *)0)->{member}));\n");
     }
     for (name, member) in BITS {

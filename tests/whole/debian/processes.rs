@@ -84,7 +84,8 @@ pub(super) fn are_those_of_ps(vm: &mut Vm) {
         // A worker may have come and gone between the two.
         assert!(known || ours.2.starts_with("kworker/"), "{pid}: {ours:?}");
     }
-    vm.ask("killall sleep");
+    // Waited for here, so that nothing ends while the shell waits for its next line.
+    vm.ask("killall sleep; wait");
 }
 
 /// Two loops on two vCPUs, in user mode nearly always.

@@ -1,11 +1,16 @@
 //! `oriel guest …`, as it is typed.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use oriel_machine::qemu::{Address, RamChoice};
 
 /// Look at the Linux in a VM that runs: what it is and does, without files of its kernel.
 #[derive(Debug, clap::Args)]
 pub(crate) struct GuestArgs {
+    /// The control socket of the Oriel that watches it (`oriel run --control`).
+    #[arg(long, global = true, value_name = "PATH", env = "ORIEL_CONTROL")]
+    pub(crate) control: Option<PathBuf>,
     /// The monitor (QMP) of the QEMU that runs it; nobody else may use that socket meanwhile. The VM
     /// runs on.
     #[arg(long, global = true, value_name = "unix:PATH|tcp:127.0.0.1:PORT")]

@@ -45,7 +45,7 @@ fn question(command: &GuestCommand) -> Question {
 
 fn symbols(args: &SymbolArgs) -> Question {
     if let Some(address) = args.at {
-        return Question::At(address);
+        return Question::At { address };
     }
     let name = args.name.as_deref().unwrap_or("*");
     let which = match (name.strip_suffix('*'), args.variants) {
@@ -74,13 +74,11 @@ mod tests {
     }
 
     fn which(words: &[&str]) -> Which {
-        match typed(words).unwrap() {
-            Question::Symbols { which, module } => {
-                assert_eq!(module, None);
-                which
-            }
-            other => panic!("{other:?}"),
-        }
+        let Question::Symbols { which, module } = typed(words).unwrap() else {
+            panic!("{words:?} are not about symbols");
+        };
+        assert_eq!(module, None);
+        which
     }
 
     #[test]
@@ -100,7 +98,12 @@ mod tests {
     fn an_address_is_hexadecimal_whether_it_says_so_or_not() {
         for text in ["0xffffffff81000000", "ffffffff81000000"] {
             let asked = typed(&["symbols", "--at", text]).unwrap();
-            assert_eq!(asked, Question::At(0xffff_ffff_8100_0000));
+            assert_eq!(
+                asked,
+                Question::At {
+                    address: 0xffff_ffff_8100_0000
+                }
+            );
         }
         assert!(typed(&["symbols", "--at", "here"]).is_err());
         assert!(

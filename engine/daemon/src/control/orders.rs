@@ -11,6 +11,7 @@ use serde_json::{Map, Value as Json};
 use super::Problem;
 use crate::{
     config::PolicyConfig,
+    linux::Question,
     steward::{Entry, read_component},
 };
 
@@ -80,6 +81,12 @@ pub(super) fn read_or_default<T: DeserializeOwned + Default>(body: &[u8]) -> Res
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body)
         .map_err(|error| Problem::new(400, "not-json", format!("the body: {error}")))
+}
+
+/// `POST /v1/guest`
+pub(super) fn question(body: &[u8]) -> Result<Question, Problem> {
+    let body: Json = read(body)?;
+    serde_json::from_value(body).map_err(wrong)
 }
 
 impl Order {

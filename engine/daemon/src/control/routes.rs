@@ -48,6 +48,7 @@ pub(super) const ROUTES: &[Route] = &[
     route("POST", "/v1/policies/{name}/swap", swap),
     route("POST", "/v1/policies/{name}/rollback", rollback),
     route("POST", "/v1/policies/{name}/release", release),
+    route("POST", "/v1/guest", guest),
     route("GET", "/v1/openapi.json", document),
 ];
 
@@ -192,6 +193,12 @@ fn rollback(steward: &Steward, call: &Call<'_>) -> Result<Answer, Problem> {
 
 fn release(steward: &Steward, call: &Call<'_>) -> Result<Answer, Problem> {
     ok(call.orders(steward).release(&call.name)?)
+}
+
+fn guest(steward: &Steward, call: &Call<'_>) -> Result<Answer, Problem> {
+    let question = orders::question(call.body)?;
+    let answer = steward.ask_guest(&question);
+    ok(answer.map_err(|unknown| Problem::new(404, "unknown", unknown.to_string()))?)
 }
 
 fn document(_: &Steward, _: &Call<'_>) -> Result<Answer, Problem> {

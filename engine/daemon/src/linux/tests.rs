@@ -71,11 +71,54 @@ fn symbols_are_found_by_name_by_beginning_and_by_address() {
     assert!(all["symbols"].as_array().is_some_and(|all| all.len() > 600));
     let variants = asked(&forged, &symbols(Which::Variants("do_exit".to_owned())));
     assert_eq!(variants.unwrap()["symbols"][0]["name"], "do_exit.isra.0");
-    let at = asked(&forged, &Question::At(read + 5)).unwrap();
+    let at = asked(&forged, &Question::At { address: read + 5 }).unwrap();
     assert_eq!(
         (&at["symbol"]["name"], &at["offset"]),
         (&json!("__x64_sys_read"), &json!("0x5"))
     );
+}
+
+#[test]
+fn questions_are_sent_as_they_are_read() {
+    let module = Some("tun".to_owned());
+    for (question, text) in [
+        (Question::Hidden, r#"{"ask":"hidden"}"#),
+        (symbols(Which::All), r#"{"ask":"symbols"}"#),
+        (
+            symbols(Which::Starting("do_".to_owned())),
+            r#"{"ask":"symbols","which":{"starting":"do_"}}"#,
+        ),
+        (
+            Question::At {
+                address: 0xffff_ffff_8100_0000,
+            },
+            r#"{"ask":"at","address":"0xffffffff81000000"}"#,
+        ),
+        (
+            Question::Type {
+                path: "x.y".to_owned(),
+                module,
+            },
+            r#"{"ask":"type","path":"x.y","module":"tun"}"#,
+        ),
+        (
+            Question::Syscalls { compat: false },
+            r#"{"ask":"syscalls"}"#,
+        ),
+    ] {
+        let read: Question = serde_json::from_str(text).unwrap();
+        assert_eq!(read, question);
+        let sent = serde_json::to_string(&question).unwrap();
+        assert_eq!(serde_json::from_str::<Question>(&sent).unwrap(), question);
+    }
+    for text in [
+        r#"{"ask":"nix"}"#,
+        r#"{"ask":"at"}"#,
+        r#"{"ask":"at","address":7}"#,
+        r#"{"ask":"type","path":"x","more":1}"#,
+    ] {
+        assert!(serde_json::from_str::<Question>(text).is_err(), "{text}");
+    }
 }
 
 #[test]
@@ -90,7 +133,7 @@ fn what_is_not_there_is_said_in_words() {
         ),
         (symbols(Which::Variants("nix".to_owned())), "no symbol nix"),
         (
-            Question::At(0x1000),
+            Question::At { address: 0x1000 },
             "neither in the kernel's image nor in a module",
         ),
         (

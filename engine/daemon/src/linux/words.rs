@@ -32,3 +32,20 @@ pub(super) fn count(answer: Result<(usize, Json), Unknown>) -> Json {
         Err(why) => unknown(&why),
     }
 }
+
+/// A word of 64 bits in a question: hexadecimal text, as in answers.
+pub(super) mod word {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(in crate::linux) fn serialize<S: Serializer>(word: &u64, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{word:#x}"))
+    }
+
+    pub(in crate::linux) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<u64, D::Error> {
+        let text = String::deserialize(from)?;
+        let digits = text.strip_prefix("0x").unwrap_or(&text);
+        u64::from_str_radix(digits, 16).map_err(D::Error::custom)
+    }
+}

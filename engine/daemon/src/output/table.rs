@@ -19,6 +19,14 @@ pub(crate) fn text(value: &Json) -> String {
     }
 }
 
+/// A value in its place among words; nothing for null.
+pub(crate) fn within(value: &Json, words: impl FnOnce(String) -> String) -> String {
+    if value.is_null() {
+        return String::new();
+    }
+    words(text(value))
+}
+
 /// Each element as a cell.
 pub(crate) fn strings(list: &Json) -> Vec<String> {
     list.as_array().into_iter().flatten().map(text).collect()

@@ -11,10 +11,15 @@ use oriel_engine::{
     audit::{Orderer, Verb},
     roster::{OnChange, Past, Posted, RosterError, Standing, SwapOptions, Swapped},
 };
+use oriel_guest::Unknown;
 use oriel_policy::Digest;
+use serde_json::Value as Json;
 
 use super::{ChangeError, Policies};
-use crate::plan::PolicyPlan;
+use crate::{
+    linux::{self, Question},
+    plan::PolicyPlan,
+};
 
 /// Code that these policies are not made of.
 pub(crate) const BROKEN: &[u8] = b"broken";
@@ -205,6 +210,10 @@ impl Policies for Fake {
         self.note(by, Verb::Release, name);
         self.ready()?;
         self.known(name).map(drop)
+    }
+
+    fn ask_guest(&self, question: &Question) -> Result<Json, Unknown> {
+        linux::tests::asked(&linux::tests::some(), question)
     }
 
     fn declined(&self, by: &Orderer, (verb, name): (Verb, &str), _: &str) {

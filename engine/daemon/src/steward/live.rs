@@ -1,23 +1,33 @@
 //! The policies of a VM that really runs: made here, moved by the engine's roster.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use oriel_engine::{
-    Candidate, FailureReport, Roster,
+    Candidate, FailureReport, Roster, VmHandle,
     audit::{Orderer, Verb},
     roster::{OnChange, Past, Posted, RosterError, SwapOptions, Swapped},
 };
+use oriel_guest::{Guest, Sight, Unknown};
 use oriel_machine::Machine;
 use oriel_policy::Host;
+use serde_json::Value as Json;
 
 use super::{ChangeError, Policies};
-use crate::{load, plan::PolicyPlan};
+use crate::{
+    linux::{self, Question},
+    load,
+    plan::PolicyPlan,
+};
+
+/// How long a vCPU may take to say what it shows; one that takes longer is left out.
+const VCPU_LIMIT: Duration = Duration::from_secs(1);
 
 /// The policies of a VM that runs.
 pub(crate) struct Live {
     pub(crate) host: Arc<Host>,
     pub(crate) machine: Arc<dyn Machine>,
     pub(crate) roster: Roster,
+    pub(crate) vm: VmHandle,
 }
 
 impl Live {
@@ -75,6 +85,11 @@ impl Policies for Live {
 
     fn release(&self, by: &Orderer, name: &str) -> Result<(), RosterError> {
         self.roster.ordered_by(by.clone()).release(name)
+    }
+
+    fn ask_guest(&self, question: &Question) -> Result<Json, Unknown> {
+        let answer = |guest: &Guest<'_>, sights: &[Sight]| linux::answer(question, guest, sights);
+        self.vm.ask_guest(VCPU_LIMIT, answer)
     }
 
     fn declined(&self, by: &Orderer, (verb, name): (Verb, &str), reason: &str) {

@@ -204,7 +204,10 @@ fn memory_that_takes_the_stub_is_not_read_without_leave() {
 
 #[test]
 fn a_vm_has_to_be_named_and_to_be_there() {
-    assert_usage(&oriel(&["guest", "ps"]), &["which VM?", "--qmp"]);
+    assert_usage(
+        &oriel(&["guest", "ps"]),
+        &["which VM?", "--qmp", "--control"],
+    );
     let nobody = oriel(&["guest", "info", "--qmp", "unix:/nowhere/qmp"]);
     assert_error(&nobody, &["nobody listens there"]);
 }

@@ -1,4 +1,4 @@
-//! The VM whose guest is asked: by its monitor and its memory's file, and through its gdbstub only
+//! The VM whose guest is asked: one that an Oriel watches, by its control socket; else by its monitor and its memory's file, and through its gdbstub only
 //! where that is allowed and there is no other way.
 
 use anyhow::{Context, anyhow};
@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 
 use crate::{
     args::GuestArgs,
+    client,
     commands::attach,
     linux::{self, Question},
     output::warn,
@@ -19,9 +20,16 @@ use crate::{
 
 /// Asks the VM that the flags name.
 pub(super) fn ask(args: &GuestArgs, question: &Question) -> anyhow::Result<Json> {
-    let qmp = args.qmp.clone().ok_or_else(|| {
-        Usage::new("which VM? Add `--qmp unix:PATH`, the socket of its QEMU's monitor")
-    })?;
+    match (&args.qmp, &args.control) {
+        (Some(qmp), _) => look(args, qmp.clone(), question),
+        (None, Some(socket)) => {
+            client::ask(socket, "POST", "/v1/guest", Some(&serde_json::to_value(question)?))
+        }
+        (None, None) => Err(Usage::new("which VM? Add `--qmp unix:PATH`, its QEMU's monitor, or `--control PATH`, the control socket of the Oriel that watches it").into()),
+    }
+}
+
+fn look(args: &GuestArgs, qmp: Address, question: &Question) -> anyhow::Result<Json> {
     let ram = args.ram.clone().unwrap_or_default();
     let is_named = matches!(ram, RamChoice::File(_));
     let look = Look {

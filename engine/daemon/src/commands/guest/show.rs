@@ -14,7 +14,7 @@ pub(super) fn lines(question: &Question, answer: &Json) -> Vec<String> {
     match question {
         Question::Info => info::info(answer),
         Question::Symbols { .. } => lists::symbols(answer),
-        Question::At(_) => lists::at(answer),
+        Question::At { .. } => lists::at(answer),
         Question::Type { .. } => types::types(answer),
         Question::Tasks | Question::Threads => lists::tasks(answer),
         Question::Hidden => lists::hidden(answer),

@@ -197,3 +197,31 @@ fn the_document_is_served_whole() {
             .is_some_and(|paths| paths.len() > 5)
     );
 }
+
+#[test]
+fn the_guest_is_asked_what_it_is_and_does() {
+    let steward = guarded();
+    let ask = |body: &Json| ask(&steward, "POST", "/v1/guest", body);
+    let info = ask(&json!({ "ask": "info" }));
+    assert_eq!(
+        (info.status, &info.body["release"]),
+        (200, &json!("9.9.9-forged"))
+    );
+    let tasks = ask(&json!({ "ask": "tasks" })).body;
+    assert_eq!(tasks["tasks"][2]["name"], "sh");
+    let missing = json!({ "ask": "symbols", "which": { "named": "nix" } });
+    let missing = ask(&missing);
+    assert_eq!(
+        (missing.status, &missing.body["error"]),
+        (404, &json!("unknown"))
+    );
+    let said = missing.body["message"].as_str().unwrap();
+    assert!(said.contains("no symbol nix"), "{said}");
+    for wrong in [
+        json!({ "ask": "nix" }),
+        json!({ "ask": "at", "address": 7 }),
+        json!({}),
+    ] {
+        assert_eq!(ask(&wrong).status, 422, "{wrong}");
+    }
+}

@@ -47,8 +47,8 @@ fn place(entry: &Json) -> String {
     if entry["in_image"] == true {
         return "image".to_owned();
     }
-    match &entry["module"] {
-        Json::Null => "NOWHERE".to_owned(),
-        module => text(module),
+    if entry["module"].is_null() {
+        return "NOWHERE".to_owned();
     }
+    text(&entry["module"])
 }

@@ -2,16 +2,13 @@
 
 use serde_json::Value as Json;
 
-use crate::output::table::{rows, strings, table, text};
+use crate::output::table::{rows, strings, table, text, within};
 
 const TASK_HEADS: [&str; 7] = ["PID", "PROCESS", "PARENT", "UID", "STATE", "VCPU", "NAME"];
 
 /// As nm and `/proc/kallsyms` have them.
 pub(super) fn symbols(answer: &Json) -> Vec<String> {
-    let module = match &answer["module"] {
-        Json::Null => String::new(),
-        name => format!("\t[{}]", text(name)),
-    };
+    let module = within(&answer["module"], |name| format!("\t[{name}]"));
     let symbols = answer["symbols"].as_array().into_iter().flatten();
     let line = |symbol: &Json| {
         let (kind, name) = (text(&symbol["kind"]), text(&symbol["name"]));
@@ -27,10 +24,7 @@ pub(super) fn at(answer: &Json) -> Vec<String> {
         offset if offset == "0x0" => String::new(),
         offset => format!("+{offset}"),
     };
-    let module = match &answer["module"] {
-        Json::Null => String::new(),
-        name => format!(" [{}]", text(name)),
-    };
+    let module = within(&answer["module"], |name| format!(" [{name}]"));
     vec![format!("{name}{offset}{module}")]
 }
 
@@ -64,10 +58,10 @@ fn task(task: &Json) -> Vec<String> {
 }
 
 fn or_unknown(value: &Json) -> String {
-    match value {
-        Json::Null => "?".to_owned(),
-        value => text(value),
+    if value.is_null() {
+        return "?".to_owned();
     }
+    text(value)
 }
 
 /// What to know about a list that was not gone through to its end.

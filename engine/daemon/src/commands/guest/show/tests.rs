@@ -43,9 +43,13 @@ fn symbols_look_as_nm_has_them() {
     let module = None;
     let lines = shown(&Question::Symbols { which, module });
     assert_eq!(lines, ["ffffffff81201000 T __x64_sys_read"]);
-    let at = shown(&Question::At(0xffff_ffff_8120_1004));
+    let at = shown(&Question::At {
+        address: 0xffff_ffff_8120_1004,
+    });
     assert_eq!(at, ["__x64_sys_read+0x4"]);
-    let exactly = shown(&Question::At(0xffff_ffff_8120_1000));
+    let exactly = shown(&Question::At {
+        address: 0xffff_ffff_8120_1000,
+    });
     assert_eq!(exactly, ["__x64_sys_read"]);
 }
 

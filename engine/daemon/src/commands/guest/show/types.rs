@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use crate::output::table::{rows, strings, table, text};
+use crate::output::table::{rows, strings, table, text, within};
 
 pub(super) fn types(answer: &Json) -> Vec<String> {
     if answer["parts"].is_array() {
@@ -13,10 +13,7 @@ pub(super) fn types(answer: &Json) -> Vec<String> {
 }
 
 fn shape(answer: &Json) -> Vec<String> {
-    let size = match &answer["size"] {
-        Json::Null => String::new(),
-        size => format!(", {} bytes", text(size)),
-    };
+    let size = within(&answer["size"], |size| format!(", {size} bytes"));
     let first = format!("{}{size}", text(&answer["name"]));
     let parts = rows(&answer["parts"], part);
     let heads: &[&str] = match parts.first().map(Vec::len) {
