@@ -1,0 +1,109 @@
+//! Where patched code may lead: functions of the kernel, modules, and code that the kernel has made
+//! and lists. Owns what is known of it in one call by the clock.
+
+mod made;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use oriel_sdk::linux::{Absence, ModuleState, PartKind, ReadKernel};
+
+use crate::image::Image;
+
+/// How far behind a function's symbol it may be entered: behind ENDBR, or the check that clang puts
+/// there.
+const ENTRY: u64 = 16;
+/// Symbols that are asked for in one call.
+const QUESTIONS: usize = 128;
+
+/// What is known.
+#[derive(Debug, Default)]
+pub(crate) struct Code {
+    /// Functions of the kernel that were asked for.
+    functions: BTreeSet<u64>,
+    questions: usize,
+    /// Code outside of the image, as it was found in this call.
+    outside: Option<Vec<Range<u64>>>,
+    made: Option<Vec<Range<u64>>>,
+    /// Lists that could not be read: then what they might hold is let through.
+    pub(crate) gaps: BTreeSet<String>,
+}
+
+impl Code {
+    /// A call begins: code outside of the image may have gone.
+    pub(crate) fn begin(&mut self) {
+        (self.outside, self.made) = (None, None);
+        self.questions = 0;
+    }
+
+    /// Whether patched code may lead there.
+    pub(crate) fn may_be_entered(
+        &mut self,
+        at: u64,
+        image: &Image,
+        host: &mut impl ReadKernel,
+    ) -> bool {
+        if image.is_code(at) {
+            return self.is_function(at, host);
+        }
+        let outside = match self.outside.take() {
+            Some(known) => known,
+            None => self.modules(host),
+        };
+        let is_there = self.outside.insert(outside).iter().any(|one| one.contains(&at));
+        is_there || self.is_made(at, host)
+    }
+
+    /// Whether a function of the kernel begins there. In a call with too many questions: whether code
+    /// is there; the next round asks again.
+    fn is_function(&mut self, at: u64, host: &mut impl ReadKernel) -> bool {
+        if self.functions.contains(&at) || self.questions >= QUESTIONS {
+            return true;
+        }
+        self.questions += 1;
+        let found = host.symbol_at(at);
+        let begins = found.is_ok_and(|symbol| at.wrapping_sub(symbol.address) <= ENTRY);
+        if begins {
+            self.functions.insert(at);
+        }
+        begins
+    }
+
+    /// The code of modules.
+    fn modules(&mut self, host: &mut impl ReadKernel) -> Vec<Range<u64>> {
+        let modules = match host.modules() {
+            Ok(list) => list.modules,
+            Err(absence) => {
+                self.gaps.insert(format!("modules: {absence}"));
+                return Vec::new();
+            }
+        };
+        let there = modules.iter().filter(|one| one.state != ModuleState::Unformed);
+        let parts = there.flat_map(|module| &module.parts);
+        let code = parts.filter(|part| matches!(part.kind, PartKind::Text));
+        code.map(|part| part.start..part.start.saturating_add(part.size)).collect()
+    }
+
+    fn is_made(&mut self, at: u64, host: &mut impl ReadKernel) -> bool {
+        let made = match self.made.take() {
+            Some(known) => known,
+            None => self.find_made(host),
+        };
+        let is_there = self.made.insert(made).iter().any(|one| one.contains(&at));
+        // What cannot be said is no alarm; that it cannot be said is told.
+        is_there || (!self.gaps.is_empty() && host.locate(at, 1).is_ok())
+    }
+
+    fn find_made(&mut self, host: &mut impl ReadKernel) -> Vec<Range<u64>> {
+        let mut all = Vec::new();
+        self.add("trampolines of tracers", made::trampolines(host, &mut all));
+        self.add("code of BPF", made::programs(host, &mut all));
+        all
+    }
+
+    fn add(&mut self, what: &str, read: Result<(), Absence>) {
+        if let Err(absence) = read {
+            self.gaps.insert(format!("{what}: {absence}"));
+        }
+    }
+}

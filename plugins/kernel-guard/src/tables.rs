@@ -1,0 +1,161 @@
+//! The tables by which the kernel is entered: interrupts and system calls. Owns where each entry led when
+//! it was first seen, under `table/` in the store.
+
+use std::collections::BTreeMap;
+
+use oriel_sdk::linux::{Absence, Entry, ReadKernel, Source};
+use oriel_sdk::{GuestOs, Refusal, Store};
+
+use crate::image::Image;
+use crate::news::News;
+use crate::told::Told;
+use crate::words::{u32_at, u64_at};
+
+const GATES: &str = "interrupts";
+const CALLS: &str = "system calls";
+const COMPAT: &str = "system calls of 32-bit programs";
+/// The number under which the base of the interrupt table is kept.
+const BASE: u32 = u32::MAX;
+
+/// Bytes of the interrupt table.
+const TABLE: u64 = 4096;
+const GATE: usize = 16;
+/// Its gate is there.
+const PRESENT: u64 = 1 << 47;
+
+type Entries = BTreeMap<u32, u64>;
+
+/// What is known of the tables.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    known: BTreeMap<&'static str, Entries>,
+}
+
+/// What a look at the tables found.
+pub(crate) struct Findings<'a> {
+    pub(crate) image: &'a Image,
+    pub(crate) told: &'a mut Told,
+    pub(crate) news: Vec<News>,
+    pub(crate) gaps: Vec<String>,
+}
+
+impl Tables {
+    /// All of them, as memory has them: no vCPU is asked.
+    pub(crate) fn look(&mut self, to: &mut Findings<'_>, host: &mut (impl ReadKernel + Store)) {
+        let gates = gates(host);
+        self.compare(GATES, gates, to, host);
+        for (table, compat) in [(CALLS, false), (COMPAT, true)] {
+            let calls = host.system_calls(compat).map(|list| entries(&list.entries));
+            // Many kernels run no 32-bit programs.
+            if calls.is_ok() || !compat {
+                self.compare(table, calls, to, host);
+            }
+        }
+    }
+
+    /// The one that a vCPU uses, which is the kernel's where nobody has changed its register.
+    pub(crate) fn look_at_vcpu(
+        &mut self,
+        vcpu: u32,
+        to: &mut Findings<'_>,
+        host: &mut (impl GuestOs + Store),
+    ) {
+        let list = match host.interrupts(vcpu) {
+            Ok(list) => list,
+            Err(absence) => {
+                to.gaps.push(format!("the interrupt table of vCPU {vcpu}: {absence}"));
+                return;
+            }
+        };
+        self.compare(GATES, Ok(entries(&list.entries)), to, host);
+        if list.source != Source::Register {
+            return;
+        }
+        let bases = self.known.entry("base").or_default();
+        let known = *bases.entry(BASE).or_insert(list.start);
+        let first = host.first_number("table/base", known).unwrap_or(known);
+        if first != list.start && to.told.is_news(&format!("base/{vcpu}"), list.start) {
+            let (old, new) = (first, list.start);
+            to.news.push(News::Moved { vcpu, old, new });
+        }
+    }
+
+    fn compare(
+        &mut self,
+        table: &'static str,
+        read: Result<Entries, Absence>,
+        to: &mut Findings<'_>,
+        host: &mut impl Store,
+    ) {
+        let now = match read {
+            Ok(now) => now,
+            Err(absence) => return to.gaps.push(format!("{table}: {absence}")),
+        };
+        if !self.known.contains_key(table) {
+            match first(table, &now, host) {
+                Ok(known) => drop(self.known.insert(table, known)),
+                Err(refusal) => return to.gaps.push(format!("the store: {refusal}")),
+            }
+        }
+        let known = self.known.get(table).unwrap_or(&now);
+        to.outside(table, known, &now);
+        to.changes(table, known, &now);
+    }
+}
+
+impl Findings<'_> {
+    fn changes(&mut self, table: &'static str, known: &Entries, now: &Entries) {
+        for number in known.keys().chain(now.keys()) {
+            let name = format!("{table}/{number}");
+            let (old, new) = (known.get(number).copied(), now.get(number).copied());
+            if old == new {
+                self.told.is_over(&name);
+            } else if self.told.is_news(&name, new.unwrap_or(0)) {
+                let number = *number;
+                self.news.push(News::Entry {
+                    table,
+                    number,
+                    old,
+                    new,
+                });
+            }
+        }
+    }
+
+    /// Entries that have led out of the kernel's code from the start.
+    fn outside(&mut self, table: &'static str, known: &Entries, now: &Entries) {
+        for (number, to) in now.iter().filter(|(number, to)| known.get(number) == Some(to)) {
+            let name = format!("{table}/{number}/outside");
+            if !self.image.is_code(*to) && self.told.is_news(&name, *to) {
+                let (number, to) = (*number, *to);
+                self.news.push(News::Outside { table, number, to });
+            }
+        }
+    }
+}
+
+/// What was first seen of a table.
+fn first(table: &str, now: &Entries, host: &mut impl Store) -> Result<Entries, Refusal> {
+    let key = format!("table/{table}");
+    if let Some(known) = host.get_value::<Entries>(&key)? {
+        return Ok(known);
+    }
+    host.set_value(&key, now)?;
+    Ok(now.clone())
+}
+
+fn entries(list: &[Entry]) -> Entries {
+    list.iter().map(|entry| (entry.number, entry.address)).collect()
+}
+
+/// The gates of the kernel's interrupt table (Intel SDM vol. 3, figure 6-8).
+fn gates(host: &mut impl ReadKernel) -> Result<Entries, Absence> {
+    let table = host.find_symbol("idt_table", None)?.address;
+    let bytes = host.read_kernel(table, TABLE)?;
+    let gate = |(number, gate): (u32, &[u8])| {
+        let low = u64_at(gate, 0).filter(|low| low & PRESENT != 0)?;
+        let high = u64::from(u32_at(gate, 8)?);
+        Some((number, high << 32 | low >> 32 & 0xffff_0000 | low & 0xffff))
+    };
+    Ok((0..).zip(bytes.chunks_exact(GATE)).filter_map(gate).collect())
+}
