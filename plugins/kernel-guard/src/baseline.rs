@@ -104,7 +104,10 @@ impl Baseline {
 
     /// How many pages could not be read when they were first looked at.
     pub(crate) fn unreadable(&self) -> usize {
-        self.digests.iter().filter(|one| **one == UNREADABLE).count()
+        self.digests
+            .iter()
+            .filter(|one| **one == UNREADABLE)
+            .count()
     }
 
     /// Its bytes, with sites blank.

@@ -16,8 +16,9 @@ const KEY: &str = "boot";
 pub(crate) struct Boot {
     /// `Linux version …`, all of it.
     pub(crate) banner: String,
-    /// Where its image begins.
-    pub(crate) start: u64,
+    /// Where its image begins and ends.
+    start: u64,
+    end: u64,
     cr3: u64,
     areas: Vec<(bool, u64, u64)>,
     /// When the first process was started, in nanoseconds of the guest's: none is the same.
@@ -61,11 +62,17 @@ impl Boot {
         let boot = Self {
             banner: kernel.banner,
             start: kernel.start,
+            end: kernel.end,
             cr3: kernel.cr3,
             areas: image.areas().to_vec(),
             init,
         };
         Ok(Stage::Runs(boot, lost))
+    }
+
+    /// Whether an address is in its image, with what it used for booting.
+    pub(crate) fn has(&self, gva: u64) -> bool {
+        (self.start..self.end).contains(&gva)
     }
 
     /// Its image.
@@ -82,7 +89,11 @@ impl Boot {
     /// Whether the same kernel lies at the same place, in whichever boot.
     pub(crate) fn is_same_image(&self, other: &Self) -> bool {
         let init = self.init;
-        *self == Self { init, ..other.clone() }
+        *self
+            == Self {
+                init,
+                ..other.clone()
+            }
     }
 
     /// That of which the store has a baseline.

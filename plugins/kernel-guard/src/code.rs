@@ -50,7 +50,11 @@ impl Code {
             Some(known) => known,
             None => self.modules(host),
         };
-        let is_there = self.outside.insert(outside).iter().any(|one| one.contains(&at));
+        let is_there = self
+            .outside
+            .insert(outside)
+            .iter()
+            .any(|one| one.contains(&at));
         is_there || self.is_made(at, host)
     }
 
@@ -78,10 +82,13 @@ impl Code {
                 return Vec::new();
             }
         };
-        let there = modules.iter().filter(|one| one.state != ModuleState::Unformed);
+        let there = modules
+            .iter()
+            .filter(|one| one.state != ModuleState::Unformed);
         let parts = there.flat_map(|module| &module.parts);
         let code = parts.filter(|part| matches!(part.kind, PartKind::Text));
-        code.map(|part| part.start..part.start.saturating_add(part.size)).collect()
+        code.map(|part| part.start..part.start.saturating_add(part.size))
+            .collect()
     }
 
     fn is_made(&mut self, at: u64, host: &mut impl ReadKernel) -> bool {

@@ -52,7 +52,10 @@ impl Image {
 
     /// How many pages it has.
     pub(crate) fn pages(&self) -> u32 {
-        let all = self.areas.iter().map(|(_, start, end)| frames(*start, *end));
+        let all = self
+            .areas
+            .iter()
+            .map(|(_, start, end)| frames(*start, *end));
         u32::try_from(all.sum::<u64>()).unwrap_or(u32::MAX)
     }
 
@@ -91,7 +94,8 @@ impl Image {
 
     /// Whether a page is code.
     pub(crate) fn is_code_page(&self, number: u32) -> bool {
-        self.page(number).is_some_and(|page| self.is_code(page.start))
+        self.page(number)
+            .is_some_and(|page| self.is_code(page.start))
     }
 
     /// Up to so many pages from one on that lie behind each other, as addresses.

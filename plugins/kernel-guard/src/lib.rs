@@ -31,8 +31,8 @@ mod watch;
 mod words;
 
 use oriel_sdk::{
-    Access, Alert, Config, Failure, GuestOs, Host, Judge, Log, MemoryRead, Moment, PageAccess, Place,
-    Policy, Severity, Store, Tick, page,
+    Access, Alert, Config, Failure, GuestOs, Host, Judge, Log, MemoryRead, Moment, PageAccess,
+    Place, Policy, Severity, Store, Tick, page,
 };
 
 use boot::{Boot, Stage};
@@ -71,7 +71,10 @@ impl KernelGuard {
         lost: u64,
         host: &mut impl Host,
     ) -> Result<&mut Watch, Failure> {
-        let known = self.watch.take().filter(|watch| watch.boot().is_same(&boot));
+        let known = self
+            .watch
+            .take()
+            .filter(|watch| watch.boot().is_same(&boot));
         let watch = match known {
             Some(watch) => watch,
             None => Watch::begin(boot, lost, &self.settings, host)
@@ -84,7 +87,11 @@ impl KernelGuard {
     fn is_blind(&mut self, why: &str, host: &mut (impl Alert + Log)) {
         self.blind = self.blind.saturating_add(1);
         if self.blind == BLIND {
-            let severity = if self.watch.is_some() { Severity::Medium } else { Severity::Low };
+            let severity = if self.watch.is_some() {
+                Severity::Medium
+            } else {
+                Severity::Low
+            };
             news::raise(severity, "nothing is guarded", &[("why", &why)], host);
         }
     }

@@ -88,7 +88,7 @@ impl Looker<'_> {
             self.baseline.forget(page);
         }
         let is_new = self.baseline.digest(page).is_none();
-        if is_new && let Some(busy) = self.settle(page, sheet) {
+        if let Some(busy) = self.settle(page, sheet) {
             return Look::Busy(busy);
         }
         let (mut findings, busy) = self.judge_sites(page, sheet, host);
@@ -102,19 +102,12 @@ impl Looker<'_> {
         }
     }
 
-    /// Finds how long the sites are, and takes for none what holds no such instruction at the start:
-    /// records of functions that were dropped when the kernel was linked do. The one that the kernel
-    /// is patching, if it is.
+    /// Sees how long the sites are, and takes for none what holds no such instruction at the start: records
+    /// of functions that were dropped when the kernel was linked do. The one that the kernel is patching,
+    /// if it is.
     fn settle(&mut self, page: u32, sheet: &Sheet) -> Option<Site> {
-        let sites = self.sites.on_mut(page)?;
-        for site in sites.iter_mut() {
-            let bytes = rest(sheet, site.at);
-            if site.measure(bytes).is_none() {
-                return Some(*site);
-            }
-        }
-        sites.retain(|site| Form::of(site.at, own(sheet, site)) != Form::Other);
-        None
+        let is_one = |site: &Site| Form::of(site.at, own(sheet, site)) != Form::Other;
+        self.sites.settle(page, |at| rest(sheet, at), is_one)
     }
 
     /// What stands at the sites and may not; and where the kernel is patching.
@@ -149,7 +142,9 @@ impl Looker<'_> {
         self.probes.undo(sheet.start, &sheet.bytes, &mut blank);
         for site in self.sites.touching(page, sheet.start) {
             for at in site.at..site.end() {
-                let offset = at.checked_sub(sheet.start).and_then(|at| usize::try_from(at).ok());
+                let offset = at
+                    .checked_sub(sheet.start)
+                    .and_then(|at| usize::try_from(at).ok());
                 if let Some(byte) = offset.and_then(|at| blank.get_mut(at)) {
                     *byte = 0;
                 }
@@ -191,8 +186,12 @@ impl Looker<'_> {
 
 /// What a page holds from an address on.
 fn rest(sheet: &Sheet, at: u64) -> &[u8] {
-    let offset = at.checked_sub(sheet.start).and_then(|at| usize::try_from(at).ok());
-    offset.and_then(|at| sheet.bytes.get(at..)).unwrap_or_default()
+    let offset = at
+        .checked_sub(sheet.start)
+        .and_then(|at| usize::try_from(at).ok());
+    offset
+        .and_then(|at| sheet.bytes.get(at..))
+        .unwrap_or_default()
 }
 
 /// What it holds at a site.

@@ -23,7 +23,7 @@ pub(crate) enum News {
         old: Option<u64>,
         new: Option<u64>,
     },
-    /// An entry led out of the kernel's code from the start.
+    /// An entry led out of the kernel from the start.
     Outside {
         table: &'static str,
         number: u32,
@@ -63,7 +63,7 @@ impl News {
             }
             Self::Outside { table, number, to } => {
                 let fields = vec![("number", number.to_string()), ("new", name_of(*to, host))];
-                let words = format!("{table}: entry {number} leads out of the kernel's code");
+                let words = format!("{table}: entry {number} leads out of the kernel");
                 (Severity::Critical, words, fields)
             }
             Self::Moved { vcpu, old, new } => {
@@ -110,7 +110,9 @@ fn page(finding: &Finding, host: &mut impl GuestOs) -> (Severity, String, Fields
             ..
         } => {
             let known = old.is_some();
-            let words = if known { "memory that must not change was changed" } else {
+            let words = if known {
+                "memory that must not change was changed"
+            } else {
                 "a page that must not change was changed"
             };
             let unknown = || "unknown".to_owned();
@@ -190,6 +192,9 @@ pub(crate) fn raise(
     if let Err(refusal) = host.alert(severity, words, fields) {
         let fields = fields.iter().map(|(key, value)| format!("{key} {value}"));
         let fields = fields.collect::<Vec<_>>().join(", ");
-        host.log(Level::Error, &format!("{words}: {fields} (no alert: {refusal})"));
+        host.log(
+            Level::Error,
+            &format!("{words}: {fields} (no alert: {refusal})"),
+        );
     }
 }

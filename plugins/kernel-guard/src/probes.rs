@@ -82,7 +82,9 @@ fn offset(path: &str, host: &mut impl ReadKernel) -> Result<usize, Absence> {
 fn size(name: &str, host: &mut impl ReadKernel) -> Result<u64, Absence> {
     let size = host.find_field(name, None)?.size;
     let sound = (16..=4096).contains(&size);
-    sound.then_some(size).ok_or_else(|| Absence::Unknown(format!("{name} is absurd")))
+    sound
+        .then_some(size)
+        .ok_or_else(|| Absence::Unknown(format!("{name} is absurd")))
 }
 
 impl Probes {
@@ -112,7 +114,9 @@ impl Probes {
         let mut next = first;
         while next != 0 {
             if self.all.len() == PROBES {
-                return Err(Absence::Unknown(format!("there are more than {PROBES} kprobes")));
+                return Err(Absence::Unknown(format!(
+                    "there are more than {PROBES} kprobes"
+                )));
             }
             let start = next.wrapping_sub(layout.node as u64);
             let bytes = host.read_kernel(start, layout.size)?;
@@ -152,7 +156,10 @@ impl Probes {
 
 impl Probe {
     fn stands(&self, start: u64, whole: &[u8]) -> Form {
-        let offset = self.at.checked_sub(start).and_then(|at| usize::try_from(at).ok());
+        let offset = self
+            .at
+            .checked_sub(start)
+            .and_then(|at| usize::try_from(at).ok());
         let bytes = offset.and_then(|at| whole.get(at..)).unwrap_or_default();
         Form::of(self.at, bytes.get(..JUMP).unwrap_or(bytes))
     }
@@ -173,7 +180,9 @@ fn read(start: u64, bytes: &[u8], layout: Layout, host: &mut impl ReadKernel) ->
 /// Puts bytes at an address into what begins at another, as far as they lie in it.
 fn put(copy: &mut [u8], start: u64, at: u64, bytes: &[u8]) {
     for (at, byte) in (at..).zip(bytes) {
-        let offset = at.checked_sub(start).and_then(|at| usize::try_from(at).ok());
+        let offset = at
+            .checked_sub(start)
+            .and_then(|at| usize::try_from(at).ok());
         if let Some(place) = offset.and_then(|at| copy.get_mut(at)) {
             *place = *byte;
         }

@@ -60,7 +60,9 @@ impl Settings {
             pages: u32::try_from(bytes / PAGE)?,
             copies: config.get_or("copy-bytes", 40 << 20)?,
             trap: config.choice("trap", &traps)?.unwrap_or(Trap::Auto),
-            on_write: config.choice("on-write", &answers)?.unwrap_or(OnWrite::Alert),
+            on_write: config
+                .choice("on-write", &answers)?
+                .unwrap_or(OnWrite::Alert),
             vcpus: config.get_or("vcpus", true)?,
             hidden: is_looked_for.then_some(every),
         })

@@ -60,7 +60,11 @@ struct Block {
 
 impl Block {
     /// A range, and what follows it in the image.
-    fn read(image: &Image, range: &Range<u64>, host: &mut impl ReadKernel) -> Result<Self, Absence> {
+    fn read(
+        image: &Image,
+        range: &Range<u64>,
+        host: &mut impl ReadKernel,
+    ) -> Result<Self, Absence> {
         let behind = (1..=LONGEST as u64).rev();
         let mut behind = behind.map(|length| range.end.saturating_add(length));
         let end = behind.find(|end| image.page_at(end - 1).is_some());

@@ -116,6 +116,8 @@ impl Site {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sites {
     pages: Vec<Vec<Site>>,
+    /// Pages whose sites were seen, so that their lengths are known.
+    settled: Vec<bool>,
 }
 
 impl Sites {
@@ -132,7 +134,8 @@ impl Sites {
                 own.push(site);
             }
         }
-        Self { pages }
+        let settled = vec![false; pages.len()];
+        Self { pages, settled }
     }
 
     /// Those that begin on a page.
@@ -140,8 +143,28 @@ impl Sites {
         self.pages.get(page as usize).map_or(&[], Vec::as_slice)
     }
 
-    pub(crate) fn on_mut(&mut self, page: u32) -> Option<&mut Vec<Site>> {
-        self.pages.get_mut(page as usize)
+    /// Finds how long the sites of a page are, by what it holds from each of them on. Those that `is_one`
+    /// says no to are none. The one that the kernel is patching just now, if it is: then the next look
+    /// tries again.
+    pub(crate) fn settle<'a>(
+        &mut self,
+        page: u32,
+        holds: impl Fn(u64) -> &'a [u8],
+        is_one: impl Fn(&Site) -> bool,
+    ) -> Option<Site> {
+        let settled = self
+            .settled
+            .get_mut(page as usize)
+            .filter(|settled| !**settled)?;
+        let sites = self.pages.get_mut(page as usize)?;
+        for site in sites.iter_mut() {
+            if site.measure(holds(site.at)).is_none() {
+                return Some(*site);
+            }
+        }
+        sites.retain(is_one);
+        *settled = true;
+        None
     }
 
     /// Those that have bytes on a page: the last of the page before may.

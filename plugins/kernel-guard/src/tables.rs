@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use oriel_sdk::linux::{Absence, Entry, ReadKernel, Source};
 use oriel_sdk::{GuestOs, Refusal, Store};
 
-use crate::image::Image;
+use crate::boot::Boot;
 use crate::news::News;
 use crate::told::Told;
 use crate::words::{u32_at, u64_at};
@@ -33,7 +33,7 @@ pub(crate) struct Tables {
 
 /// What a look at the tables found.
 pub(crate) struct Findings<'a> {
-    pub(crate) image: &'a Image,
+    pub(crate) boot: &'a Boot,
     pub(crate) told: &'a mut Told,
     pub(crate) news: Vec<News>,
     pub(crate) gaps: Vec<String>,
@@ -63,7 +63,8 @@ impl Tables {
         let list = match host.interrupts(vcpu) {
             Ok(list) => list,
             Err(absence) => {
-                to.gaps.push(format!("the interrupt table of vCPU {vcpu}: {absence}"));
+                to.gaps
+                    .push(format!("the interrupt table of vCPU {vcpu}: {absence}"));
                 return;
             }
         };
@@ -122,11 +123,15 @@ impl Findings<'_> {
         }
     }
 
-    /// Entries that have led out of the kernel's code from the start.
+    /// Entries that have led out of the kernel from the start. Gates that nobody has set lead to code
+    /// that is gone since the boot.
     fn outside(&mut self, table: &'static str, known: &Entries, now: &Entries) {
-        for (number, to) in now.iter().filter(|(number, to)| known.get(number) == Some(to)) {
+        for (number, to) in now
+            .iter()
+            .filter(|(number, to)| known.get(number) == Some(to))
+        {
             let name = format!("{table}/{number}/outside");
-            if !self.image.is_code(*to) && self.told.is_news(&name, *to) {
+            if !self.boot.has(*to) && self.told.is_news(&name, *to) {
                 let (number, to) = (*number, *to);
                 self.news.push(News::Outside { table, number, to });
             }
@@ -145,7 +150,9 @@ fn first(table: &str, now: &Entries, host: &mut impl Store) -> Result<Entries, R
 }
 
 fn entries(list: &[Entry]) -> Entries {
-    list.iter().map(|entry| (entry.number, entry.address)).collect()
+    list.iter()
+        .map(|entry| (entry.number, entry.address))
+        .collect()
 }
 
 /// The gates of the kernel's interrupt table (Intel SDM vol. 3, figure 6-8).
@@ -157,5 +164,8 @@ fn gates(host: &mut impl ReadKernel) -> Result<Entries, Absence> {
         let high = u64::from(u32_at(gate, 8)?);
         Some((number, high << 32 | low >> 32 & 0xffff_0000 | low & 0xffff))
     };
-    Ok((0..).zip(bytes.chunks_exact(GATE)).filter_map(gate).collect())
+    Ok((0..)
+        .zip(bytes.chunks_exact(GATE))
+        .filter_map(gate)
+        .collect())
 }

@@ -60,7 +60,9 @@ impl Trapping {
     /// With one page that cannot be trapped the others are not given up, unless there is no more room.
     fn fail(&mut self, refusal: Refusal) {
         let count = self.armed.len();
-        self.gap = Some(format!("{count} pages are trapped, others are not: {refusal}"));
+        self.gap = Some(format!(
+            "{count} pages are trapped, others are not: {refusal}"
+        ));
         self.on = matches!(refusal, Refusal::NotFound | Refusal::Busy);
     }
 }

@@ -16,8 +16,8 @@ mod suspects;
 
 use std::collections::BTreeSet;
 
-use oriel_sdk::linux::Task;
 use oriel_sdk::Host;
+use oriel_sdk::linux::Task;
 
 use crate::baseline::Baseline;
 use crate::boot::Boot;
@@ -113,7 +113,7 @@ impl Watch {
 
     fn with_tables(&mut self, look: impl FnOnce(&mut Tables, &mut Findings<'_>)) {
         let mut findings = Findings {
-            image: &self.image,
+            boot: &self.boot,
             told: &mut self.told,
             news: Vec::new(),
             gaps: Vec::new(),
@@ -126,7 +126,9 @@ impl Watch {
 
     /// Tasks that are in no list.
     fn look_for_tasks(&mut self, settings: &Settings, host: &mut impl Host) {
-        let is_due = settings.hidden.is_some_and(|every| self.ticks.is_multiple_of(every));
+        let is_due = settings
+            .hidden
+            .is_some_and(|every| self.ticks.is_multiple_of(every));
         if !is_due {
             return;
         }
@@ -146,7 +148,9 @@ impl Watch {
     fn keep(&mut self, host: &mut impl Host) {
         self.gaps.append(&mut self.code.gaps.clone());
         let gaps = std::mem::take(&mut self.gaps);
-        let new = gaps.into_iter().filter(|gap| self.told.is_news(&format!("gap/{gap}"), 0));
+        let new = gaps
+            .into_iter()
+            .filter(|gap| self.told.is_news(&format!("gap/{gap}"), 0));
         self.news.extend(new.map(News::Gap));
         let kept = self.baseline.keep(host).and_then(|()| self.told.keep(host));
         if let Err(refusal) = kept {

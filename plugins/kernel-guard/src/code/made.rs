@@ -22,7 +22,10 @@ fn offset(path: &str, host: &mut impl GuestOs) -> Result<u64, Absence> {
 
 /// A structure that was read, with its members by their offsets.
 fn word(bytes: &[u8], at: u64) -> u64 {
-    usize::try_from(at).ok().and_then(|at| u64_at(bytes, at)).unwrap_or(0)
+    usize::try_from(at)
+        .ok()
+        .and_then(|at| u64_at(bytes, at))
+        .unwrap_or(0)
 }
 
 fn code(start: u64, length: u64) -> Option<Range<u64>> {
@@ -33,7 +36,9 @@ fn code(start: u64, length: u64) -> Option<Range<u64>> {
 /// The trampolines of `ftrace_ops`, each a copy of the tracers' own code.
 pub(super) fn trampolines(host: &mut impl ReadKernel, to: &mut Ranges) -> Result<(), Absence> {
     let list = host.find_symbol("ftrace_ops_list", None)?.address;
-    let end = host.find_symbol("ftrace_list_end", None).map_or(0, |symbol| symbol.address);
+    let end = host
+        .find_symbol("ftrace_list_end", None)
+        .map_or(0, |symbol| symbol.address);
     let [next, start, length] = [
         offset("ftrace_ops.next", host)?,
         offset("ftrace_ops.trampoline", host)?,
@@ -58,9 +63,14 @@ pub(super) fn programs(host: &mut impl ReadKernel, to: &mut Ranges) -> Result<()
         return Ok(());
     };
     let Ok(node) = offset("bpf_ksym.lnode", host) else {
-        return Err(Absence::Unknown("the kernel's types have no bpf_ksym".into()));
+        return Err(Absence::Unknown(
+            "the kernel's types have no bpf_ksym".into(),
+        ));
     };
-    let (start, end) = (offset("bpf_ksym.start", host)?, offset("bpf_ksym.end", host)?);
+    let (start, end) = (
+        offset("bpf_ksym.start", host)?,
+        offset("bpf_ksym.end", host)?,
+    );
     let size = node.max(start).max(end).saturating_add(8);
     let mut at = host.read_kernel_value::<u64>(head.address)?;
     let mut met = BTreeSet::new();

@@ -55,7 +55,11 @@ impl Sites {
         for group in 0..image.pages().div_ceil(GROUP) {
             all.extend(Self::of_group(group, host)?);
         }
-        Ok(Self::new(image, all))
+        let mut sites = Self::new(image, all);
+        for (own, settled) in sites.pages.iter().zip(&mut sites.settled) {
+            *settled = own.iter().all(|site| site.length != 0);
+        }
+        Ok(sites)
     }
 }
 

@@ -59,7 +59,9 @@ fn leads(at: u64, entry: &[u8], member: usize) -> Option<u64> {
 pub(super) fn labels(image: &Image, host: &mut impl ReadKernel) -> Result<Vec<Site>, Absence> {
     let table = between("__start___jump_table", "__stop___jump_table", host)?;
     let bytes = read(&table, host)?;
-    let entries = (table.start..).step_by(LABEL).zip(bytes.chunks_exact(LABEL));
+    let entries = (table.start..)
+        .step_by(LABEL)
+        .zip(bytes.chunks_exact(LABEL));
     let site = |(at, entry): (u64, &[u8])| {
         let (code, target) = (leads(at, entry, 0)?, leads(at, entry, 4)?);
         (image.is_code(code) && image.is_code(target)).then_some(Site {
@@ -73,7 +75,11 @@ pub(super) fn labels(image: &Image, host: &mut impl ReadKernel) -> Result<Vec<Si
 
 /// The static calls.
 pub(super) fn calls(image: &Image, host: &mut impl ReadKernel) -> Result<Vec<Site>, Absence> {
-    let table = between("__start_static_call_sites", "__stop_static_call_sites", host)?;
+    let table = between(
+        "__start_static_call_sites",
+        "__stop_static_call_sites",
+        host,
+    )?;
     let bytes = read(&table, host)?;
     let entries = (table.start..).step_by(CALL).zip(bytes.chunks_exact(CALL));
     let site = |(at, entry): (u64, &[u8])| {
@@ -88,7 +94,9 @@ pub(super) fn calls(image: &Image, host: &mut impl ReadKernel) -> Result<Vec<Sit
 pub(super) fn trampolines(host: &mut impl ReadKernel) -> Result<Vec<Site>, Absence> {
     let table = between("__static_call_text_start", "__static_call_text_end", host)?;
     let bytes = read(&table, host)?;
-    let starts = (table.start..).step_by(4).zip(bytes.windows(TRAMPOLINE).step_by(4));
+    let starts = (table.start..)
+        .step_by(4)
+        .zip(bytes.windows(TRAMPOLINE).step_by(4));
     let is_one = |bytes: &[u8]| ENDINGS.iter().any(|ending| bytes.ends_with(ending));
     let found = starts.filter(|(_, bytes)| is_one(bytes));
     let site = |(at, _)| Site {

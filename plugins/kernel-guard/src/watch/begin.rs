@@ -72,10 +72,12 @@ impl Watch {
             self.news.push(News::Reboot(self.boot.banner.clone()));
         }
         if lost > 0 {
-            self.gaps.insert(format!("{lost} pages are more than are guarded"));
+            self.gaps
+                .insert(format!("{lost} pages are more than are guarded"));
         }
         if self.image.pages() == 0 {
-            self.gaps.insert("the kernel's code and constants have no bytes".to_owned());
+            self.gaps
+                .insert("the kernel's code and constants have no bytes".to_owned());
         }
         self.gaps.extend(self.trapping.gap());
     }

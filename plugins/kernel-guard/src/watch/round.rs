@@ -108,6 +108,7 @@ impl Watch {
             self.keep_sites(host);
         }
         (self.next, self.rounds) = (0, self.rounds + 1);
+        host.log(Level::Debug, &format!("round {} is over", self.rounds));
         host.gauge("rounds", i64::try_from(self.rounds).unwrap_or(i64::MAX));
     }
 
@@ -117,7 +118,8 @@ impl Watch {
         host.gauge("pages", pages.into());
         let unreadable = self.baseline.unreadable();
         if unreadable > 0 {
-            self.gaps.insert(format!("{unreadable} pages cannot be read"));
+            self.gaps
+                .insert(format!("{unreadable} pages cannot be read"));
         }
         trap::arm_gates(&mut self.trapping, host);
         self.gaps.extend(self.trapping.gap());

@@ -1,0 +1,213 @@
+//! `kernel-guard` over a Debian guest: quiet while the kernel patches its own code, loud when somebody
+//! else does.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, Receiver, Sender},
+    },
+    time::Duration,
+};
+
+use oriel_engine::{Engine, Record, Running, Sink, record};
+use oriel_machine::{
+    End, Machine as _, paging,
+    qemu::{QemuMachine, RamChoice},
+};
+use oriel_policy::Setting;
+use oriel_protocol::Right;
+use oriel_tests::{host, load};
+
+use super::{Backend, Guest, Leave, guests, stop};
+
+/// Far longer than a round takes, on a host that does other things too.
+const LIMIT: Duration = Duration::from_secs(240);
+/// How often the clock calls.
+const TICK: Duration = Duration::from_millis(50);
+
+/// What the kernel does to itself: modules come and go, tracers and probes are switched on and off, a
+/// static key is flipped.
+const PATCHING: [&str; 9] = [
+    "for i in 1 2 3; do insmod /lib/modules/tun.ko; insmod /lib/modules/dummy.ko; rmmod dummy; rmmod tun; done",
+    "insmod /lib/modules/fat.ko; insmod /lib/modules/vfat.ko",
+    "cd /sys/kernel/tracing; echo function > current_tracer; cat trace | head -3 | wc -l",
+    "ls -lR /sys > /dev/null 2>&1; dd if=/dev/zero of=/dev/null bs=4k count=2000 2>/dev/null",
+    "echo nop > current_tracer; echo function_graph > current_tracer",
+    "echo nop > current_tracer; echo 'p:mine do_sys_openat2+8' > kprobe_events && echo 1 > events/kprobes/mine/enable",
+    "cat /proc/version /proc/meminfo > /dev/null; echo 0 > events/kprobes/mine/enable; echo > kprobe_events",
+    "cd /; for i in 1 0 1; do echo $i > /proc/sys/kernel/sched_schedstats; done",
+    "for i in 1 2 3 4 5 6 7 8; do ls / | sort | wc -l; done; rmmod vfat; rmmod fat",
+];
+
+/// Hands on what the engine tells.
+struct Channel(Mutex<Sender<Record>>);
+
+impl Sink for Channel {
+    fn put(&self, record: Record) {
+        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The test may be over.
+        let _ = sender.send(record);
+    }
+}
+
+/// The policy over a guest, and what is told of it.
+struct Guarded {
+    running: Running,
+    machine: Arc<QemuMachine>,
+    told: Receiver<Record>,
+    alerts: Vec<record::Alert>,
+}
+
+impl Guarded {
+    fn over(guest: &Guest) -> Self {
+        let attached = guest.attach(RamChoice::Auto);
+        let machine = Arc::clone(&attached.machine);
+        let rights = [
+            Right::GuestOs,
+            Right::Machine,
+            Right::MemoryRead,
+            Right::PageAccess,
+        ];
+        // No gdbstub traps pages, and `oriel attach` leaves them out by itself.
+        let policy = load("kernel-guard")
+            .hears(&[])
+            .set("hidden", Setting::Flag(true));
+        let policy = rights
+            .into_iter()
+            .fold(policy, |policy, right| policy.right(right));
+        let mut candidate = policy.candidate(&host());
+        candidate.tick = Some(TICK);
+        let (sender, told) = mpsc::channel();
+        let engine = Engine::new(host(), attached.parts)
+            .sink(Arc::new(Channel(Mutex::new(sender))))
+            .judge(candidate);
+        Self {
+            running: engine.start().expect("a VM that can be watched"),
+            machine,
+            told,
+            alerts: Vec::new(),
+        }
+    }
+
+    /// Waits until all pages were looked at, twice from now on.
+    fn look(&mut self) {
+        let mut rounds = 0;
+        while rounds < 3 {
+            match self.told.recv_timeout(LIMIT).expect("the clock goes on") {
+                Record::Log(line) if line.message.ends_with("is over") => rounds += 1,
+                Record::Log(line) => eprintln!("{:?}: {}", line.level, line.message),
+                Record::Alert(alert) => self.alerts.push(alert),
+                Record::Failure(failed) => panic!("{failed:?}"),
+                Record::Start(_)
+                | Record::Event(_)
+                | Record::Refusal(_)
+                | Record::Tool(_)
+                | Record::Policy(_)
+                | Record::Report { .. }
+                | Record::End(_) => {}
+            }
+        }
+    }
+
+    /// Writes somewhere in the kernel, as somebody who owns it would; answers what stood there.
+    fn write(&self, gpa: u64, bytes: &[u8]) -> Vec<u8> {
+        let mut old = vec![0; bytes.len()];
+        self.machine.memory().read_at(gpa, &mut old).expect("RAM");
+        self.machine.memory().write_at(gpa, bytes).expect("RAM");
+        old
+    }
+
+    /// The alerts since this was last asked.
+    fn said(&mut self) -> Vec<record::Alert> {
+        std::mem::take(&mut self.alerts)
+    }
+}
+
+fn field<'a>(alert: &'a record::Alert, name: &str) -> &'a str {
+    let found = alert.fields.iter().find(|(known, _)| known == name);
+    found.map_or("", |(_, value)| value)
+}
+
+/// Where kernel addresses lie.
+fn places(guest: &Guest, addresses: &[u64]) -> Vec<u64> {
+    let mut attached = guest.attach(RamChoice::Auto);
+    let special = attached.parts.vcpus[0].special().expect("registers");
+    let mode = paging::Mode::of(&special);
+    let memory = attached.machine.memory();
+    let place = |gva: &u64| {
+        let found = paging::translate(memory, mode, special.cr3, *gva);
+        found.expect("it is mapped").gpa
+    };
+    let places = addresses.iter().map(place).collect();
+    attached.machine.leave(Leave::Running).expect("it runs");
+    places
+}
+
+#[test]
+fn a_kernel_that_patches_itself_is_no_alarm_and_one_that_is_patched_is() {
+    let Some(folder) = guests() else { return };
+    let mut guest = Guest::boot(&folder, |_| Backend::Memfd);
+    let symbols = ["ksys_sync", "sys_call_table", "linux_banner"];
+    let symbols = symbols.map(|name| guest.symbol(name));
+    let [code, calls, banner] = places(&guest, &symbols)[..] else {
+        panic!("not three places");
+    };
+    let mut guarded = Guarded::over(&guest);
+    guarded.look();
+    for work in PATCHING {
+        let said = guest.running.ask(work).expect("the guest works");
+        eprintln!("{work}: {said}");
+        guarded.look();
+        assert!(guarded.alerts.is_empty(), "{work}: {:?}", guarded.alerts);
+    }
+    code_is_changed(&mut guarded, code);
+    entry_is_changed(&mut guarded, calls);
+    guarded.write(banner, b"l");
+    guarded.look();
+    let [constant] = &guarded.said()[..] else {
+        panic!("not one alert");
+    };
+    assert_eq!(field(constant, "where"), "linux_banner");
+    assert_eq!(
+        (field(constant, "old"), field(constant, "new")),
+        ("4c", "6c")
+    );
+    let outcome = stop(guarded.running);
+    assert_eq!(outcome.end, End::Cancelled);
+    guarded.machine.leave(Leave::Running).expect("it runs");
+    guest.has_to_beat();
+}
+
+/// One byte, behind where the function calls its tracer.
+fn code_is_changed(guarded: &mut Guarded, code: u64) {
+    let old = guarded.write(code + 16, &[0x90 ^ 0xff]);
+    guarded.look();
+    let [changed] = &guarded.said()[..] else {
+        panic!("not one alert");
+    };
+    assert_eq!(field(changed, "where"), "ksys_sync+0x10");
+    assert_eq!(field(changed, "old"), format!("{:02x}", old[0]));
+    assert_eq!(
+        (field(changed, "new"), field(changed, "bytes")),
+        ("6f", "1")
+    );
+    guarded.write(code + 16, &old);
+    guarded.look();
+    assert!(guarded.said().is_empty(), "it is as it was");
+}
+
+/// The system call with the number 162, which is `sync`.
+fn entry_is_changed(guarded: &mut Guarded, calls: u64) {
+    let old = guarded.write(calls + 162 * 8, &0xffff_ffff_c000_0000_u64.to_le_bytes());
+    guarded.look();
+    let said = guarded.said();
+    let [entry, page] = &said[..] else {
+        panic!("not two alerts: {said:?}");
+    };
+    assert_eq!(entry.message, "system calls: entry 162 was changed");
+    assert_eq!(field(entry, "old"), "__x64_sys_sync");
+    assert_eq!(field(page, "where"), "sys_call_table+0x510");
+    guarded.write(calls + 162 * 8, &old);
+    guarded.look();
+    assert!(guarded.said().is_empty(), "it is as it was");
+}
