@@ -3,7 +3,7 @@
 
 mod made;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use oriel_sdk::linux::{Absence, ModuleState, PartKind, ReadKernel};
@@ -15,6 +15,9 @@ use crate::image::Image;
 const ENTRY: u64 = 16;
 /// Symbols that are asked for in one call.
 const QUESTIONS: usize = 128;
+/// For so many calls code counts as made by the kernel after it was listed last: who takes a tracer away
+/// takes it out of the list first, and then has thousands of functions no longer call it.
+const GRACE: u64 = 30;
 
 /// What is known.
 #[derive(Debug, Default)]
@@ -24,7 +27,12 @@ pub(crate) struct Code {
     questions: usize,
     /// Code outside of the image, as it was found in this call.
     outside: Option<Vec<Range<u64>>>,
-    made: Option<Vec<Range<u64>>>,
+    /// Code that the kernel has made, by where it begins: where it ends, and the call in which it was
+    /// last listed.
+    made: BTreeMap<u64, (u64, u64)>,
+    /// Which call this is, and in which the lists were read last.
+    calls: u64,
+    read: u64,
     /// Lists that could not be read: then what they might hold is let through.
     pub(crate) gaps: BTreeSet<String>,
 }
@@ -32,8 +40,9 @@ pub(crate) struct Code {
 impl Code {
     /// A call begins: code outside of the image may have gone.
     pub(crate) fn begin(&mut self) {
-        (self.outside, self.made) = (None, None);
+        self.outside = None;
         self.questions = 0;
+        self.calls += 1;
     }
 
     /// Whether patched code may lead there.
@@ -65,8 +74,11 @@ impl Code {
             return true;
         }
         self.questions += 1;
-        let found = host.symbol_at(at);
-        let begins = found.is_ok_and(|symbol| at.wrapping_sub(symbol.address) <= ENTRY);
+        // Nobody can say what begins where.
+        let Ok(symbol) = host.symbol_at(at) else {
+            return true;
+        };
+        let begins = at.wrapping_sub(symbol.address) <= ENTRY;
         if begins {
             self.functions.insert(at);
         }
@@ -92,20 +104,24 @@ impl Code {
     }
 
     fn is_made(&mut self, at: u64, host: &mut impl ReadKernel) -> bool {
-        let made = match self.made.take() {
-            Some(known) => known,
-            None => self.find_made(host),
-        };
-        let is_there = self.made.insert(made).iter().any(|one| one.contains(&at));
+        if self.read != self.calls {
+            self.find_made(host);
+        }
+        let before = self.made.range(..=at).next_back();
+        let is_there = before.is_some_and(|(_, (end, _))| at < *end);
         // What cannot be said is no alarm; that it cannot be said is told.
         is_there || (!self.gaps.is_empty() && host.locate(at, 1).is_ok())
     }
 
-    fn find_made(&mut self, host: &mut impl ReadKernel) -> Vec<Range<u64>> {
-        let mut all = Vec::new();
+    fn find_made(&mut self, host: &mut impl ReadKernel) {
+        let (mut all, now) = (Vec::new(), self.calls);
+        self.read = now;
         self.add("trampolines of tracers", made::trampolines(host, &mut all));
         self.add("code of BPF", made::programs(host, &mut all));
-        all
+        self.made
+            .retain(|_, (_, listed)| listed.saturating_add(GRACE) >= now);
+        let listed = all.into_iter().map(|one| (one.start, (one.end, now)));
+        self.made.extend(listed);
     }
 
     fn add(&mut self, what: &str, read: Result<(), Absence>) {

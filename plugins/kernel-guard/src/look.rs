@@ -1,6 +1,7 @@
 //! One look at one page: what the kernel may change there is taken out, the rest is compared. Owns the
 //! comparison; who is told, and after how many looks, is the round's.
 
+use oriel_sdk::Refusal;
 use oriel_sdk::linux::{Absence, ReadKernel};
 
 use crate::baseline::{self, Baseline, Digest, UNREADABLE};
@@ -23,6 +24,8 @@ pub(crate) enum Look {
     New,
     /// The kernel is patching there.
     Busy(Site),
+    /// The engine did not let it be read; the page has nothing to do with it.
+    Refused(Refusal),
     /// Not as it has to be.
     Odd(Vec<Finding>),
 }
@@ -65,6 +68,9 @@ impl Looker<'_> {
     ) -> Look {
         match sheet {
             Ok(sheet) => self.compare(page, sheet, host),
+            Err(Absence::Refused(refusal)) if *refusal != Refusal::NotFound => {
+                Look::Refused(*refusal)
+            }
             Err(absence) => self.missing(page, absence),
         }
     }

@@ -12,6 +12,8 @@ use crate::told::Told;
 use crate::words::{u32_at, u64_at};
 
 const GATES: &str = "interrupts";
+/// The same, as a vCPU has it.
+const USED: &str = "interrupts of a vCPU";
 const CALLS: &str = "system calls";
 const COMPAT: &str = "system calls of 32-bit programs";
 /// The number under which the base of the interrupt table is kept.
@@ -43,12 +45,12 @@ impl Tables {
     /// All of them, as memory has them: no vCPU is asked.
     pub(crate) fn look(&mut self, to: &mut Findings<'_>, host: &mut (impl ReadKernel + Store)) {
         let gates = gates(host);
-        self.compare(GATES, gates, to, host);
+        self.compare((GATES, GATES), gates, to, host);
         for (table, compat) in [(CALLS, false), (COMPAT, true)] {
             let calls = host.system_calls(compat).map(|list| entries(&list.entries));
             // Many kernels run no 32-bit programs.
             if calls.is_ok() || !compat {
-                self.compare(table, calls, to, host);
+                self.compare((table, table), calls, to, host);
             }
         }
     }
@@ -68,7 +70,7 @@ impl Tables {
                 return;
             }
         };
-        self.compare(GATES, Ok(entries(&list.entries)), to, host);
+        self.compare((USED, GATES), Ok(entries(&list.entries)), to, host);
         if list.source != Source::Register {
             return;
         }
@@ -81,9 +83,10 @@ impl Tables {
         }
     }
 
+    /// Compares a table with what is known by a name, its own or that of another like it.
     fn compare(
         &mut self,
-        table: &'static str,
+        (table, like): (&'static str, &'static str),
         read: Result<Entries, Absence>,
         to: &mut Findings<'_>,
         host: &mut impl Store,
@@ -92,26 +95,34 @@ impl Tables {
             Ok(now) => now,
             Err(absence) => return to.gaps.push(format!("{table}: {absence}")),
         };
-        if !self.known.contains_key(table) {
-            match first(table, &now, host) {
-                Ok(known) => drop(self.known.insert(table, known)),
+        if !self.known.contains_key(like) {
+            match first(like, &now, host) {
+                Ok(known) => drop(self.known.insert(like, known)),
                 Err(refusal) => return to.gaps.push(format!("the store: {refusal}")),
             }
         }
-        let known = self.known.get(table).unwrap_or(&now);
+        let known = self.known.get(like).unwrap_or(&now);
         to.outside(table, known, &now);
-        to.changes(table, known, &now);
+        to.changes((table, like), known, &now);
     }
 }
 
 impl Findings<'_> {
-    fn changes(&mut self, table: &'static str, known: &Entries, now: &Entries) {
+    /// What leads elsewhere; of a vCPU's table no more than the kernel's own has not told already.
+    fn changes(
+        &mut self,
+        (table, like): (&'static str, &'static str),
+        known: &Entries,
+        now: &Entries,
+    ) {
         for number in known.keys().chain(now.keys()) {
             let name = format!("{table}/{number}");
             let (old, new) = (known.get(number).copied(), now.get(number).copied());
+            let mark = new.unwrap_or(0);
+            let is_known = table != like && self.told.knows(&format!("{like}/{number}"), mark);
             if old == new {
                 self.told.is_over(&name);
-            } else if self.told.is_news(&name, new.unwrap_or(0)) {
+            } else if !is_known && self.told.is_news(&name, mark) {
                 let number = *number;
                 self.news.push(News::Entry {
                     table,

@@ -27,7 +27,7 @@ impl Told {
 
     /// Whether this was not told yet; from now on it was.
     pub(crate) fn is_news(&mut self, name: &str, mark: u64) -> bool {
-        if self.marks.get(name) == Some(&mark) {
+        if self.knows(name, mark) {
             return false;
         }
         if self.marks.len() < MOST || self.marks.contains_key(name) {
@@ -35,6 +35,11 @@ impl Told {
             self.unkept = true;
         }
         true
+    }
+
+    /// Whether this was told, as it is.
+    pub(crate) fn knows(&self, name: &str, mark: u64) -> bool {
+        self.marks.get(name) == Some(&mark)
     }
 
     /// It is as it has to be again; whether it was told that it was not.

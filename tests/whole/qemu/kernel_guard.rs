@@ -25,18 +25,51 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// How often the clock calls.
 const TICK: Duration = Duration::from_millis(50);
 
-/// What the kernel does to itself: modules come and go, tracers and probes are switched on and off, a
-/// static key is flipped.
-const PATCHING: [&str; 9] = [
-    "for i in 1 2 3; do insmod /lib/modules/tun.ko; insmod /lib/modules/dummy.ko; rmmod dummy; rmmod tun; done",
-    "insmod /lib/modules/fat.ko; insmod /lib/modules/vfat.ko",
-    "cd /sys/kernel/tracing; echo function > current_tracer; cat trace | head -3 | wc -l",
-    "ls -lR /sys > /dev/null 2>&1; dd if=/dev/zero of=/dev/null bs=4k count=2000 2>/dev/null",
-    "echo nop > current_tracer; echo function_graph > current_tracer",
-    "echo nop > current_tracer; echo 'p:mine do_sys_openat2+8' > kprobe_events && echo 1 > events/kprobes/mine/enable",
-    "cat /proc/version /proc/meminfo > /dev/null; echo 0 > events/kprobes/mine/enable; echo > kprobe_events",
-    "cd /; for i in 1 0 1; do echo $i > /proc/sys/kernel/sched_schedstats; done",
-    "for i in 1 2 3 4 5 6 7 8; do ls / | sort | wc -l; done; rmmod vfat; rmmod fat",
+/// What the kernel does to itself, and what the guest says when it was done: modules come and go, tracers
+/// and probes are switched on and off, a static key is flipped. A probe stands behind where its function
+/// calls its tracer: at 5, or with ENDBR at 9.
+const PATCHING: [(&str, &str); 11] = [
+    (
+        "for i in 1 2 3; do insmod /lib/modules/tun.ko; insmod /lib/modules/dummy.ko; rmmod dummy; rmmod tun; done; grep -c '^dummy' /proc/modules",
+        "0",
+    ),
+    (
+        "insmod /lib/modules/fat.ko; insmod /lib/modules/vfat.ko; grep -c '^v*fat' /proc/modules",
+        "2",
+    ),
+    (
+        "cd /sys/kernel/tracing; echo function > current_tracer; cat current_tracer",
+        "function",
+    ),
+    (
+        "ls -R /sys/class > /dev/null 2>&1; head -20 trace | grep -c entries-in-buffer",
+        "1",
+    ),
+    (
+        "echo nop > current_tracer; echo function_graph > current_tracer; cat current_tracer",
+        "function_graph",
+    ),
+    ("echo nop > current_tracer; cat current_tracer", "nop"),
+    (
+        "for at in 5 9; do echo p:mine do_sys_openat2+$at > kprobe_events && break; done 2>/dev/null; echo 1 > events/kprobes/mine/enable; cat events/kprobes/mine/enable",
+        "1",
+    ),
+    (
+        "cat /proc/version /proc/meminfo > /dev/null; grep -c mine kprobe_profile",
+        "1",
+    ),
+    (
+        "echo 0 > events/kprobes/mine/enable; echo > kprobe_events; cd /; cat /sys/kernel/tracing/kprobe_events",
+        "",
+    ),
+    (
+        "for i in 1 0 1; do echo $i > /proc/sys/kernel/sched_schedstats; done; cat /proc/sys/kernel/sched_schedstats",
+        "1",
+    ),
+    (
+        "for i in 1 2 3 4 5 6 7 8; do ls / | sort > /dev/null; done; rmmod vfat; rmmod fat; cat /proc/modules",
+        "",
+    ),
 ];
 
 /// Hands on what the engine tells.
@@ -154,9 +187,9 @@ fn a_kernel_that_patches_itself_is_no_alarm_and_one_that_is_patched_is() {
     };
     let mut guarded = Guarded::over(&guest);
     guarded.look();
-    for work in PATCHING {
+    for (work, says) in PATCHING {
         let said = guest.running.ask(work).expect("the guest works");
-        eprintln!("{work}: {said}");
+        assert_eq!(said, says, "{work}");
         guarded.look();
         assert!(guarded.alerts.is_empty(), "{work}: {:?}", guarded.alerts);
     }
@@ -164,8 +197,9 @@ fn a_kernel_that_patches_itself_is_no_alarm_and_one_that_is_patched_is() {
     entry_is_changed(&mut guarded, calls);
     guarded.write(banner, b"l");
     guarded.look();
-    let [constant] = &guarded.said()[..] else {
-        panic!("not one alert");
+    let said = guarded.said();
+    let [constant] = &said[..] else {
+        panic!("not one alert: {said:?}");
     };
     assert_eq!(field(constant, "where"), "linux_banner");
     assert_eq!(
@@ -182,8 +216,9 @@ fn a_kernel_that_patches_itself_is_no_alarm_and_one_that_is_patched_is() {
 fn code_is_changed(guarded: &mut Guarded, code: u64) {
     let old = guarded.write(code + 16, &[0x90 ^ 0xff]);
     guarded.look();
-    let [changed] = &guarded.said()[..] else {
-        panic!("not one alert");
+    let said = guarded.said();
+    let [changed] = &said[..] else {
+        panic!("not one alert: {said:?}");
     };
     assert_eq!(field(changed, "where"), "ksys_sync+0x10");
     assert_eq!(field(changed, "old"), format!("{:02x}", old[0]));

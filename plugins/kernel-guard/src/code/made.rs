@@ -7,6 +7,7 @@ use std::ops::Range;
 use oriel_sdk::GuestOs;
 use oriel_sdk::linux::{Absence, ReadKernel};
 
+use crate::sites::data;
 use crate::words::u64_at;
 
 /// The most entries that are read of one list in one call.
@@ -33,27 +34,61 @@ fn code(start: u64, length: u64) -> Option<Range<u64>> {
     is_sound.then(|| start..start.saturating_add(length))
 }
 
-/// The trampolines of `ftrace_ops`, each a copy of the tracers' own code.
+/// Where the members of `struct ftrace_ops` are.
+struct Ops {
+    trampoline: u64,
+    length: u64,
+    size: u64,
+}
+
+/// The trampolines of `ftrace_ops`, each a copy of the tracers' own code: of those that are on, and since
+/// 5.8 of all that have one, until it is freed.
 pub(super) fn trampolines(host: &mut impl ReadKernel, to: &mut Ranges) -> Result<(), Absence> {
-    let list = host.find_symbol("ftrace_ops_list", None)?.address;
-    let end = host
-        .find_symbol("ftrace_list_end", None)
-        .map_or(0, |symbol| symbol.address);
-    let [next, start, length] = [
-        offset("ftrace_ops.next", host)?,
+    let (trampoline, length) = (
         offset("ftrace_ops.trampoline", host)?,
         offset("ftrace_ops.trampoline_size", host)?,
-    ];
-    let size = next.max(start).max(length).saturating_add(8);
-    let mut at = host.read_kernel_value::<u64>(list)?;
-    let mut met = BTreeSet::new();
-    while at != 0 && at != end {
-        bound(&mut met, at)?;
-        let ops = host.read_kernel(at, size.min(4096))?;
-        to.extend(code(word(&ops, start), word(&ops, length)));
-        at = word(&ops, next);
+    );
+    let size = trampoline.max(length).saturating_add(8);
+    let ops = Ops {
+        trampoline,
+        length,
+        size,
+    };
+    if let Some(list) = data("ftrace_ops_list", host)? {
+        let end = host.find_symbol("ftrace_list_end", None);
+        let end = end.map_or(0, |symbol| symbol.address);
+        let next = offset("ftrace_ops.next", host)?;
+        let first = host.read_kernel_value::<u64>(list)?;
+        ops.walk(first, (next, 0, end), host, to)?;
+    }
+    if let Some(list) = data("ftrace_ops_trampoline_list", host)? {
+        let node = offset("ftrace_ops.list", host)?;
+        let first = host.read_kernel_value::<u64>(list)?;
+        ops.walk(first, (node, node, list), host, to)?;
     }
     Ok(())
+}
+
+impl Ops {
+    /// Goes through a list: where the link to the next is, how far behind the structure a link points, and
+    /// what the last one says.
+    fn walk(
+        &self,
+        first: u64,
+        (link, behind, end): (u64, u64, u64),
+        host: &mut impl ReadKernel,
+        to: &mut Ranges,
+    ) -> Result<(), Absence> {
+        let (mut at, mut met) = (first, BTreeSet::new());
+        while at != 0 && at != end {
+            bound(&mut met, at)?;
+            let size = self.size.max(link.saturating_add(8)).min(4096);
+            let ops = host.read_kernel(at.wrapping_sub(behind), size)?;
+            to.extend(code(word(&ops, self.trampoline), word(&ops, self.length)));
+            at = word(&ops, link);
+        }
+        Ok(())
+    }
 }
 
 /// Programs, trampolines and dispatchers of BPF: the list from which kallsyms names them. Until 5.6

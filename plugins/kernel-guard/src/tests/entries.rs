@@ -49,6 +49,29 @@ fn a_gate_that_leads_elsewhere_is_told_without_asking_a_vcpu() -> Result<(), Fai
 }
 
 #[test]
+fn a_gate_of_a_vcpus_own_table_is_told_once_and_the_kernels_is_not_told_twice()
+-> Result<(), Failure> {
+    let mut scene = Scene::settled()?;
+    let [low, high] = gate(MODULE).map(u64::to_le_bytes);
+    for (vector, in_memory) in [(1, false), (2, true)] {
+        let linux = scene.bench.engine.linux.as_mut().ok_or("no Linux")?;
+        linux.gates[vector].address = MODULE;
+        if in_memory {
+            scene.write(GATES + 0x20, &[low, high].concat())?;
+        }
+        scene.tick(5)?;
+        let table = if in_memory {
+            "interrupts"
+        } else {
+            "interrupts of a vCPU"
+        };
+        let said = format!("{table}: entry {vector} was changed");
+        assert_eq!(scene.alert().message, said);
+    }
+    Ok(())
+}
+
+#[test]
 fn a_vcpu_with_a_table_of_its_own_is_told() -> Result<(), Failure> {
     let mut scene = Scene::settled()?;
     let linux = scene.bench.engine.linux.as_mut().ok_or("no Linux")?;

@@ -49,6 +49,7 @@ const RECORDS: u64 = DATA + 0x3000;
 pub(super) const OPS_LIST: u64 = DATA + 0x4000;
 pub(super) const OPS: u64 = DATA + 0x4100;
 const OPS_END: u64 = DATA + 0x4200;
+pub(super) const TRAMPOLINES: u64 = DATA + 0x4800;
 pub(super) const PROGRAMS: u64 = DATA + 0x5000;
 pub(super) const PROGRAM: u64 = DATA + 0x5800;
 pub(super) const PROBE: u64 = DATA + 0x6000;
@@ -165,6 +166,7 @@ impl Forged {
             put(at, &[ip, 0])?;
         }
         put(OPS_LIST, &[OPS_END])?;
+        put(TRAMPOLINES, &[TRAMPOLINES, TRAMPOLINES])?;
         put(PROGRAMS, &[PROGRAMS, PROGRAMS])
     }
 
@@ -204,6 +206,7 @@ impl Forged {
             ("ftrace_pages_start", PAGES_START),
             ("ftrace_ops_list", OPS_LIST),
             ("ftrace_list_end", OPS_END),
+            ("ftrace_ops_trampoline_list", TRAMPOLINES),
             ("bpf_kallsyms", PROGRAMS),
             ("kprobe_table", PROBES),
             ("idt_table", GATES),
@@ -279,6 +282,7 @@ fn fields() -> impl Iterator<Item = (String, Field)> {
         ("dyn_ftrace", 0, 16),
         ("dyn_ftrace.ip", 0, 8),
         ("ftrace_ops.next", 8, 8),
+        ("ftrace_ops.list", 16, 16),
         ("ftrace_ops.trampoline", 32, 8),
         ("ftrace_ops.trampoline_size", 40, 8),
         ("bpf_ksym.start", 0, 8),

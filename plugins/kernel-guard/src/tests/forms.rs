@@ -2,7 +2,8 @@
 
 use super::forge::{
     BETWEEN, CALL, CALLEE, LABEL, LABEL_TARGET, MODULE, NOP, OPS, OPS_LIST, PLAIN, PROGRAM,
-    PROGRAMS, SHORT_LABEL, TAIL, TRACE_CALLER, TRACED, TRACER, TRAMPOLINE, leads, module,
+    PROGRAMS, SHORT_LABEL, TAIL, TRACE_CALLER, TRACED, TRACER, TRAMPOLINE, TRAMPOLINES, leads,
+    module,
 };
 use super::*;
 
@@ -115,34 +116,69 @@ fn code_of_a_module_may_be_called_as_long_as_it_is_loaded() -> Result<(), Failur
     Ok(())
 }
 
+/// The kernel lists a tracer whose trampoline is there: among those that are on, or those that have one.
+fn trace(scene: &mut Scene, list: u64, to: u64) -> Result<(), Failure> {
+    let there = super::forge::gpa(list);
+    let end = scene.bench.engine.memory.peek(there, 8)?;
+    let (link, ops) = match list {
+        OPS_LIST => (OPS + 8, OPS),
+        _ => (OPS + 16, OPS + 16),
+    };
+    scene.write(link, &end)?;
+    scene.write(OPS + 32, &to.to_le_bytes())?;
+    scene.write(OPS + 40, &0x100_u64.to_le_bytes())?;
+    scene.write(list, &ops.to_le_bytes())
+}
+
 #[test]
-fn trampolines_of_tracers_and_code_of_bpf_may_be_called_where_the_kernel_lists_them()
--> Result<(), Failure> {
-    let mut scene = Scene::settled()?;
-    let word = |scene: &mut Scene, at: u64, word: u64| scene.write(at, &word.to_le_bytes());
-    let end = u64::from_le_bytes(
-        scene
-            .bench
-            .engine
-            .memory
-            .peek(super::forge::gpa(OPS_LIST), 8)?
-            .try_into()
-            .map_err(|_| "eight")?,
-    );
-    word(&mut scene, OPS + 8, end)?;
-    word(&mut scene, OPS + 32, MODULE + 0x100)?;
-    word(&mut scene, OPS + 40, 0x100)?;
-    word(&mut scene, OPS_LIST, OPS)?;
-    word(&mut scene, PROGRAM, MODULE + 0x400)?;
-    word(&mut scene, PROGRAM + 8, MODULE + 0x500)?;
-    word(&mut scene, PROGRAM + 0x80, PROGRAMS)?;
-    word(&mut scene, PROGRAMS, PROGRAM + 0x80)?;
-    for to in [MODULE + 0x100, MODULE + 0x400] {
-        scene.write(TRACED, &leads(0xe8, TRACED, to))?;
+fn trampolines_of_tracers_may_be_called_where_the_kernel_lists_them() -> Result<(), Failure> {
+    for list in [OPS_LIST, TRAMPOLINES] {
+        let mut scene = Scene::settled()?;
+        trace(&mut scene, list, MODULE + 0x100)?;
+        scene.write(TRACED, &leads(0xe8, TRACED, MODULE + 0x100))?;
         scene.tick(3)?;
-        assert_eq!(scene.alerts(), [], "{to:#x}");
+        assert_eq!(scene.alerts(), [], "{list:#x}");
+        scene.write(TRACED, &leads(0xe8, TRACED, MODULE + 0x200))?;
+        scene.tick(3)?;
+        assert_eq!(scene.alert().fields["site"], "ftrace site");
     }
-    scene.write(TRACED, &leads(0xe8, TRACED, MODULE + 0x200))?;
+    Ok(())
+}
+
+#[test]
+fn a_tracer_that_was_taken_away_may_be_called_for_a_while() -> Result<(), Failure> {
+    let mut scene = Scene::settled()?;
+    let end = scene
+        .bench
+        .engine
+        .memory
+        .peek(super::forge::gpa(OPS_LIST), 8)?;
+    trace(&mut scene, OPS_LIST, MODULE + 0x100)?;
+    scene.write(TRACED, &leads(0xe8, TRACED, MODULE + 0x100))?;
+    scene.tick(3)?;
+    scene.write(OPS_LIST, &end)?;
+    scene.tick(20)?;
+    assert_eq!(scene.alerts(), []);
+    scene.tick(20)?;
+    assert_eq!(scene.alert().fields["site"], "ftrace site");
+    Ok(())
+}
+
+#[test]
+fn what_bpf_was_compiled_to_may_be_called_where_the_kernel_lists_it() -> Result<(), Failure> {
+    let mut scene = Scene::settled()?;
+    for (at, word) in [
+        (PROGRAM, MODULE + 0x400),
+        (PROGRAM + 8, MODULE + 0x500),
+        (PROGRAM + 0x80, PROGRAMS),
+        (PROGRAMS, PROGRAM + 0x80),
+    ] {
+        scene.write(at, &word.to_le_bytes())?;
+    }
+    scene.write(TRACED, &leads(0xe8, TRACED, MODULE + 0x400))?;
+    scene.tick(3)?;
+    assert_eq!(scene.alerts(), []);
+    scene.write(TRACED, &leads(0xe8, TRACED, MODULE + 0x500))?;
     scene.tick(3)?;
     assert_eq!(scene.alert().fields["site"], "ftrace site");
     Ok(())

@@ -87,6 +87,23 @@ fn a_page_that_cannot_be_read_from_the_start_is_a_gap_and_is_guarded_when_it_can
 }
 
 #[test]
+fn pages_that_the_engine_does_not_let_be_read_are_a_gap_and_no_alarm() -> Result<(), Failure> {
+    let mut scene = Scene::settled()?;
+    let command = oriel_sdk::testing::Command::ReadScattered;
+    scene
+        .bench
+        .engine
+        .refuse(command, oriel_sdk::Refusal::Limit);
+    let gaps = gaps(&mut scene)?;
+    assert!(
+        gaps.iter()
+            .any(|gap| gap.starts_with("pages are not read: limit")),
+        "{gaps:?}"
+    );
+    Ok(())
+}
+
+#[test]
 fn a_kernel_without_types_is_guarded_but_for_what_they_tell() -> Result<(), Failure> {
     let forged = Forged {
         types: false,

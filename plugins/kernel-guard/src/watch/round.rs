@@ -71,6 +71,9 @@ impl Watch {
                     self.found_odd(page, vec![Finding::Patched { site, new }]);
                 }
             }
+            Look::Refused(refusal) => {
+                self.gaps.insert(format!("pages are not read: {refusal}"));
+            }
             Look::Odd(findings) => {
                 if self.suspects.is_odd(page) {
                     self.found_odd(page, findings);
