@@ -22,6 +22,8 @@ const BASE: u32 = u32::MAX;
 /// Bytes of the interrupt table.
 const TABLE: u64 = 4096;
 const GATE: usize = 16;
+/// Rounds in a row in which a vCPU had no time for a question, until that is told.
+const PATIENCE: u32 = 10;
 /// Its gate is there.
 const PRESENT: u64 = 1 << 47;
 
@@ -31,6 +33,8 @@ type Entries = BTreeMap<u32, u64>;
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     known: BTreeMap<&'static str, Entries>,
+    /// Vain questions to vCPUs in a row.
+    missed: u32,
 }
 
 /// What a look at the tables found.
@@ -64,12 +68,9 @@ impl Tables {
     ) {
         let list = match host.interrupts(vcpu) {
             Ok(list) => list,
-            Err(absence) => {
-                to.gaps
-                    .push(format!("the interrupt table of vCPU {vcpu}: {absence}"));
-                return;
-            }
+            Err(absence) => return self.miss(vcpu, &absence, to),
         };
+        self.missed = 0;
         self.compare((USED, GATES), Ok(entries(&list.entries)), to, host);
         if list.source != Source::Register {
             return;
@@ -80,6 +81,15 @@ impl Tables {
         if first != list.start && to.told.is_news(&format!("base/{vcpu}"), list.start) {
             let (old, new) = (first, list.start);
             to.news.push(News::Moved { vcpu, old, new });
+        }
+    }
+
+    /// A vCPU that has no time now may have it in the next round.
+    fn miss(&mut self, vcpu: u32, absence: &Absence, to: &mut Findings<'_>) {
+        self.missed = self.missed.saturating_add(1);
+        if *absence != Absence::Refused(Refusal::Busy) || self.missed >= PATIENCE {
+            let gap = format!("the interrupt table of vCPU {vcpu}: {absence}");
+            to.gaps.push(gap);
         }
     }
 

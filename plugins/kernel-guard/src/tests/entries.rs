@@ -84,6 +84,19 @@ fn a_vcpu_with_a_table_of_its_own_is_told() -> Result<(), Failure> {
 }
 
 #[test]
+fn a_vcpu_that_has_no_time_is_a_gap_only_if_that_goes_on() -> Result<(), Failure> {
+    let mut scene = Scene::settled()?;
+    let engine = &mut scene.bench.engine;
+    engine.refuse(Command::Interrupts, Refusal::Busy);
+    scene.tick(5)?;
+    assert_eq!(scene.alerts(), []);
+    scene.tick(20)?;
+    let gaps = scene.alerts().len();
+    assert!((1..=4).contains(&gaps), "one for each vCPU: {gaps}");
+    Ok(())
+}
+
+#[test]
 fn an_entry_that_leads_out_of_the_kernel_from_the_start_is_told() -> Result<(), Failure> {
     let mut scene = Scene::new(Config::new())?;
     let linux = scene.bench.engine.linux.as_mut().ok_or("no Linux")?;
