@@ -80,20 +80,23 @@ impl Boot {
         Image::of(self.areas.clone())
     }
 
-    /// Whether it is the same boot: what one of the two does not know is not held against it.
+    /// Whether it is the same boot: the same place, and the same first process. Its banner is memory like
+    /// any other: who writes another one there gets no new baseline by it.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let differ = |(one, two)| one != two;
-        self.is_same_image(other) && !self.init.zip(other.init).is_some_and(differ)
+        let same = match (self.init, other.init) {
+            (Some(one), Some(two)) => one == two,
+            (_, _) => self.banner == other.banner,
+        };
+        same && self.place() == other.place()
     }
 
     /// Whether the same kernel lies at the same place, in whichever boot.
     pub(crate) fn is_same_image(&self, other: &Self) -> bool {
-        let init = self.init;
-        *self
-            == Self {
-                init,
-                ..other.clone()
-            }
+        self.banner == other.banner && self.place() == other.place()
+    }
+
+    fn place(&self) -> (u64, u64, u64, &[(bool, u64, u64)]) {
+        (self.start, self.end, self.cr3, &self.areas)
     }
 
     /// That of which the store has a baseline.

@@ -96,6 +96,18 @@ fn another_kernel_gets_a_baseline_of_its_own_and_that_is_told() -> Result<(), Fa
 }
 
 #[test]
+fn who_writes_another_banner_gets_no_new_baseline() -> Result<(), Failure> {
+    let mut scene = Scene::settled()?;
+    let linux = scene.bench.engine.linux.as_mut().ok_or("no Linux")?;
+    linux.kernel.banner = "Linux version 9.9.9".to_owned();
+    scene.write(PLAIN, &[0xaa])?;
+    scene.bench.crash();
+    scene.tick(SETTLED)?;
+    assert_eq!(scene.alert().fields["where"], "plain");
+    Ok(())
+}
+
+#[test]
 fn the_same_kernel_at_the_same_place_has_to_have_the_same_code() -> Result<(), Failure> {
     let mut scene = Scene::settled()?;
     let next = || Forged {

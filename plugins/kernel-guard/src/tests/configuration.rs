@@ -36,7 +36,9 @@ fn the_manifest_has_the_settings_of_the_policy_and_their_defaults() -> Result<()
             Value::Bool(flag) => config.with(key, *flag),
             Value::Number(number) => config.with(key, number.as_u64().ok_or("no number")?),
             Value::String(text) => config.with(key, text.as_str()),
-            other => return Err(format!("{key}: {other}").into()),
+            other @ (Value::Null | Value::Array(_) | Value::Object(_)) => {
+                return Err(format!("{key}: {other}").into());
+            }
         };
     }
     assert_eq!(

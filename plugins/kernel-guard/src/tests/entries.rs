@@ -27,7 +27,7 @@ fn an_entry_that_is_gone_or_new_is_told_too() -> Result<(), Failure> {
     assert_eq!(scene.alert().fields["new"], "none");
     let linux = scene.bench.engine.linux.as_mut().ok_or("no Linux")?;
     let number = last.number + 1;
-    linux.calls[0].extend([last.clone(), oriel_sdk::linux::Entry { number, ..last }]);
+    linux.calls[0].extend([last, oriel_sdk::linux::Entry { number, ..last }]);
     scene.tick(2)?;
     assert_eq!(scene.alert().fields["old"], "none");
     Ok(())

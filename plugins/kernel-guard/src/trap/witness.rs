@@ -3,6 +3,7 @@
 //! has of it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 
 use oriel_sdk::linux::Absence;
@@ -118,10 +119,10 @@ impl Witness {
         host: &mut (impl GuestOs + MemoryRead + Store),
     ) -> Result<bool, Refusal> {
         let group = page / GROUP;
-        if !self.groups.contains_key(&group) {
-            self.groups.insert(group, Sites::of_group(group, host)?);
-        }
-        let sites = self.groups.get(&group).map_or(&[][..], Vec::as_slice);
+        let sites = match self.groups.entry(group) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(Sites::of_group(group, host)?),
+        };
         let covers = |site: &Site| site.at <= written.start && written.end <= site.end();
         if sites.iter().any(covers) {
             return Ok(true);
