@@ -15,9 +15,9 @@ use crate::image::Image;
 const ENTRY: u64 = 16;
 /// Symbols that are asked for in one call.
 const QUESTIONS: usize = 128;
-/// For so many calls code counts as made by the kernel after it was listed last: who takes a tracer away
-/// takes it out of the list first, and then has thousands of functions no longer call it.
-const GRACE: u64 = 30;
+/// For so many nanoseconds code counts as made by the kernel after it was listed last: who takes a tracer
+/// away takes it out of the list first, and then has thousands of functions no longer call it.
+const GRACE: u64 = 60_000_000_000;
 
 /// What is known.
 #[derive(Debug, Default)]
@@ -27,22 +27,22 @@ pub(crate) struct Code {
     questions: usize,
     /// Code outside of the image, as it was found in this call.
     outside: Option<Vec<Range<u64>>>,
-    /// Code that the kernel has made, by where it begins: where it ends, and the call in which it was
-    /// last listed.
+    /// Code that the kernel has made, by where it begins: where it ends, and when it was last
+    /// listed.
     made: BTreeMap<u64, (u64, u64)>,
-    /// Which call this is, and in which the lists were read last.
-    calls: u64,
-    read: u64,
+    /// When this call began, and whether the lists were read in it.
+    now: u64,
+    is_read: bool,
     /// Lists that could not be read: then what they might hold is let through.
     pub(crate) gaps: BTreeSet<String>,
 }
 
 impl Code {
     /// A call begins: code outside of the image may have gone.
-    pub(crate) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self, now: u64) {
         self.outside = None;
         self.questions = 0;
-        self.calls += 1;
+        (self.now, self.is_read) = (now, false);
     }
 
     /// Whether patched code may lead there.
@@ -104,7 +104,7 @@ impl Code {
     }
 
     fn is_made(&mut self, at: u64, host: &mut impl ReadKernel) -> bool {
-        if self.read != self.calls {
+        if !self.is_read {
             self.find_made(host);
         }
         let before = self.made.range(..=at).next_back();
@@ -114,8 +114,8 @@ impl Code {
     }
 
     fn find_made(&mut self, host: &mut impl ReadKernel) {
-        let (mut all, now) = (Vec::new(), self.calls);
-        self.read = now;
+        let (mut all, now) = (Vec::new(), self.now);
+        self.is_read = true;
         self.add("trampolines of tracers", made::trampolines(host, &mut all));
         self.add("code of BPF", made::programs(host, &mut all));
         self.made

@@ -98,7 +98,7 @@ impl KernelGuard {
 }
 
 impl Tick for KernelGuard {
-    fn tick(&mut self, _: u64, _: u32, host: &mut impl Host) {
+    fn tick(&mut self, now: u64, _: u32, host: &mut impl Host) {
         let (boot, lost) = match Boot::of(host) {
             Stage::Runs(boot, lost) => (boot, lost),
             Stage::Boots => return self.is_blind("the guest boots", host),
@@ -107,7 +107,7 @@ impl Tick for KernelGuard {
         let settings = self.settings.clone();
         match self.watch_of(boot, lost, host) {
             Ok(watch) => {
-                watch.tick(&settings, host);
+                watch.tick(now, &settings, host);
                 self.blind = 0;
             }
             Err(failure) => self.is_blind(failure.as_str(), host),

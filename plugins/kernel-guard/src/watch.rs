@@ -54,15 +54,18 @@ pub(crate) struct Watch {
     next: u32,
     rounds: u64,
     ticks: u64,
+    /// Nanoseconds since the VM started.
+    now: u64,
     gaps: BTreeSet<String>,
     news: Vec<News>,
 }
 
 impl Watch {
     /// Goes on.
-    pub(crate) fn tick(&mut self, settings: &Settings, host: &mut impl Host) {
+    pub(crate) fn tick(&mut self, now: u64, settings: &Settings, host: &mut impl Host) {
         self.ticks += 1;
-        self.code.begin();
+        self.now = now;
+        self.code.begin(now);
         self.look_at_tables(host);
         if self.has_sites(host) {
             self.look_at_probes(host);

@@ -75,12 +75,12 @@ fn an_int3_that_stands_at_a_site_while_it_is_patched_is_none_unless_it_stays() -
 {
     let mut scene = Scene::settled()?;
     scene.write(LABEL, &[0xcc])?;
-    scene.tick(9)?;
+    scene.tick(50)?;
     assert_eq!(scene.alerts(), []);
     scene.write(LABEL, &NOP)?;
     scene.tick(3)?;
     scene.write(LABEL, &[0xcc])?;
-    scene.tick(12)?;
+    scene.tick(62)?;
     assert_eq!(scene.alert().fields["new"], "cc");
     Ok(())
 }
@@ -157,7 +157,7 @@ fn a_tracer_that_was_taken_away_may_be_called_for_a_while() -> Result<(), Failur
     scene.write(TRACED, &leads(0xe8, TRACED, MODULE + 0x100))?;
     scene.tick(3)?;
     scene.write(OPS_LIST, &end)?;
-    scene.tick(20)?;
+    scene.tick(50)?;
     assert_eq!(scene.alerts(), []);
     scene.tick(20)?;
     assert_eq!(scene.alert().fields["site"], "ftrace site");

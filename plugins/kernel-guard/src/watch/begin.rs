@@ -58,6 +58,7 @@ impl Watch {
             next: 0,
             rounds: 0,
             ticks: 0,
+            now: 0,
             gaps: std::collections::BTreeSet::new(),
             news: Vec::new(),
             image,

@@ -66,7 +66,7 @@ impl Watch {
             }
             Look::Clean => self.found_clean(page, sheet, host),
             Look::Busy(site) => {
-                if self.suspects.is_busy(page) {
+                if self.suspects.is_busy(page, self.now) {
                     let new = vec![0xcc];
                     self.found_odd(page, vec![Finding::Patched { site, new }]);
                 }

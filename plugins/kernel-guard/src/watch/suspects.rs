@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 
 /// Looks after which a page that is not as it has to be is told of.
 const ODD: u8 = 2;
-/// Looks after which an INT3 at a site is no patch that is being made.
-const BUSY: u8 = 10;
+/// Nanoseconds after which an INT3 at a site is no patch that is being made. An emulated guest on a busy
+/// host takes seconds to patch some hundred sites, and they have theirs together.
+const BUSY: u64 = 60_000_000_000;
 
-/// By page, in how many calls in a row it was odd, or the kernel was patching.
+/// By page, in how many calls in a row it was odd, and since when the kernel has been patching in each look.
 #[derive(Debug, Default)]
 pub(super) struct Suspects {
-    looks: BTreeMap<u32, (u8, u8)>,
+    looks: BTreeMap<u32, (u8, Option<u64>)>,
 }
 
 impl Suspects {
@@ -23,10 +24,11 @@ impl Suspects {
     }
 
     /// The kernel is patching there; whether it should be done by now.
-    pub(super) fn is_busy(&mut self, page: u32) -> bool {
+    pub(super) fn is_busy(&mut self, page: u32, now: u64) -> bool {
         let looks = self.looks.entry(page).or_default();
-        *looks = (0, looks.1.saturating_add(1));
-        looks.1 >= BUSY
+        let since = looks.1.unwrap_or(now);
+        *looks = (0, Some(since));
+        now.saturating_sub(since) >= BUSY
     }
 
     /// It is as it has to be.
