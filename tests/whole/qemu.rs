@@ -3,6 +3,7 @@
 //! xtask test` sees to both); `ORIEL_REQUIRE=qemu` makes leaving it out a failure.
 
 mod execs;
+mod kernel_guard;
 
 use std::{
     path::PathBuf,
