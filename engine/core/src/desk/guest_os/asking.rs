@@ -30,6 +30,11 @@ impl Desk {
         Sight::ask(self.index, &mut *self.vcpu)
     }
 
+    /// The same, of what says which task it runs.
+    pub(super) fn glance(&mut self) -> Option<Sight> {
+        Sight::glance(self.index, &mut *self.vcpu)
+    }
+
     fn kernel(&mut self) -> Result<Told<Arc<Index>>, Refusal> {
         let own = self.sight();
         let shared = &self.shared;
