@@ -13,7 +13,7 @@ use oriel_machine::{End, paging::Walks};
 use oriel_protocol::{
     Admission, Moment, Refusal, Request, VcpuCall,
     commands::{self, VcpuReply, service::Severity, vcpu::GetRegisters},
-    x86::Special,
+    x86::Control,
 };
 
 use crate::{
@@ -160,9 +160,9 @@ impl VmHandle {
         let Admission::Pages(span) = caller.grant.admit_vcpu(&call)? else {
             return self.shared.ask(judge, vcpu, call, within);
         };
-        let special = self.shared.special_of(judge, vcpu, within)?;
+        let control = self.shared.control_of(judge, vcpu, within)?;
         let memory = self.shared.machine.memory();
-        let pieces = resolve::pieces(memory, &mut Walks::default(), &special, &span)?;
+        let pieces = resolve::pieces(memory, &mut Walks::default(), &control, &span)?;
         caller.grant.admit_pages(&span, &pieces)?;
         match resolve::resolve(memory, call, &pieces) {
             Resolved::Answered(answer) => answer,
@@ -271,15 +271,15 @@ impl Shared {
         receive.recv_timeout(within).unwrap_or(Err(Refusal::Busy))
     }
 
-    /// The special registers of a vCPU, by which addresses are translated for this judge.
-    pub(crate) fn special_of(
+    /// The control registers of a vCPU, by which addresses are translated for this judge.
+    pub(crate) fn control_of(
         &self,
         caller: usize,
         vcpu: u32,
         within: Duration,
-    ) -> Result<Special, Refusal> {
+    ) -> Result<Control, Refusal> {
         let call = VcpuCall::GetRegisters(GetRegisters { msrs: Vec::new() });
-        resolve::special(self.ask(caller, vcpu, call, within)?)
+        resolve::control(self.ask(caller, vcpu, call, within)?)
     }
 
     /// The moment of what belongs to no event.

@@ -12,7 +12,7 @@ use oriel_protocol::{
         VcpuReply,
         vcpu::{Place, SetBreakpoint},
     },
-    x86::Special,
+    x86::Control,
 };
 
 use crate::desk::memory;
@@ -30,20 +30,20 @@ pub(crate) enum Resolved {
 pub(crate) fn pieces(
     memory: &dyn GuestMemory,
     walks: &mut Walks,
-    special: &Special,
+    control: &Control,
     span: &Span,
 ) -> Result<Vec<(Gpa, usize)>, Refusal> {
     let length = usize::try_from(span.length).map_err(|_| Refusal::Invalid)?;
     memory::check_length(length)?;
-    let cr3 = span.cr3.unwrap_or(special.cr3);
-    let found = walks.pieces(memory, Mode::of(special), cr3, span.gva, length);
+    let cr3 = span.cr3.unwrap_or(control.cr3);
+    let found = walks.pieces(memory, Mode::by(control), cr3, span.gva, length);
     found.map_err(|_| Refusal::Denied)
 }
 
-/// The special registers out of an answer to `get-registers`.
-pub(crate) fn special(answer: VcpuReply) -> Result<Special, Refusal> {
+/// The control registers out of an answer to `get-registers`.
+pub(crate) fn control(answer: VcpuReply) -> Result<Control, Refusal> {
     if let VcpuReply::GetRegisters(registers) = answer {
-        return Ok(registers.special);
+        return Ok(Control::of(&registers.special));
     }
     Err(Refusal::Invalid)
 }

@@ -44,13 +44,32 @@ impl Sight {
     /// Asks a vCPU; none if it does not even show its control registers.
     pub fn ask(vcpu: u32, state: &mut dyn VcpuState) -> Option<Self> {
         let special = state.special().ok()?;
+        Some(Self::of(vcpu, &special).with_msrs(state))
+    }
+
+    /// The same without the interrupt table, which machines may have to ask somebody else for.
+    pub fn glance(vcpu: u32, state: &mut dyn VcpuState) -> Option<Self> {
+        let control = state.control().ok()?;
+        let sight = Self {
+            vcpu,
+            mode: Mode::by(&control),
+            cr3: control.cr3,
+            lstar: None,
+            idt: None,
+            gs_base: Some(control.gs_base),
+            kernel_gs_base: None,
+        };
+        Some(sight.with_msrs(state))
+    }
+
+    fn with_msrs(self, state: &mut dyn VcpuState) -> Self {
         let msrs = state.msrs(&[LSTAR, KERNEL_GS_BASE]);
         let msr = |at: usize| msrs.get(at).copied().flatten();
-        Some(Self {
+        Self {
             lstar: msr(0).filter(|lstar| *lstar != 0),
             kernel_gs_base: msr(1),
-            ..Self::of(vcpu, &special)
-        })
+            ..self
+        }
     }
 
     /// Whether it runs in long mode.

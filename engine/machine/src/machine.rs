@@ -12,7 +12,7 @@ use std::{any::Any, fmt, sync::Arc};
 use oriel_protocol::{
     Capabilities, Event, Gpa, Identity, Refusal, Verdict,
     events::ShutdownCause,
-    x86::{CpuidLeaf, Exception, General, Special},
+    x86::{Control, CpuidLeaf, Exception, General, Special},
 };
 use thiserror::Error;
 
@@ -77,6 +77,10 @@ pub trait VcpuState: Send {
     fn set_general(&mut self, general: &General) -> Result<(), Refusal>;
     /// Segments, tables and control registers.
     fn special(&mut self) -> Result<Special, Refusal>;
+    /// The control registers alone, where they cost less than all of [`special`](Self::special).
+    fn control(&mut self) -> Result<Control, Refusal> {
+        self.special().map(|special| Control::of(&special))
+    }
     /// Sets segments, tables and control registers.
     fn set_special(&mut self, special: &Special) -> Result<(), Refusal>;
     /// An MSR.

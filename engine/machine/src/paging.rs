@@ -17,7 +17,10 @@ mod cache;
 mod permission;
 mod walk;
 
-use oriel_protocol::{Gpa, Gva, Refusal, x86::Special};
+use oriel_protocol::{
+    Gpa, Gva, Refusal,
+    x86::{Control, Special},
+};
 
 pub use cache::Walks;
 pub use permission::Accessor;
@@ -52,17 +55,22 @@ pub enum Mode {
 impl Mode {
     /// The mode that these registers put a vCPU in.
     pub const fn of(special: &Special) -> Self {
-        if special.cr0 & CR0_PG == 0 {
+        Self::by(&Control::of(special))
+    }
+
+    /// The same, where no more of them is known.
+    pub const fn by(control: &Control) -> Self {
+        if control.cr0 & CR0_PG == 0 {
             Self::Off
-        } else if special.efer & EFER_LMA != 0 {
+        } else if control.efer & EFER_LMA != 0 {
             Self::Long {
-                levels: if special.cr4 & CR4_LA57 != 0 { 5 } else { 4 },
+                levels: if control.cr4 & CR4_LA57 != 0 { 5 } else { 4 },
             }
-        } else if special.cr4 & CR4_PAE != 0 {
+        } else if control.cr4 & CR4_PAE != 0 {
             Self::Pae
         } else {
             Self::Bits32 {
-                pse: special.cr4 & CR4_PSE != 0,
+                pse: control.cr4 & CR4_PSE != 0,
             }
         }
     }

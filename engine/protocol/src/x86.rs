@@ -148,6 +148,21 @@ impl Special {
     }
 }
 
+/// Those of the special registers that are numbers of their own: by them addresses are translated.
+/// A debugger's stub shows these, and no more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the registers'")]
+pub struct Control {
+    pub cr0: u64,
+    pub cr2: u64,
+    pub cr3: u64,
+    pub cr4: u64,
+    pub cr8: u64,
+    pub efer: u64,
+    pub fs_base: u64,
+    pub gs_base: u64,
+}
+
 /// A register that can be read or written by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, bincode::Encode, bincode::Decode)]
 #[serde(rename_all = "kebab-case")]
@@ -254,6 +269,52 @@ impl Special {
             R::Rax | R::Rbx | R::Rcx | R::Rdx | R::Rsi | R::Rdi | R::Rsp | R::Rbp => return None,
             R::R8 | R::R9 | R::R10 | R::R11 | R::R12 | R::R13 | R::R14 | R::R15 => return None,
             R::Rip | R::Rflags => return None,
+        })
+    }
+}
+
+impl Control {
+    /// The registers that this holds.
+    pub const ALL: [Register; 8] = [
+        Register::Cr0,
+        Register::Cr2,
+        Register::Cr3,
+        Register::Cr4,
+        Register::Cr8,
+        Register::Efer,
+        Register::FsBase,
+        Register::GsBase,
+    ];
+
+    /// What these special registers have of them.
+    pub const fn of(special: &Special) -> Self {
+        Self {
+            cr0: special.cr0,
+            cr2: special.cr2,
+            cr3: special.cr3,
+            cr4: special.cr4,
+            cr8: special.cr8,
+            efer: special.efer,
+            fs_base: special.fs.base,
+            gs_base: special.gs.base,
+        }
+    }
+
+    /// The field of this register; none if it is not one of these.
+    pub const fn field(&mut self, register: Register) -> Option<&mut u64> {
+        use Register as R;
+        Some(match register {
+            R::Cr0 => &mut self.cr0,
+            R::Cr2 => &mut self.cr2,
+            R::Cr3 => &mut self.cr3,
+            R::Cr4 => &mut self.cr4,
+            R::Cr8 => &mut self.cr8,
+            R::Efer => &mut self.efer,
+            R::FsBase => &mut self.fs_base,
+            R::GsBase => &mut self.gs_base,
+            R::IdtBase | R::GdtBase | R::Rip | R::Rflags => return None,
+            R::Rax | R::Rbx | R::Rcx | R::Rdx | R::Rsi | R::Rdi | R::Rsp | R::Rbp => return None,
+            R::R8 | R::R9 | R::R10 | R::R11 | R::R12 | R::R13 | R::R14 | R::R15 => return None,
         })
     }
 }

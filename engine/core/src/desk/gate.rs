@@ -4,7 +4,7 @@
 use oriel_protocol::{
     Admission, CommandId, EventKind, Gpa, Refusal, ServiceCall, Span, VcpuCall, VmCall,
     commands::{ServiceReply, VcpuReply, VmReply, vcpu::GetRegisters},
-    x86::Special,
+    x86::Control,
 };
 
 use super::Desk;
@@ -32,17 +32,17 @@ impl Desk {
         self.answer_for(CommandId::Vm(call.id()), answer)
     }
 
-    /// The same for a vCPU's. `special` asks for the registers by which addresses are translated.
+    /// The same for a vCPU's. `control` asks for the registers by which addresses are translated.
     pub(crate) fn admit_vcpu_arguments(
         &mut self,
         call: &VcpuCall,
-        special: impl FnOnce() -> Result<Special, Refusal>,
+        control: impl FnOnce() -> Result<Control, Refusal>,
     ) -> Result<Option<Pieces>, Refusal> {
         let answer = self.asking()?.grant.admit_vcpu_arguments(call);
         let id = CommandId::Vcpu(call.id());
         match self.answer_for(id, answer)? {
             Admission::Whole => Ok(None),
-            Admission::Pages(span) => self.admit_pages(id, &span, &special()?).map(Some),
+            Admission::Pages(span) => self.admit_pages(id, &span, &control()?).map(Some),
         }
     }
 
@@ -52,8 +52,8 @@ impl Desk {
         match self.answer_for(id, answer)? {
             Admission::Whole => Ok(None),
             Admission::Pages(span) => {
-                let special = self.special_of(vcpu)?;
-                self.admit_pages(id, &span, &special).map(Some)
+                let control = self.control_of(vcpu)?;
+                self.admit_pages(id, &span, &control).map(Some)
             }
         }
     }
@@ -64,25 +64,25 @@ impl Desk {
         &mut self,
         id: CommandId,
         span: &Span,
-        special: &Special,
+        control: &Control,
     ) -> Result<Pieces, Refusal> {
         let memory = self.shared.machine.memory();
-        let pieces = resolve::pieces(memory, &mut self.walks, special, span);
+        let pieces = resolve::pieces(memory, &mut self.walks, control, span);
         let grant = &self.asking()?.grant;
         let answer = pieces.and_then(|found| grant.admit_pages(span, &found).map(|()| found));
         self.answer_for(id, answer)
     }
 
-    /// The special registers of any vCPU.
-    fn special_of(&mut self, vcpu: u32) -> Result<Special, Refusal> {
+    /// The control registers of any vCPU.
+    fn control_of(&mut self, vcpu: u32) -> Result<Control, Refusal> {
         if vcpu == self.index() {
-            return self.special();
+            return self.control();
         }
         if vcpu >= self.shared.vcpus {
             return Err(Refusal::NotFound);
         }
         let asked = VcpuCall::GetRegisters(GetRegisters { msrs: Vec::new() });
-        resolve::special(self.ask(vcpu, asked)?)
+        resolve::control(self.ask(vcpu, asked)?)
     }
 
     /// Tells of a no.

@@ -109,7 +109,7 @@ impl Handle<FindTask> for Desk {
 
 impl Handle<HiddenTasks> for Desk {
     fn handle(&mut self, _: HiddenTasks) -> Result<Told<Vec<Task>>, Refusal> {
-        let sights: Vec<_> = self.sight().into_iter().collect();
+        let sights: Vec<_> = self.glance().into_iter().collect();
         self.ask_guest(|guest| {
             let view = guest.cross_view(&sights)?;
             Ok(view.hidden().map(|seen| seen.task.clone()).collect())
@@ -171,7 +171,7 @@ impl Handle<LocateKernel> for Desk {
 
 impl Handle<CurrentTask> for Desk {
     fn handle(&mut self, _: CurrentTask) -> Result<Told<Box<Task>>, Refusal> {
-        let sight = self.sight().ok_or(Refusal::Unavailable)?;
+        let sight = self.glance().ok_or(Refusal::Unavailable)?;
         self.ask_guest(|guest| Ok(Box::new(guest.current(&sight)?.value)))
     }
 }

@@ -22,18 +22,18 @@ impl Desk {
         length: usize,
     ) -> Result<Vec<(Gpa, usize)>, Refusal> {
         check_length(length)?;
-        let special = self.special()?;
-        let cr3 = cr3.unwrap_or(special.cr3);
+        let control = self.control()?;
+        let cr3 = cr3.unwrap_or(control.cr3);
         let memory = self.shared.machine.memory();
         self.walks
-            .pieces(memory, Mode::of(&special), cr3, gva, length)
+            .pieces(memory, Mode::by(&control), cr3, gva, length)
     }
 
     pub(super) fn translate(&mut self, cr3: Option<u64>, gva: Gva) -> Result<Gpa, Refusal> {
-        let special = self.special()?;
-        let cr3 = cr3.unwrap_or(special.cr3);
+        let control = self.control()?;
+        let cr3 = cr3.unwrap_or(control.cr3);
         let memory = self.shared.machine.memory();
-        let found = self.walks.translate(memory, Mode::of(&special), cr3, gva)?;
+        let found = self.walks.translate(memory, Mode::by(&control), cr3, gva)?;
         Ok(found.gpa)
     }
 }

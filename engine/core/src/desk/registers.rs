@@ -7,7 +7,7 @@ use oriel_protocol::{
         GetXsave, Registers, SetMsr, SetRegister, SetRegisters, SetXsave,
     },
     kvmi::Snapshot,
-    x86::{CpuidLeaf, General, Register, Special},
+    x86::{Control, CpuidLeaf, General, Register, Special},
 };
 
 use super::Desk;
@@ -24,6 +24,13 @@ impl Desk {
         let mut general = self.vcpu.general()?;
         self.staged.overlay_general(&mut general);
         Ok(general)
+    }
+
+    /// The control registers as the judges before have left them.
+    pub(super) fn control(&mut self) -> Result<Control, Refusal> {
+        let mut control = self.vcpu.control()?;
+        self.staged.overlay_control(&mut control);
+        Ok(control)
     }
 
     /// The special registers as the judges before have left them.
@@ -110,6 +117,11 @@ impl Handle<GetRegister> for Desk {
     fn handle(&mut self, request: GetRegister) -> Result<u64, Refusal> {
         if let Some(field) = self.general()?.field(request.register) {
             return Ok(*field);
+        }
+        if Control::ALL.contains(&request.register) {
+            let mut control = self.control()?;
+            let field = control.field(request.register).map(|field| *field);
+            return field.ok_or(Refusal::Invalid);
         }
         self.special()?
             .field(request.register)

@@ -3,7 +3,7 @@
 use oriel_machine::Vcpu;
 use oriel_protocol::{
     Refusal,
-    x86::{General, Register, Special},
+    x86::{Control, General, Register, Special},
 };
 
 /// The writes, in order.
@@ -58,6 +58,15 @@ impl Staged {
     pub(super) fn overlay_general(&self, general: &mut General) {
         for write in &self.0 {
             if let Some(field) = general.field(write.register) {
+                *field = write.value;
+            }
+        }
+    }
+
+    /// Shows the control registers as they will be.
+    pub(super) fn overlay_control(&self, control: &mut Control) {
+        for write in &self.0 {
+            if let Some(field) = control.field(write.register) {
                 *field = write.value;
             }
         }

@@ -204,8 +204,8 @@ impl Receiver {
     fn arguments(&mut self, vcpu: u32, call: VcpuCall) -> Resolved {
         let (shared, caller) = (self.shared().clone(), self.caller);
         // Not by the mailbox of this desk: a letter there is the end of the VM.
-        let special = || shared.special_of(caller, vcpu, shared.settings.other_vcpu);
-        match self.desk.admit_vcpu_arguments(&call, special) {
+        let control = || shared.control_of(caller, vcpu, shared.settings.other_vcpu);
+        match self.desk.admit_vcpu_arguments(&call, control) {
             Ok(None) => Resolved::Instead(call),
             Ok(Some(pieces)) => resolve::resolve(shared.machine.memory(), call, &pieces),
             Err(refusal) => Resolved::Answered(Err(refusal)),

@@ -8,6 +8,7 @@ mod error;
 mod handshake;
 
 use std::{
+    collections::BTreeMap,
     io::{ErrorKind, Read, Write},
     os::fd::{AsRawFd, RawFd},
     time::{Duration, Instant},
@@ -18,7 +19,7 @@ use oriel_protocol::{Gpa, HardwarePoint};
 pub use error::GdbError;
 
 use super::{
-    layout::{Layout, Place},
+    layout::{self, Layout, Place},
     packet::{Item, Packets, framed, hex, unhex},
     stop::Stop,
     stream::{Address, Stream, is_late},
@@ -45,8 +46,10 @@ pub(super) struct Gdb {
     layout: Layout,
     /// The stub's numbers of the vCPUs, by index.
     threads: Vec<u64>,
-    /// The vCPU that registers are asked of.
+    /// The vCPU that registers are asked of; none: nobody knows.
     selected: Option<u64>,
+    /// What it has said of registers since the world stands, by vCPU.
+    known: BTreeMap<u32, Vec<u8>>,
     /// Whether addresses are taken for physical ones.
     physical: bool,
     /// An answer has not been acknowledged.
@@ -97,11 +100,37 @@ impl Gdb {
         Ok(())
     }
 
-    /// All registers of a vCPU, as [`Layout`] says where they lie.
+    /// All registers of a vCPU, as [`Layout`] says where they lie; asked for once while the world stands.
     pub(super) fn registers(&mut self, vcpu: u32) -> Result<Vec<u8>, GdbError> {
+        if let Some(known) = self.known.get(&vcpu) {
+            return Ok(known.clone());
+        }
         self.select(vcpu)?;
         let answer = self.ask("g")?;
-        unhex(&answer).ok_or_else(|| GdbError::unexpected("g", &answer))
+        let all = unhex(&answer).ok_or_else(|| GdbError::unexpected("g", &answer))?;
+        self.known.insert(vcpu, all.clone());
+        Ok(all)
+    }
+
+    /// One register of up to 64 bits, where it is the only one that is wanted.
+    pub(super) fn register(&mut self, vcpu: u32, name: &str) -> Result<Option<u64>, GdbError> {
+        if let Some(known) = self.known.get(&vcpu) {
+            return Ok(self.layout.value(known, name));
+        }
+        let Some(place) = self.layout.place(name).filter(|place| place.length <= 8) else {
+            return Ok(None);
+        };
+        self.select(vcpu)?;
+        let question = format!("p{:x}", place.number);
+        let answer = self.ask(&question)?;
+        let bytes = unhex(&answer).filter(|bytes| bytes.len() == place.length);
+        let bytes = bytes.ok_or_else(|| GdbError::unexpected(&question, &answer))?;
+        Ok(Some(layout::number(&bytes)))
+    }
+
+    /// What it has said of registers holds no longer: the world has run without our doing.
+    pub(super) fn forget_registers(&mut self) {
+        self.known.clear();
     }
 
     /// Sets a register.
@@ -112,6 +141,7 @@ impl Gdb {
         value: u64,
     ) -> Result<(), GdbError> {
         self.select(vcpu)?;
+        self.known.remove(&vcpu);
         let bytes = value.to_le_bytes();
         let bytes = bytes.get(..place.length.min(8)).unwrap_or_default();
         self.do_it(&format!("P{:x}={}", place.number, hex(bytes)))
@@ -159,12 +189,14 @@ impl Gdb {
 
     /// All vCPUs go on.
     pub(super) fn go_on(&mut self) -> Result<(), GdbError> {
+        self.known.clear();
         self.send("vCont;c")
     }
 
     /// One vCPU runs one instruction, and nobody else.
     pub(super) fn step(&mut self, vcpu: u32) -> Result<(), GdbError> {
         let thread = self.thread(vcpu)?;
+        self.known.clear();
         self.send(&format!("vCont;s:{thread:x}"))
     }
 
@@ -173,6 +205,7 @@ impl Gdb {
         let thread = self.thread(vcpu)?;
         let others = self.threads.iter().filter(|other| **other != thread);
         let others: String = others.map(|other| format!(";c:{other:x}")).collect();
+        self.known.clear();
         self.send(&format!("vCont;s:{thread:x}{others}"))
     }
 
@@ -194,13 +227,23 @@ impl Gdb {
     /// The stop reply that is to come, within a deadline; none: there was none in time.
     pub(super) fn stop_within(&mut self, time: Duration) -> Result<Option<Stop>, GdbError> {
         let deadline = Instant::now() + time;
-        match self.packet(deadline) {
-            Ok(packet) => Stop::read(&packet)
-                .map(Some)
-                .ok_or_else(|| GdbError::unexpected("a stop", &packet)),
-            Err(GdbError::Silent(_)) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let packet = match self.packet(deadline) {
+            Ok(packet) => packet,
+            Err(GdbError::Silent(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let stop = Stop::read(&packet).ok_or_else(|| GdbError::unexpected("a stop", &packet))?;
+        self.note(stop);
+        Ok(Some(stop))
+    }
+
+    /// Who stops has run. A vCPU that does is the one that registers are asked of from then on, and of
+    /// two that stop together one is told of: only where it is the same as before we know which.
+    fn note(&mut self, stop: Stop) {
+        self.known.clear();
+        self.selected = self
+            .selected
+            .filter(|before| stop.thread() == Some(*before));
     }
 
     /// A question that is answered by `OK`.
@@ -221,7 +264,9 @@ impl Gdb {
     fn answer(&mut self, question: &str, deadline: Instant) -> Result<Vec<u8>, GdbError> {
         loop {
             let packet = self.packet(deadline)?;
-            let late = Stop::read(&packet).is_some() && question != "?";
+            let late = Stop::read(&packet).filter(|_| question != "?");
+            late.into_iter().for_each(|stop| self.note(stop));
+            let late = late.is_some();
             match packet.first() {
                 _ if late => {}
                 Some(b'E') if packet.len() == 3 => {

@@ -100,13 +100,14 @@ impl Layout {
     pub fn value(&self, all: &[u8], name: &str) -> Option<u64> {
         let place = self.place(name).filter(|place| place.length <= 8)?;
         let bytes = all.get(place.offset..place.offset + place.length)?;
-        Some(
-            bytes
-                .iter()
-                .rev()
-                .fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
-        )
+        Some(number(bytes))
     }
+}
+
+/// The number in up to eight bytes, in the order in which the stub sends them.
+pub(super) fn number(bytes: &[u8]) -> u64 {
+    let bytes = bytes.iter().rev();
+    bytes.fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
 /// Which other descriptions a target description is made of, in order.

@@ -1,6 +1,6 @@
 //! Registers as QEMU's stub and monitor show them, and as the engine has them.
 
-use oriel_protocol::x86::{General, Register, Special, msr};
+use oriel_protocol::x86::{Control, General, Register, Special, msr};
 
 use super::{layout::Layout, segments};
 
@@ -34,8 +34,8 @@ pub(super) const GENERAL: [(Register, &str); 18] = [
     (Register::Rflags, "eflags"),
 ];
 
-/// The same of those of the special ones that the stub has.
-pub(super) const SPECIAL: [(Register, &str); 8] = [
+/// The same of the control registers.
+pub(super) const CONTROL: [(Register, &str); 8] = [
     (Register::Cr0, "cr0"),
     (Register::Cr2, "cr2"),
     (Register::Cr3, "cr3"),
@@ -66,13 +66,13 @@ pub(super) fn general(layout: &Layout, all: &[u8]) -> Option<General> {
     Some(general)
 }
 
-/// The control registers in the bytes of `g`; segments and tables are left at nothing.
-pub(super) fn control(layout: &Layout, all: &[u8]) -> Option<Special> {
-    let mut special = Special::default();
-    for (register, name) in SPECIAL {
-        *special.field(register)? = layout.value(all, name)?;
+/// The control registers in the bytes of `g`.
+pub(super) fn control(layout: &Layout, all: &[u8]) -> Option<Control> {
+    let mut control = Control::default();
+    for (register, name) in CONTROL {
+        *control.field(register)? = layout.value(all, name)?;
     }
-    Some(special)
+    Some(control)
 }
 
 /// Adds segments and tables, by the monitor's text.
@@ -87,8 +87,8 @@ pub(super) const fn with_apic(vcpu: u32, special: &mut Special) {
 
 /// Whether a vCPU is in long mode. Code that is not of 64 bits has a base of 0 there too, in every
 /// system of today.
-pub(super) const fn is_long(special: &Special) -> bool {
-    special.efer & EFER_LMA != 0
+pub(super) const fn is_long(efer: u64) -> bool {
+    efer & EFER_LMA != 0
 }
 
 /// The privilege level: that of the code segment (SDM vol. 3, section 5.5).

@@ -51,6 +51,16 @@ impl Stop {
         }
     }
 
+    /// The vCPU that it is about, by the stub's number; none: no single one.
+    pub(super) const fn thread(self) -> Option<u64> {
+        match self {
+            Self::Met { thread } | Self::Watched { thread, .. } => Some(thread),
+            Self::Interrupted | Self::ShutDown | Self::Broken | Self::Other(_) | Self::Exited => {
+                None
+            }
+        }
+    }
+
     fn of(signal: u64, rest: &[u8]) -> Self {
         match signal {
             TRAP => Self::trap(rest),

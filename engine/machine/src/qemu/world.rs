@@ -278,6 +278,7 @@ impl World {
     }
 
     fn resumed_by_other(&mut self) {
+        self.gdb.forget_registers();
         let runs = self.on_qmp(Qmp::status).is_ok_and(|(runs, _)| runs);
         if !runs || self.run != Run::Stands {
             return;

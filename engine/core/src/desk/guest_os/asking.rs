@@ -30,13 +30,18 @@ impl Desk {
         Sight::ask(self.index, &mut *self.vcpu)
     }
 
+    /// The same, of what says which task it runs.
+    pub(super) fn glance(&mut self) -> Option<Sight> {
+        Sight::glance(self.index, &mut *self.vcpu)
+    }
+
     fn kernel(&mut self) -> Result<Told<Arc<Index>>, Refusal> {
-        let own = self.sight();
+        let glance = self.glance();
         let shared = &self.shared;
-        if let Some(index) = shared.kernel.current(&*shared.machine, own) {
+        if let Some(index) = shared.kernel.current(&*shared.machine, glance) {
             return Ok(Ok(index));
         }
-        let sights = self.sights(own);
+        let sights = self.sights();
         let (ticket, home) = self.ticket();
         let reply = Box::new(move |made| home(Answer::Kernel(made)));
         let shared = &self.shared;
@@ -48,7 +53,8 @@ impl Desk {
     }
 
     /// This vCPU's own where it is in long mode; else what all vCPUs show.
-    fn sights(&mut self, own: Option<Sight>) -> Vec<Sight> {
+    fn sights(&mut self) -> Vec<Sight> {
+        let own = self.sight();
         if own.is_some_and(|sight| sight.is_long()) {
             return own.into_iter().collect();
         }

@@ -1,6 +1,9 @@
 //! The first questions to a stub: what it can do, which registers there are and where, which vCPUs.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use super::{Gdb, GdbError, Packets, Stream};
 use crate::qemu::{
@@ -21,6 +24,7 @@ impl Gdb {
             layout: Layout::default(),
             threads: Vec::new(),
             selected: None,
+            known: BTreeMap::new(),
             physical: false,
             owes: false,
             asked: Vec::new(),

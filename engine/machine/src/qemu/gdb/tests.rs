@@ -40,6 +40,34 @@ fn a_peer_that_is_silent_or_gone_or_no_stub_is_named() {
 }
 
 #[test]
+fn what_is_known_of_registers_ends_with_a_stop_and_so_may_whose_they_are() {
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let mut gdb = Gdb {
+        stream: Stream::Unix(ours),
+        packets: Packets::default(),
+        layout: Layout::default(),
+        threads: vec![1, 2],
+        selected: Some(1),
+        known: BTreeMap::from([(0, vec![7])]),
+        physical: false,
+        owes: false,
+        asked: Vec::new(),
+    };
+    assert_eq!(gdb.registers(0).unwrap(), [7], "without asking");
+    gdb.note(Stop::Met { thread: 1 });
+    assert!(gdb.known.is_empty());
+    assert_eq!(gdb.selected, Some(1), "it is the same");
+    for other in [Stop::Met { thread: 2 }, Stop::Interrupted] {
+        gdb.selected = Some(1);
+        gdb.note(other);
+        assert_eq!(
+            gdb.selected, None,
+            "{other:?}: QEMU may speak of another now"
+        );
+    }
+}
+
+#[test]
 fn points_are_put_as_the_stub_wants_them() {
     let hardware =
         |length, access| Point::Hardware(HardwarePoint::new(0x10, length, access).unwrap());

@@ -47,6 +47,28 @@ fn two_vcpus_are_judged_one_by_one_and_the_world_stands_meanwhile() {
 }
 
 #[test]
+fn a_cycle_of_a_breakpoint_takes_no_packet_that_is_not_needed() {
+    let fake = Arc::new(Fake::new(1, &then_the_end(&[Act::Reach(0, code(0x10))])));
+    let attached = attached(&fake, &[0x10]);
+    let looked = Arc::clone(&fake);
+    run(attached.parts.vcpus, move |vcpu, exit| {
+        let asked = std::mem::take(&mut looked.lock().asked);
+        let since = asked.rsplit(|packet| packet == "vCont;c").next();
+        let all = since.unwrap_or_default().iter();
+        assert_eq!(all.filter(|packet| *packet == "g").count(), 1, "{asked:?}");
+        let control = vcpu.control().unwrap();
+        assert_eq!((control.cr3, control.efer), (fake::CR3, 0x500));
+        let Exit::Event(event) = exit else {
+            panic!("{exit:?}")
+        };
+        assert_eq!(vcpu.general().unwrap().rip, event.ip);
+        Verdict::Continue
+    });
+    let asked = fake.lock().asked.clone();
+    assert_eq!(asked, ["vCont;s:1", "p10", "vCont;c"], "RIP is register 16");
+}
+
+#[test]
 fn skip_goes_on_behind_the_instruction() {
     let fake = Fake::new(1, &then_the_end(&[Act::Reach(0, code(0x10))]));
     let attached = attached(&fake, &[0x10]);

@@ -52,6 +52,8 @@ pub(super) struct State {
     pub(super) later: Vec<Act>,
     /// What the stub was asked, without what is asked all the time.
     pub(super) log: Vec<String>,
+    /// All that the stub was asked.
+    pub(super) asked: Vec<String>,
     pub(super) points: BTreeSet<String>,
     pub(super) running: bool,
     pub(super) over: bool,
@@ -84,6 +86,7 @@ impl Fake {
             acts: VecDeque::new(),
             later: acts.to_vec(),
             log: Vec::new(),
+            asked: Vec::new(),
             points: BTreeSet::new(),
             running: true,
             over: false,

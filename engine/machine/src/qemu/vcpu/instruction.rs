@@ -25,7 +25,10 @@ impl QemuVcpu {
 
 /// One where there is no telling: then at least it is not met again.
 fn length(memory: &dyn GuestMemory, special: &Special, ip: u64) -> u64 {
-    let bits = match (registers::is_long(special) && special.cs.l, special.cs.db) {
+    let bits = match (
+        registers::is_long(special.efer) && special.cs.l,
+        special.cs.db,
+    ) {
         (true, _) => 64,
         (false, true) => 32,
         (false, false) => 16,

@@ -3,13 +3,13 @@
 
 use oriel_protocol::{
     Gpa, Refusal,
-    x86::{CpuidLeaf, Exception, General, Special},
+    x86::{Control, CpuidLeaf, Exception, General, Special},
 };
 
 use super::QemuVcpu;
 use crate::{
     machine::VcpuState,
-    qemu::registers::{self, GENERAL, SPECIAL},
+    qemu::registers::{self, CONTROL, GENERAL},
 };
 
 impl QemuVcpu {
@@ -41,7 +41,7 @@ impl QemuVcpu {
         if self.value(name)? != value {
             self.kept.writes.insert(name, value);
             if let Some(special) = &mut self.kept.special
-                && let Some((register, _)) = SPECIAL.iter().find(|(_, known)| *known == name)
+                && let Some((register, _)) = CONTROL.iter().find(|(_, known)| *known == name)
                 && let Some(field) = special.field(*register)
             {
                 *field = value;
@@ -58,7 +58,7 @@ impl QemuVcpu {
         let mut special = Special::default();
         registers::with_segments(&text, &mut special).ok_or(Refusal::Unavailable)?;
         registers::with_apic(self.index, &mut special);
-        for (register, name) in SPECIAL {
+        for (register, name) in CONTROL {
             let value = self.value(name)?;
             *special.field(register).ok_or(Refusal::Unavailable)? = value;
         }
@@ -102,17 +102,27 @@ impl VcpuState for QemuVcpu {
         Ok(special)
     }
 
+    /// The stub shows these, so the monitor is not asked.
+    fn control(&mut self) -> Result<Control, Refusal> {
+        let mut control = Control::default();
+        for (register, name) in CONTROL {
+            let value = self.value(name)?;
+            *control.field(register).ok_or(Refusal::Unavailable)? = value;
+        }
+        Ok(control)
+    }
+
     /// Control registers, EFER and the bases of FS and GS; whoever changes anything else is refused.
     fn set_special(&mut self, special: &Special) -> Result<(), Refusal> {
         let (mut wanted, mut rest) = (*special, self.special()?);
-        for (register, _) in SPECIAL {
+        for (register, _) in CONTROL {
             let value = *wanted.field(register).ok_or(Refusal::Unavailable)?;
             *rest.field(register).ok_or(Refusal::Unavailable)? = value;
         }
         if rest != *special {
             return Err(Refusal::Unsupported);
         }
-        for (register, name) in SPECIAL {
+        for (register, name) in CONTROL {
             let value = *wanted.field(register).ok_or(Refusal::Unavailable)?;
             self.set(name, value)?;
         }

@@ -77,14 +77,14 @@ impl World {
         wanted: &BTreeSet<Gpa>,
     ) -> Result<BTreeMap<Gpa, BTreeSet<Gva>>, Refusal> {
         let all = self.on_gdb(|gdb| gdb.registers(vcpu))?;
-        let special = registers::control(self.gdb.layout(), &all);
-        let special = special.ok_or(Refusal::Unavailable)?;
-        let mode = paging::Mode::of(&special);
+        let control = registers::control(self.gdb.layout(), &all);
+        let control = control.ok_or(Refusal::Unavailable)?;
+        let mode = paging::Mode::by(&control);
         let view = self.view();
-        let mut found = mappings::find(&view, mode, special.cr3, wanted);
+        let mut found = mappings::find(&view, mode, control.cr3, wanted);
         if found.len() < wanted.len() {
             // In user mode; elsewhere this is another page, in which there is nothing to be found.
-            let kernel = special.cr3 & !USER_TABLES;
+            let kernel = control.cr3 & !USER_TABLES;
             for (gpa, gvas) in mappings::find(&view, mode, kernel, wanted) {
                 found.entry(gpa).or_insert(gvas);
             }

@@ -84,8 +84,7 @@ impl World {
     }
 
     pub(super) fn ip(&mut self, vcpu: u32) -> Result<u64, Refusal> {
-        let registers = self.on_gdb(|gdb| gdb.registers(vcpu))?;
-        let ip = self.gdb.layout().value(&registers, "rip");
+        let ip = self.on_gdb(|gdb| gdb.register(vcpu, "rip"))?;
         ip.ok_or(Refusal::Unavailable)
     }
 

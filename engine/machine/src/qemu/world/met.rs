@@ -3,7 +3,7 @@
 use oriel_protocol::{
     Access, Event, EventData, EventKind, Gva, HardwarePoint, VerdictSet,
     events::{Breakpoint, ShutdownCause, Singlestep},
-    x86::Special,
+    x86::{Control, Special},
 };
 
 use super::{Run, World};
@@ -28,7 +28,7 @@ const UNKNOWN: u64 = u64::MAX;
 /// Where a vCPU stands.
 struct Here {
     registers: Vec<u8>,
-    special: Special,
+    control: Control,
     ip: u64,
     gva: Gva,
 }
@@ -95,7 +95,7 @@ impl World {
 
     /// The breakpoint that a vCPU stands at, if it is one of ours.
     fn breakpoint(&mut self, here: &Here) -> Option<Breakpoint> {
-        let gpa = self.place_of(&here.special, here.gva);
+        let gpa = self.place_of(&here.control, here.gva);
         let managed = self.points.managed.contains_key(&gpa);
         let met = |point: &HardwarePoint| point.executes() && point.gva() == here.gva;
         let met = self.points.hardware.iter().any(met);
@@ -123,7 +123,7 @@ impl World {
         }
         let data = EventData::Breakpoint(Breakpoint {
             gva,
-            gpa: self.place_of(&here.special, gva),
+            gpa: self.place_of(&here.control, gva),
             length: point.length(),
             managed: true,
             access: access.intersection(point.access()),
@@ -146,7 +146,7 @@ impl World {
         let event = Event {
             data,
             ip: here.ip,
-            cr3: here.special.cr3,
+            cr3: here.control.cr3,
             cpl: registers::cpl(self.gdb.layout(), &here.registers),
             allowed,
             retired: allowed == BEHIND,
@@ -163,26 +163,27 @@ impl World {
         let registers = self.on_gdb(|gdb| gdb.registers(vcpu)).ok()?;
         let layout = self.gdb.layout();
         let ip = layout.value(&registers, "rip")?;
-        let mut special = registers::control(layout, &registers)?;
-        let gva = if registers::is_long(&special) {
+        let control = registers::control(layout, &registers)?;
+        let gva = if registers::is_long(control.efer) {
             ip
         } else {
             let text = self.on_qmp(|qmp| qmp.monitor("info registers", Some(vcpu)));
+            let mut special = Special::default();
             registers::with_segments(&text.ok()?, &mut special)?;
             special.cs.base.wrapping_add(ip)
         };
         Some(Here {
             registers,
-            special,
+            control,
             ip,
             gva,
         })
     }
 
-    fn place_of(&mut self, special: &Special, gva: Gva) -> u64 {
+    fn place_of(&mut self, control: &Control, gva: Gva) -> u64 {
         let memory = self.view();
-        let mode = paging::Mode::of(special);
-        let found = paging::translate(&memory, mode, special.cr3, gva);
+        let mode = paging::Mode::by(control);
+        let found = paging::translate(&memory, mode, control.cr3, gva);
         found.map_or(UNKNOWN, |found| found.gpa)
     }
 }

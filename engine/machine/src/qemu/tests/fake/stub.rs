@@ -140,12 +140,15 @@ impl State {
 
     fn stop(&mut self, vcpu: u32, more: &str) -> Said {
         self.running = false;
+        // As QEMU does (`gdb_set_stop_cpu`).
+        self.selected = usize::try_from(vcpu).unwrap();
         Said::Stop(format!("T05thread:{:02x};{more}", vcpu + 1))
     }
 
     fn answer(&mut self, packet: &str) -> Option<String> {
         let (first, rest) = packet.split_at(1);
-        if !matches!(first, "q" | "m" | "g" | "H" | "?") {
+        self.asked.push(packet.to_owned());
+        if !matches!(first, "q" | "m" | "g" | "p" | "H" | "?") {
             self.log.push(packet.to_owned());
         }
         Some(match first {
@@ -160,6 +163,7 @@ impl State {
                 "OK".to_owned()
             }
             "g" => all(&self.vcpus[self.selected]),
+            "p" => one(&self.vcpus[self.selected], rest),
             "P" => self.set(rest),
             "m" => self.read(rest),
             "M" => self.write(rest),
@@ -211,6 +215,7 @@ impl State {
         let vcpu = stepped?;
         *self.vcpus[vcpu].entry("rip".to_owned()).or_default() += 1;
         self.running = false;
+        self.selected = vcpu;
         Some(format!("T05thread:{:02x};", vcpu + 1))
     }
 
@@ -268,10 +273,17 @@ fn names() -> Vec<String> {
 }
 
 fn all(known: &Registers) -> String {
-    let one = |(name, bits): (String, usize)| {
-        let value = known.get(&name).copied().unwrap_or(0).to_le_bytes();
-        let bytes: Vec<u8> = value.into_iter().chain([0; 8]).take(bits / 8).collect();
-        hex(&bytes)
-    };
-    registers().into_iter().map(one).collect()
+    let each = registers().into_iter();
+    each.map(|register| bytes(known, &register)).collect()
+}
+
+fn one(known: &Registers, number_of: &str) -> String {
+    let at = usize::try_from(number(number_of.as_bytes()).unwrap()).unwrap();
+    bytes(known, &registers()[at])
+}
+
+fn bytes(known: &Registers, (name, bits): &(String, usize)) -> String {
+    let value = known.get(name).copied().unwrap_or(0).to_le_bytes();
+    let bytes: Vec<u8> = value.into_iter().chain([0; 8]).take(bits / 8).collect();
+    hex(&bytes)
 }
