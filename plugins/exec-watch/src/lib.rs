@@ -1,9 +1,9 @@
 //! Sees every exec of a Linux guest, tells of those that may not be, and has the kernel refuse them.
 //!
 //! A breakpoint stands at a function of the kernel that every exec goes through once it knows what is
-//! to run ([`points`]). It is placed as soon as there is a kernel that has booted: when an instance
+//! to run (`points`). It is placed as soon as there is a kernel that has booted: when an instance
 //! begins, or later by the clock, which also sees that another kernel runs than before. What is known
-//! of a kernel ([`watch`]) is looked up once for each instance, and again if a breakpoint has a tag of
+//! of a kernel (`watch`) is looked up once for each instance, and again if a breakpoint has a tag of
 //! another kernel's.
 
 mod arguments;

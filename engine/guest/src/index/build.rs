@@ -77,9 +77,13 @@ impl Image {
 
     fn banner(&self, symbols: Option<&Kallsyms>) -> Option<(Gva, Found<String>)> {
         let named = symbols.and_then(|known| known.symbols.address("linux_banner"));
-        let text = named.and_then(|at| Some((at, find::line(self.from(at)?)?)));
-        let text = text.map(|(at, text)| (at, Found::new(text, Source::Kallsyms)));
-        text.or_else(|| find::banner(&self.pieces))
+        let read = |text: fn(&[u8]) -> Option<String>| {
+            let at = named?;
+            let text = text(self.from(at)?)?;
+            Some((at, Found::new(text, Source::Kallsyms)))
+        };
+        let shown = read(find::line).or_else(|| find::banner(&self.pieces));
+        shown.or_else(|| read(find::altered))
     }
 
     fn types(&self, symbols: Option<&Kallsyms>) -> Option<Found<Arc<Types>>> {

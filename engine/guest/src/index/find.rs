@@ -27,6 +27,15 @@ pub(super) fn line(bytes: &[u8]) -> Option<String> {
     std::str::from_utf8(line).ok().map(str::to_owned)
 }
 
+/// What stands in a banner's place, if it is none: whoever writes there does not hide a kernel whose
+/// symbols say where that is. As far as it is text, and of one line.
+pub(super) fn altered(bytes: &[u8]) -> Option<String> {
+    let text = words::until_nul(bytes.get(..LONGEST).unwrap_or(bytes));
+    let line = text.split(|byte| *byte == b'\n').next()?;
+    let valid = line.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    Some(valid.to_owned())
+}
+
 /// The first banner that is a whole line; `%s` in one is a format, not a banner.
 pub(super) fn banner(pieces: &[Piece]) -> Option<(Gva, Found<String>)> {
     pieces.iter().find_map(|piece| {

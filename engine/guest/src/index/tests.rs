@@ -139,6 +139,33 @@ fn an_index_is_kept_until_the_guest_boots_again() {
 }
 
 #[test]
+fn a_kernel_whose_banner_is_written_over_is_not_hidden_by_that() {
+    let boots = Boots::new();
+    let forged = Forged::new(SLIDE);
+    let whole = boots.index(forged.memory(), &[forged.sight()]).unwrap();
+    let banner = whole.symbols().unwrap().address("linux_banner").unwrap();
+    for (bytes, shown) in [
+        (&b"Xinux"[..], "Xinux version"),
+        (b"X\xff", "X"),
+        (b"\0", ""),
+    ] {
+        forged.write(banner, bytes);
+        let index = boots.index(forged.memory(), &[forged.sight()]).unwrap();
+        assert!(index.banner().value.starts_with(shown));
+        assert_eq!(index.slide().unwrap().value, SLIDE);
+        assert_eq!(
+            index.symbols().unwrap().len(),
+            whole.symbols().unwrap().len()
+        );
+        let again = boots.index(forged.memory(), &[forged.sight()]).unwrap();
+        assert!(
+            Arc::ptr_eq(&index, &again),
+            "it is made once for each banner"
+        );
+    }
+}
+
+#[test]
 fn a_kernel_that_is_gone_and_has_left_its_memory_behind_is_not_asked() {
     let boots = Boots::new();
     let forged = Forged::new(0);
