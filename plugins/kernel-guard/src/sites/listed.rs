@@ -15,9 +15,10 @@ const MOST: u64 = 4 << 20;
 /// from themselves (since 4.19 and 5.10).
 const LABEL: usize = 16;
 const CALL: usize = 8;
-/// Bytes of a trampoline, and the two endings of one (`asm/static_call.h`: UD1, before 5.18 "SCT").
+/// Bytes of a trampoline, and the endings that one had in turn (`asm/static_call.h`): UD1, "SCT", and
+/// in 5.10 a NOP.
 const TRAMPOLINE: usize = 8;
-const ENDINGS: [[u8; 3]; 2] = [[0x0f, 0xb9, 0xcc], *b"SCT"];
+const ENDINGS: [[u8; 3]; 3] = [[0x0f, 0xb9, 0xcc], *b"SCT", [0x0f, 0x1f, 0x00]];
 
 /// Where the tracers' own code calls the tracer that is on (`ftrace_64.S`); the last until 5.16.
 const TRACERS: [&str; 3] = ["ftrace_call", "ftrace_regs_call", "ftrace_graph_call"];
