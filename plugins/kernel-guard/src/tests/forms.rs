@@ -37,6 +37,26 @@ fn whatever_the_kernel_puts_at_its_sites_is_no_alarm() -> Result<(), Failure> {
 }
 
 #[test]
+fn a_trampoline_is_known_by_each_ending_that_kernels_have_given_it() -> Result<(), Failure> {
+    for ending in [[0x0f, 0xb9, 0xcc], *b"SCT", [0x0f, 0x1f, 0x00]] {
+        let mut scene = Scene::new(Config::new())?;
+        scene.write(TRAMPOLINE + 5, &ending)?;
+        scene.tick(SETTLED)?;
+        scene.write(TRAMPOLINE, &leads(0xe9, TRAMPOLINE, PLAIN))?;
+        scene.tick(6)?;
+        assert_eq!(scene.alerts(), [], "{ending:x?}");
+        scene.write(TRAMPOLINE + 5, &[0xcc])?;
+        scene.tick(6)?;
+        assert_eq!(
+            scene.alert().fields["new"],
+            "cc",
+            "its ending is no part of the site"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn what_is_no_such_instruction_or_leads_elsewhere_is_an_alarm() -> Result<(), Failure> {
     for (at, bytes, kind) in [
         (
