@@ -42,14 +42,18 @@ impl Boots {
     }
 
     /// The index of the kernel that runs now; the one that was made before, if these vCPUs still
-    /// run it. While none of them runs a kernel it is kept.
+    /// run it; where there is none to ask, if it still holds. While none of them runs a kernel it is kept.
     ///
     /// # Errors
     /// As [`Index::build`].
     pub fn index(&self, memory: &dyn GuestMemory, sights: &[Sight]) -> Result<Arc<Index>, Unknown> {
         // An index is put in whole or not at all: a panic elsewhere has not harmed it.
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(index) = current.as_ref().filter(|index| index.runs(memory, sights)) {
+        let is_it = |index: &Index| match sights {
+            [] => index.holds(memory),
+            _ => index.runs(memory, sights),
+        };
+        if let Some(index) = current.as_ref().filter(|index| is_it(index)) {
             return Ok(Arc::clone(index));
         }
         let index = Arc::new(Index::build(memory, sights)?);
