@@ -22,8 +22,8 @@ pub(crate) enum Look {
     Clean,
     /// Seen for the first time.
     New,
-    /// The kernel is patching there.
-    Busy(Site),
+    /// The kernel is patching at these.
+    Busy(Vec<Site>),
     /// The engine did not let it be read; the page has nothing to do with it.
     Refused(Refusal),
     /// Not as it has to be.
@@ -95,16 +95,16 @@ impl Looker<'_> {
         }
         let is_new = self.baseline.digest(page).is_none();
         if let Some(busy) = self.settle(page, sheet) {
-            return Look::Busy(busy);
+            return Look::Busy(vec![busy]);
         }
         let (mut findings, busy) = self.judge_sites(page, sheet, host);
         let blank = self.blank(page, sheet);
         findings.extend(self.difference(page, sheet, &blank));
-        match (findings.is_empty(), busy) {
+        match (findings.is_empty(), busy.is_empty()) {
             (false, _) => Look::Odd(findings),
-            (true, Some(site)) => Look::Busy(site),
-            (true, None) if is_new => Look::New,
-            (true, None) => Look::Clean,
+            (true, false) => Look::Busy(busy),
+            (true, true) if is_new => Look::New,
+            (true, true) => Look::Clean,
         }
     }
 
@@ -122,8 +122,8 @@ impl Looker<'_> {
         page: u32,
         sheet: &Sheet,
         host: &mut impl ReadKernel,
-    ) -> (Vec<Finding>, Option<Site>) {
-        let (mut findings, mut busy) = (Vec::new(), None);
+    ) -> (Vec<Finding>, Vec<Site>) {
+        let (mut findings, mut busy) = (Vec::new(), Vec::new());
         for site in self.sites.on(page) {
             let bytes = own(sheet, site);
             let form = Form::of(site.at, bytes);
@@ -136,7 +136,7 @@ impl Looker<'_> {
                 let (site, new) = (*site, bytes.to_vec());
                 findings.push(Finding::Patched { site, new });
             } else if form == Form::Breakpoint {
-                busy = Some(*site);
+                busy.push(*site);
             }
         }
         (findings, busy)

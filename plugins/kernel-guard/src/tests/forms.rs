@@ -106,6 +106,30 @@ fn an_int3_that_stands_at_a_site_while_it_is_patched_is_none_unless_it_stays() -
 }
 
 #[test]
+fn a_page_that_is_never_without_an_int3_is_no_alarm_while_none_of_them_stays() -> Result<(), Failure>
+{
+    let mut scene = Scene::settled()?;
+    for _ in 0..40 {
+        scene.write(LABEL, &[0xcc])?;
+        scene.write(SHORT_LABEL, &[0xeb, 0x0e])?;
+        scene.tick(1)?;
+        scene.write(SHORT_LABEL, &[0xcc])?;
+        scene.write(LABEL, &NOP)?;
+        scene.tick(1)?;
+    }
+    assert_eq!(scene.alerts(), []);
+    // One that stays is told, whatever goes on beside it.
+    for at in 0..70 {
+        let beside = if at % 2 == 0 { &[0xcc][..] } else { &NOP };
+        scene.write(LABEL, beside)?;
+        scene.tick(1)?;
+    }
+    let alert = scene.alert();
+    assert_eq!(alert.fields["address"], format!("{SHORT_LABEL:#x}"));
+    Ok(())
+}
+
+#[test]
 fn a_label_that_is_being_patched_at_first_is_looked_at_again() -> Result<(), Failure> {
     let mut scene = Scene::new(Config::new())?;
     scene.write(LABEL, &[0xcc])?;

@@ -65,8 +65,8 @@ impl Watch {
                 self.found_clean(page, sheet, host);
             }
             Look::Clean => self.found_clean(page, sheet, host),
-            Look::Busy(site) => {
-                if self.suspects.is_busy(page, self.now) {
+            Look::Busy(sites) => {
+                if let Some(site) = self.suspects.overdue(page, &sites, self.now) {
                     let new = vec![0xcc];
                     self.found_odd(page, vec![Finding::Patched { site, new }]);
                 }
