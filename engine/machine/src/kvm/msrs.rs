@@ -1,5 +1,7 @@
 //! A vCPU's MSRs: read and written by ioctl, remembered where that is sound.
 
+use std::collections::BTreeMap;
+
 use kvm_bindings::{Msrs, kvm_msr_entry};
 use kvm_ioctls::VcpuFd;
 use oriel_protocol::x86::msr;
@@ -55,43 +57,6 @@ pub(super) fn set(vcpu: &VcpuFd, index: u32, data: u64) -> bool {
     matches!(vcpu.set_msrs(&msrs), Ok(1))
 }
 
-/// The values of MSRs, by their numbers in order: those that judges want are few, and what is looked up
-/// at each of their writes had better lie in one place.
-#[derive(Default)]
-struct Shadow(Vec<(u32, u64)>);
-
-impl Shadow {
-    fn find(&self, index: u32) -> Result<usize, usize> {
-        self.0.binary_search_by_key(&index, |known| known.0)
-    }
-
-    fn get(&self, index: u32) -> Option<u64> {
-        let at = self.find(index).ok()?;
-        self.0.get(at).map(|known| known.1)
-    }
-
-    fn insert(&mut self, index: u32, value: u64) {
-        match self.find(index) {
-            Ok(at) => {
-                if let Some(known) = self.0.get_mut(at) {
-                    known.1 = value;
-                }
-            }
-            Err(at) => self.0.insert(at, (index, value)),
-        }
-    }
-
-    fn remove(&mut self, index: u32) {
-        if let Ok(at) = self.find(index) {
-            self.0.remove(at);
-        }
-    }
-
-    fn clear(&mut self) {
-        self.0.clear();
-    }
-}
-
 /// A vCPU's MSRs, with the old values of those whose every write comes by here.
 #[derive(Default)]
 pub(super) struct MsrBank {
@@ -99,7 +64,7 @@ pub(super) struct MsrBank {
     /// What is handed to KVM, made once: an exit is to cost little.
     one: Option<Msrs>,
     /// Sound only for MSRs whose writes are filtered: `forget` when that changes.
-    shadow: Shadow,
+    shadow: BTreeMap<u32, u64>,
 }
 
 impl MsrBank {
@@ -139,8 +104,8 @@ impl MsrBank {
             // SWAPGS changes it without a word.
             msr::KERNEL_GS_BASE => get(vcpu, index),
             _ if !filtered => get(vcpu, index),
-            _ => match self.shadow.get(index) {
-                Some(value) => Some(value),
+            _ => match self.shadow.get(&index) {
+                Some(value) => Some(*value),
                 None => {
                     let value = get(vcpu, index)?;
                     self.shadow.insert(index, value);
@@ -222,7 +187,7 @@ impl MsrBank {
                 self.shadow.insert(index, value);
             }
             (Class::Adjusted | Class::MiscEnable | Class::TscAux | Class::Unknown, _) => {
-                self.shadow.remove(index);
+                self.shadow.remove(&index);
             }
         }
     }
