@@ -49,6 +49,7 @@
 
 #[doc(hidden)]
 pub mod bindings;
+mod calls;
 mod config;
 mod engine;
 #[doc(hidden)]
@@ -77,6 +78,7 @@ pub use wit_bindgen::rt;
 /// How a state is written down, for its derive macros.
 pub use bincode;
 
+pub use calls::AnswerCalls;
 pub use config::{Config, ConfigError, FromSetting, Setting};
 pub use engine::Engine;
 pub use hex::{Hex, hex};

@@ -8,9 +8,8 @@
 mod tests;
 
 use oriel_sdk::{
-    Alert, BreakpointPlace, Config, Failure, Host, Intercept, Judge, Level, Log, MemoryRead,
-    Moment, Place, Policy, Refusal, Register, RegistersRead, RegistersWrite, Severity, breakpoint,
-    hex,
+    Alert, AnswerCalls, BreakpointPlace, Config, Failure, Host, Intercept, Judge, Level, Log,
+    MemoryRead, Moment, Place, Policy, RegistersRead, RegistersWrite, Severity, breakpoint, hex,
 };
 
 /// The highest errno (Linux, `include/linux/err.h`).
@@ -50,20 +49,6 @@ impl CallGuard {
         let count = self.watched.len() + self.refused.len();
         host.log(Level::Info, &format!("{count} functions are watched"));
         Ok(())
-    }
-
-    /// The function returns minus the errno to whoever has called it.
-    fn refuse(
-        &self,
-        vcpu: u32,
-        host: &mut (impl MemoryRead + RegistersRead + RegistersWrite),
-    ) -> Result<(), Refusal> {
-        let stack = host.get_register(vcpu, Register::Rsp)?;
-        let bytes = host.read_virtual(vcpu, stack, 8)?;
-        let caller = bytes.try_into().map_err(|_| Refusal::NotFound)?;
-        host.set_register(vcpu, Register::Rax, self.errno.wrapping_neg())?;
-        host.set_register(vcpu, Register::Rsp, stack.wrapping_add(8))?;
-        host.set_register(vcpu, Register::Rip, u64::from_le_bytes(caller))
     }
 }
 
@@ -111,7 +96,7 @@ impl Judge<breakpoint::Hit> for CallGuard {
             );
             return breakpoint::Verdict::Continue;
         }
-        match self.refuse(at.vcpu, host) {
+        match host.answer_call(at.vcpu, self.errno.wrapping_neg()) {
             Ok(()) => {
                 tell(at, hit, Severity::High, "a call was refused", host);
                 // The vCPU is with the caller already.

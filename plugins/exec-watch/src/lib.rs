@@ -14,7 +14,6 @@ mod lookout;
 mod path;
 mod pattern;
 mod points;
-mod refuse;
 mod report;
 mod rules;
 #[cfg(test)]
@@ -23,8 +22,8 @@ mod watch;
 mod words;
 
 use oriel_sdk::{
-    Config, Failure, Host, Judge, Log, Moment, Place, Policy, Refusal, Register, Severity, Tick,
-    breakpoint, reset,
+    AnswerCalls, Config, Failure, Host, Judge, Log, Moment, Place, Policy, Refusal, Register,
+    Severity, Tick, breakpoint, reset,
 };
 
 use exec::{Exec, Role};
@@ -104,7 +103,7 @@ impl ExecWatch {
         if !can || !at.allows(&breakpoint::Verdict::Retry) {
             return Answer::CouldNot(Refusal::Unsupported);
         }
-        match refuse::with(self.rules.errno, at.vcpu, host) {
+        match host.answer_call(at.vcpu, self.rules.errno.wrapping_neg()) {
             Ok(()) => {
                 host.count("refused", 1);
                 Answer::Refused
