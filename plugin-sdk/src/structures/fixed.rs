@@ -11,6 +11,7 @@
 /// assert_eq!(<(u32, u16, [u8; 2])>::from_bytes(&bytes), Some((1, 0x302, [4, 5])));
 /// assert_eq!(<(u32, u16, [u8; 2])>::SIZE, 8);
 /// assert_eq!(u64::from_bytes(&bytes[1..]), None);
+/// assert_eq!(<u16 as Fixed>::at(&bytes, 4), Some(0x302));
 /// ```
 pub trait Fixed: Sized {
     /// How many bytes it takes.
@@ -18,6 +19,11 @@ pub trait Fixed: Sized {
 
     /// The value at the beginning of these bytes; none if there are too few.
     fn from_bytes(bytes: &[u8]) -> Option<Self>;
+
+    /// The value at an offset; none if it does not lie within.
+    fn at(bytes: &[u8], offset: usize) -> Option<Self> {
+        Self::from_bytes(bytes.get(offset..)?)
+    }
 }
 
 macro_rules! integers {

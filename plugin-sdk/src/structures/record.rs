@@ -24,7 +24,7 @@ impl Record {
 
     /// The field at this offset; none if it does not lie within.
     pub fn get<T: Fixed>(&self, offset: usize) -> Option<T> {
-        T::from_bytes(self.0.get(offset..)?)
+        T::at(&self.0, offset)
     }
 
     /// The characters at this offset, up to a zero and at most so many: a `char comm[16]`, for

@@ -28,7 +28,6 @@ mod tests;
 mod told;
 mod trap;
 mod watch;
-mod words;
 
 use oriel_sdk::{
     Access, Alert, Config, Failure, GuestOs, Host, Judge, Log, MemoryRead, Moment, PageAccess,

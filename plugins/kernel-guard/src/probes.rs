@@ -3,11 +3,11 @@
 
 use std::ops::Range;
 
+use oriel_sdk::Fixed as _;
 use oriel_sdk::linux::{Absence, ReadKernel};
 
 use crate::form::Form;
 use crate::sites::data;
-use crate::words::{u32_at, u64_at};
 
 /// Heads of the kernel's table (`KPROBE_HASH_BITS`), and the most probes that are read in a call.
 const HEADS: u64 = 64;
@@ -98,7 +98,7 @@ impl Probes {
             return Ok(());
         };
         let heads = host.read_kernel(layout.table, HEADS * 8)?;
-        let heads = heads.chunks_exact(8).filter_map(|head| u64_at(head, 0));
+        let heads = heads.chunks_exact(8).filter_map(|head| u64::at(head, 0));
         for first in heads.filter(|first| *first != 0) {
             self.chain(first, layout, host)?;
         }
@@ -120,7 +120,7 @@ impl Probes {
             }
             let start = next.wrapping_sub(layout.node as u64);
             let bytes = host.read_kernel(start, layout.size)?;
-            next = u64_at(&bytes, layout.node).unwrap_or(0);
+            next = u64::at(&bytes, layout.node).unwrap_or(0);
             self.all.extend(read(start, &bytes, layout, host));
         }
         Ok(())
@@ -166,13 +166,13 @@ impl Probe {
 }
 
 fn read(start: u64, bytes: &[u8], layout: Layout, host: &mut impl ReadKernel) -> Option<Probe> {
-    let at = u64_at(bytes, layout.addr)?;
+    let at = u64::at(bytes, layout.addr)?;
     let opcode = *bytes.get(layout.opcode)?;
-    let is_jump = u32_at(bytes, layout.flags)? & OPTIMIZED != 0;
+    let is_jump = u32::at(bytes, layout.flags)? & OPTIMIZED != 0;
     let jump = layout.jump.filter(|_| is_jump).and_then(|(old, to, size)| {
         let bytes = host.read_kernel(start, size).ok()?;
         let old = bytes.get(old..)?.first_chunk()?;
-        Some((*old, u64_at(&bytes, to)?))
+        Some((*old, u64::at(&bytes, to)?))
     });
     Some(Probe { at, opcode, jump })
 }

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use oriel_sdk::Fixed as _;
 use oriel_sdk::linux::{Absence, Entry, ReadKernel, Source};
 use oriel_sdk::{GuestOs, Refusal, Store};
 
 use crate::boot::Boot;
 use crate::news::News;
 use crate::told::Told;
-use crate::words::{u32_at, u64_at};
 
 const GATES: &str = "interrupts";
 /// The same, as a vCPU has it.
@@ -181,8 +181,8 @@ fn gates(host: &mut impl ReadKernel) -> Result<Entries, Absence> {
     let table = host.find_symbol("idt_table", None)?.address;
     let bytes = host.read_kernel(table, TABLE)?;
     let gate = |(number, gate): (u32, &[u8])| {
-        let low = u64_at(gate, 0).filter(|low| low & PRESENT != 0)?;
-        let high = u64::from(u32_at(gate, 8)?);
+        let low = u64::at(gate, 0).filter(|low| low & PRESENT != 0)?;
+        let high = u64::from(u32::at(gate, 8)?);
         Some((number, high << 32 | low >> 32 & 0xffff_0000 | low & 0xffff))
     };
     Ok((0..)

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use oriel_sdk::Fixed as _;
 use oriel_sdk::GuestOs;
 use oriel_sdk::linux::{Absence, ReadKernel};
 
 use crate::sites::data;
-use crate::words::u64_at;
 
 /// The most entries that are read of one list in one call.
 const MOST: usize = 128;
@@ -25,7 +25,7 @@ fn offset(path: &str, host: &mut impl GuestOs) -> Result<u64, Absence> {
 fn word(bytes: &[u8], at: u64) -> u64 {
     usize::try_from(at)
         .ok()
-        .and_then(|at| u64_at(bytes, at))
+        .and_then(|at| u64::at(bytes, at))
         .unwrap_or(0)
 }
 

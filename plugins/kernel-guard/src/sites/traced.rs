@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use oriel_sdk::Fixed as _;
 use oriel_sdk::linux::{Absence, ReadKernel};
 
 use super::{Kind, Site, data};
 use crate::image::Image;
-use crate::words::{u32_at, u64_at};
 
 /// Groups of one call, and bytes after which it ends; groups of a kernel with all its modules; and
 /// records of one group.
@@ -102,7 +102,7 @@ impl Walk {
             }
             let group = host.read_kernel(self.next, self.group.size)?;
             bytes += self.records(&group, image, host, found)?;
-            self.next = u64_at(&group, self.group.next).unwrap_or(0);
+            self.next = u64::at(&group, self.group.next).unwrap_or(0);
             if bytes > BYTES {
                 break;
             }
@@ -118,8 +118,8 @@ impl Walk {
         host: &mut impl ReadKernel,
         found: &mut Vec<Site>,
     ) -> Result<usize, Absence> {
-        let count = u64::from(u32_at(group, self.group.index).unwrap_or(0));
-        let start = u64_at(group, self.group.records).unwrap_or(0);
+        let count = u64::from(u32::at(group, self.group.index).unwrap_or(0));
+        let start = u64::at(group, self.group.records).unwrap_or(0);
         if count == 0 {
             return Ok(0);
         }
@@ -129,7 +129,7 @@ impl Walk {
         let bytes = host.read_kernel(start, count * self.record.size)?;
         let size = usize::try_from(self.record.size).unwrap_or(bytes.len());
         let records = bytes.chunks_exact(size.max(1));
-        let own = records.filter_map(|record| u64_at(record, self.record.ip));
+        let own = records.filter_map(|record| u64::at(record, self.record.ip));
         let sites = own.filter(|at| image.is_code(*at)).map(|at| Site {
             at,
             length: 5,
