@@ -25,14 +25,10 @@ impl Boots {
     pub fn current(&self, memory: &dyn GuestMemory, sight: Option<Sight>) -> Option<Arc<Index>> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let long = sight.filter(Sight::is_long);
-        let is_it = |index: &Index| match long {
-            Some(sight) => index.runs(memory, &[sight]),
-            None => index.holds(memory),
-        };
-        current
+        let same = current
             .as_ref()
-            .filter(|index| is_it(index))
-            .map(Arc::clone)
+            .filter(|index| is_of(index, memory, long.as_slice()));
+        same.map(Arc::clone)
     }
 
     /// The guest begins anew: what was found is of no use, even if its memory is still there.
@@ -49,15 +45,22 @@ impl Boots {
     pub fn index(&self, memory: &dyn GuestMemory, sights: &[Sight]) -> Result<Arc<Index>, Unknown> {
         // An index is put in whole or not at all: a panic elsewhere has not harmed it.
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |index: &Index| match sights {
-            [] => index.holds(memory),
-            _ => index.runs(memory, sights),
-        };
-        if let Some(index) = current.as_ref().filter(|index| is_it(index)) {
+        if let Some(index) = current
+            .as_ref()
+            .filter(|index| is_of(index, memory, sights))
+        {
             return Ok(Arc::clone(index));
         }
         let index = Arc::new(Index::build(memory, sights)?);
         *current = Some(Arc::clone(&index));
         Ok(index)
+    }
+}
+
+/// Whether these vCPUs run the kernel of an index; where none can say, whether it still holds.
+fn is_of(index: &Index, memory: &dyn GuestMemory, sights: &[Sight]) -> bool {
+    match sights {
+        [] => index.holds(memory),
+        _ => index.runs(memory, sights),
     }
 }

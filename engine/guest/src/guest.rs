@@ -1,13 +1,16 @@
 //! A guest with its index: what can be asked of it now. Owns nothing; it is the index and the
 //! memory side by side, and reads the memory anew for each answer.
 
+use std::{borrow::Cow, sync::Arc};
+
 use oriel_machine::GuestMemory;
 use oriel_protocol::Gva;
 
 use crate::{
-    answer::{Found, Source, Unknown},
+    answer::{Answer, Found, Source, Unknown},
     btf::Types,
     index::Index,
+    modules::Module,
     space::Space,
     symbols::Symbols,
     tasks::Layout,
@@ -61,6 +64,37 @@ impl<'g> Guest<'g> {
     /// [`Unknown::NoTypes`].
     pub fn types(&self) -> Result<&'g Types, Unknown> {
         self.index.types().map(|types| &**types)
+    }
+
+    /// The symbols of a module; none: the kernel's.
+    ///
+    /// # Errors
+    /// [`Unknown::NoSymbols`]; as [`module`](Self::module) and [`symbols_of`](Self::symbols_of).
+    pub fn symbols_in(&self, module: Option<&Module>) -> Answer<Cow<'g, Symbols>> {
+        match module {
+            Some(module) => Ok(self.symbols_of(module)?.map(Cow::Owned)),
+            None => Ok(Found::new(Cow::Borrowed(self.symbols()?), Source::Kallsyms)),
+        }
+    }
+
+    /// The types that a module sees, by its name; none: the kernel's.
+    ///
+    /// # Errors
+    /// [`Unknown::NoTypes`]; as [`module`](Self::module) and [`types_of`](Self::types_of).
+    pub fn types_in(&self, module: Option<&str>) -> Answer<Arc<Types>> {
+        match module {
+            Some(name) => self.types_of(&self.module(name)?),
+            None => Ok(self.index.types_found()?.clone()),
+        }
+    }
+
+    /// The module that an address lies in; none: the kernel's image.
+    ///
+    /// # Errors
+    /// As [`module_at`](Self::module_at), where it is neither.
+    pub fn owner_of(&self, gva: Gva) -> Result<Option<Module>, Unknown> {
+        let in_kernel = self.index.kernel().contains(gva);
+        (!in_kernel).then(|| self.module_at(gva)).transpose()
     }
 
     /// Where a symbol of the kernel's is.

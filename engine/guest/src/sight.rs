@@ -2,7 +2,10 @@
 //! handful of numbers, each of which may be missing.
 
 use oriel_machine::{VcpuState, paging::Mode};
-use oriel_protocol::{Gva, x86::Special};
+use oriel_protocol::{
+    Gva,
+    x86::{Control, Special},
+};
 
 /// The MSRs that are looked at (Intel SDM vol. 4, table 2-2).
 const LSTAR: u32 = 0xc000_0082;
@@ -41,6 +44,19 @@ impl Sight {
         }
     }
 
+    /// What the control registers alone show: by which tables it runs.
+    pub const fn by(vcpu: u32, control: &Control) -> Self {
+        Self {
+            vcpu,
+            mode: Mode::by(control),
+            cr3: control.cr3,
+            lstar: None,
+            idt: None,
+            gs_base: Some(control.gs_base),
+            kernel_gs_base: None,
+        }
+    }
+
     /// Asks a vCPU; none if it does not even show its control registers.
     pub fn ask(vcpu: u32, state: &mut dyn VcpuState) -> Option<Self> {
         let special = state.special().ok()?;
@@ -50,16 +66,7 @@ impl Sight {
     /// The same without the interrupt table, which machines may have to ask somebody else for.
     pub fn glance(vcpu: u32, state: &mut dyn VcpuState) -> Option<Self> {
         let control = state.control().ok()?;
-        let sight = Self {
-            vcpu,
-            mode: Mode::by(&control),
-            cr3: control.cr3,
-            lstar: None,
-            idt: None,
-            gs_base: Some(control.gs_base),
-            kernel_gs_base: None,
-        };
-        Some(sight.with_msrs(state))
+        Some(Self::by(vcpu, &control).with_msrs(state))
     }
 
     fn with_msrs(self, state: &mut dyn VcpuState) -> Self {

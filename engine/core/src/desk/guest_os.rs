@@ -39,12 +39,10 @@ impl Handle<FindSymbol> for Desk {
     fn handle(&mut self, request: FindSymbol) -> Result<Told<Symbol>, Refusal> {
         let FindSymbol { name, module } = request;
         self.ask_guest(|guest| {
-            let missing = || Unknown::Symbol(name.clone());
-            let Some(module) = module else {
-                return guest.symbols()?.find(&name).map(owned).ok_or_else(missing);
-            };
-            let symbols = guest.symbols_of(&guest.module(&module)?)?.value;
-            symbols.find(&name).map(owned).ok_or_else(missing)
+            let module = module.map(|name| guest.module(&name)).transpose()?;
+            let symbols = guest.symbols_in(module.as_ref())?.value;
+            let found = symbols.find(&name).map(owned);
+            found.ok_or(Unknown::Symbol(name))
         })
     }
 }
@@ -62,14 +60,10 @@ impl Handle<SymbolAt> for Desk {
     fn handle(&mut self, request: SymbolAt) -> Result<Told<Symbol>, Refusal> {
         let SymbolAt { gva } = request;
         self.ask_guest(|guest| {
-            let missing = || Unknown::Address(gva);
-            if guest.index().kernel().contains(gva) {
-                let found = guest.symbols()?.at(gva);
-                return found.map(|(symbol, _)| owned(symbol)).ok_or_else(missing);
-            }
-            let symbols = guest.symbols_of(&guest.module_at(gva)?)?.value;
-            let found = symbols.at(gva);
-            found.map(|(symbol, _)| owned(symbol)).ok_or_else(missing)
+            let module = guest.owner_of(gva)?;
+            let symbols = guest.symbols_in(module.as_ref())?.value;
+            let found = symbols.at(gva).map(|(symbol, _)| owned(symbol));
+            found.ok_or(Unknown::Address(gva))
         })
     }
 }
@@ -78,13 +72,7 @@ impl Handle<FindField> for Desk {
     fn handle(&mut self, request: FindField) -> Result<Told<Field>, Refusal> {
         let FindField { path, module } = request;
         self.ask_guest(|guest| {
-            let found = match module {
-                None => guest.types()?.field(&path)?,
-                Some(module) => {
-                    let types = guest.types_of(&guest.module(&module)?)?.value;
-                    types.field(&path)?
-                }
-            };
+            let found = guest.types_in(module.as_deref())?.value.field(&path)?;
             Ok(Field {
                 hops: found.hops,
                 offset: found.offset,

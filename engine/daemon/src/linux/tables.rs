@@ -48,16 +48,16 @@ pub(super) fn interrupts(guest: &Guest<'_>, sights: &[Sight]) -> Result<Json, Un
 }
 
 /// Where entries can lead.
-struct Places {
-    kernel: Kernel,
+struct Places<'g> {
+    kernel: &'g Kernel,
     /// None where they are not known.
     modules: Vec<Module>,
 }
 
-impl Places {
-    fn of(guest: &Guest<'_>) -> Self {
+impl<'g> Places<'g> {
+    fn of(guest: &Guest<'g>) -> Self {
         Self {
-            kernel: guest.index().kernel().clone(),
+            kernel: guest.index().kernel(),
             modules: guest.modules().map_or_else(|_| Vec::new(), |all| all.items),
         }
     }

@@ -1,12 +1,10 @@
 //! Types, and where their members are.
 
-use std::sync::Arc;
-
-use oriel_guest::{Found, Guest, Unknown, btf::Types};
+use oriel_guest::{Guest, Unknown, btf::Types};
 use serde_json::{Value as Json, json};
 
 pub(super) fn types(guest: &Guest<'_>, path: &str, module: Option<&str>) -> Result<Json, Unknown> {
-    let types = known(guest, module)?;
+    let types = guest.types_in(module)?;
     let mut answer = if path.contains(['.', '[']) {
         field(&types.value, path)?
     } else {
@@ -14,13 +12,6 @@ pub(super) fn types(guest: &Guest<'_>, path: &str, module: Option<&str>) -> Resu
     };
     answer["source"] = json!(types.source);
     Ok(answer)
-}
-
-fn known(guest: &Guest<'_>, module: Option<&str>) -> Result<Found<Arc<Types>>, Unknown> {
-    match module {
-        Some(name) => Ok(guest.types_of(&guest.module(name)?)?),
-        None => Ok(guest.index().types_found()?.clone()),
-    }
 }
 
 fn field(types: &Types, path: &str) -> Result<Json, Unknown> {

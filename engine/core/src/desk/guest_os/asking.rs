@@ -36,9 +36,10 @@ impl Desk {
     }
 
     fn kernel(&mut self) -> Result<Told<Arc<Index>>, Refusal> {
-        let glance = self.glance();
+        let control = self.vcpu.control().ok();
+        let own = control.map(|control| Sight::by(self.index, &control));
         let shared = &self.shared;
-        if let Some(index) = shared.kernel.current(&*shared.machine, glance) {
+        if let Some(index) = shared.kernel.current(&*shared.machine, own) {
             return Ok(Ok(index));
         }
         let sights = self.sights();
