@@ -1,12 +1,14 @@
 //! What the whole-engine tests share: finding plugins, loading them, running guests to the end,
 //! and talking to one as a KVMI tool.
 
+mod channel;
 mod observer;
 mod pauser;
 pub mod scripts;
 pub mod tool;
 mod vm;
 
+pub use channel::channel;
 pub use observer::{Seen, observer};
 pub use pauser::{CallEnds, pauser};
 pub use vm::{FOREVER, Vm, scenario};

@@ -1,6 +1,8 @@
 //! What a Linux guest's memory means, asked through the gate: a forged kernel in the mock machine's
 //! memory, a judge that asks on the vCPU's thread, and the operator beside it.
 
+mod guarded;
+
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,

@@ -38,9 +38,18 @@ pub(crate) fn read(
         let page = image.page(number).filter(|page| page.end <= run.end)?;
         (page.start >= run.start).then_some((number, page))
     });
-    if let Ok(block) = Block::read(image, &run, host) {
-        let sheets = numbers.map(|(number, page)| (number, block.sheet(&page)));
-        return sheets.collect();
+    match Block::read(image, &run, host) {
+        Ok(block) => {
+            let sheets = numbers.map(|(number, page)| (number, block.sheet(&page)));
+            return sheets.collect();
+        }
+        // The engine says no to all of them alike: asking for each would be a flood of commands.
+        Err(Absence::Refused(refusal)) if refusal != Refusal::NotFound => {
+            return numbers
+                .map(|(number, _)| (number, Err(refusal.into())))
+                .collect();
+        }
+        Err(_) => {}
     }
     numbers
         .map(|(number, page)| {

@@ -2,21 +2,18 @@
 //! else does.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{self, Receiver, Sender},
-    },
+    sync::{Arc, mpsc::Receiver},
     time::Duration,
 };
 
-use oriel_engine::{Engine, Record, Running, Sink, record};
+use oriel_engine::{Engine, Record, Running, record};
 use oriel_machine::{
     End, Machine as _, paging,
     qemu::{QemuMachine, RamChoice},
 };
 use oriel_policy::Setting;
 use oriel_protocol::Right;
-use oriel_tests::{host, load};
+use oriel_tests::{channel, host, load};
 
 use super::{Backend, Guest, Leave, guests, stop};
 
@@ -72,17 +69,6 @@ const PATCHING: [(&str, &str); 11] = [
     ),
 ];
 
-/// Hands on what the engine tells.
-struct Channel(Mutex<Sender<Record>>);
-
-impl Sink for Channel {
-    fn put(&self, record: Record) {
-        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // The test may be over.
-        let _ = sender.send(record);
-    }
-}
-
 /// The policy over a guest, and what is told of it.
 struct Guarded {
     running: Running,
@@ -112,9 +98,9 @@ impl Guarded {
             .fold(policy, |policy, right| policy.right(right));
         let mut candidate = policy.candidate(&host());
         candidate.tick = Some(TICK);
-        let (sender, told) = mpsc::channel();
+        let (sink, told) = channel();
         let engine = Engine::new(host(), attached.parts)
-            .sink(Arc::new(Channel(Mutex::new(sender))))
+            .sink(sink)
             .judge(candidate);
         Self {
             running: engine.start().expect("a VM that can be watched"),
