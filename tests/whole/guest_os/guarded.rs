@@ -66,10 +66,14 @@ fn written(on_write: &str) -> (Vec<Alert>, Vec<u8>) {
     assert_eq!(outcome.end, End::Finished(0));
     let mut bytes = vec![0; LINUX.len()];
     machine.memory().read_at(banner, &mut bytes).expect("RAM");
-    let alert = |record| match record {
-        Record::Alert(alert) if alert.severity == Severity::Critical => Some(alert),
-        Record::Failure(failed) => panic!("{failed:?}"),
-        _ => None,
+    let alert = |record| {
+        if let Record::Failure(failed) = &record {
+            panic!("{failed:?}");
+        }
+        let Record::Alert(alert) = record else {
+            return None;
+        };
+        (alert.severity == Severity::Critical).then_some(alert)
     };
     (told.try_iter().filter_map(alert).collect(), bytes)
 }

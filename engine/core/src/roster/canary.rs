@@ -12,7 +12,7 @@ use oriel_protocol::{EventKind, events::EventClass};
 use super::{
     Canary, CanaryReport, RosterError, Share,
     change::{Change, schema},
-    handover::{Handover, Moved, Sharer, ask_all, ended, move_back, move_vcpus, take_away},
+    handover::{Handover, Moved, Sharer, ask_in_turn, ended, move_back, move_vcpus, take_away},
     staged::{Office, Stage, Staged, hosted},
 };
 use crate::{engine::Candidate, panel::Trial, shared::Shared};
@@ -135,7 +135,7 @@ fn seat(
     (one_in, trial): (u32, &Arc<Trial>),
 ) -> Result<(), RosterError> {
     let (handover, trial) = (handover.clone(), trial.clone());
-    let seated = ask_all(shared, move |vcpu, panel, desk| {
+    let seated = ask_in_turn(shared, move |vcpu, panel, desk| {
         let sharer = Sharer {
             one_in,
             trial: &trial,

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -221,7 +222,28 @@ pub(super) fn ask_all<T: Send + 'static>(
     shared: &Shared,
     act: impl Fn(u32, &mut Panel, Box<Desk>) -> (T, Box<Desk>) + Clone + Send + 'static,
 ) -> Result<Vec<T>, RosterError> {
-    let visits = (0..shared.vcpus).map(|vcpu| {
+    ask_those(shared, 0..shared.vcpus, &act)
+}
+
+/// The same, one vCPU after the other: where one instance is for all of them, it has its state before a
+/// second vCPU can hand it an event.
+pub(super) fn ask_in_turn<T: Send + 'static>(
+    shared: &Shared,
+    act: impl Fn(u32, &mut Panel, Box<Desk>) -> (T, Box<Desk>) + Clone + Send + 'static,
+) -> Result<Vec<T>, RosterError> {
+    let mut all = Vec::new();
+    for vcpu in 0..shared.vcpus {
+        all.extend(ask_those(shared, vcpu..vcpu + 1, &act)?);
+    }
+    Ok(all)
+}
+
+fn ask_those<T: Send + 'static>(
+    shared: &Shared,
+    vcpus: Range<u32>,
+    act: &(impl Fn(u32, &mut Panel, Box<Desk>) -> (T, Box<Desk>) + Clone + Send + 'static),
+) -> Result<Vec<T>, RosterError> {
+    let visits = vcpus.map(|vcpu| {
         let act = act.clone();
         let done = move |panel: &mut Panel, desk| {
             let (answer, desk) = act(vcpu, panel, desk);
