@@ -10,8 +10,8 @@ use crate::{code_cache, host::HostSettings, inspect::Footprint};
 
 /// The frames of a backtrace that are kept.
 const FRAMES: usize = 16;
-/// A component of ours has its module, and two small ones that wit-component puts beside it.
-const PER_INSTANCE: u32 = 4;
+/// A component of ours has its module, two small ones that wit-component puts beside it, and the relay.
+const PER_INSTANCE: u32 = 5;
 /// Nobody reaches further: 32-bit addresses need no bounds checks in such a reservation.
 const RESERVATION: u64 = 4 << 30;
 
@@ -60,7 +60,7 @@ impl Engines {
 /// Whether a component fits a slot of the pool. What this overlooks, the pool refuses later.
 fn fits(footprint: &Footprint, settings: &HostSettings) -> bool {
     footprint.memories <= 1
-        && footprint.modules <= PER_INSTANCE as usize
+        && footprint.modules < PER_INSTANCE as usize
         && footprint.tables <= PER_INSTANCE as usize
         && footprint.memory_bytes <= settings.pool_memory as u64
         && footprint.table_elements <= settings.pool_table_elements as u64

@@ -88,6 +88,7 @@ mod policy;
 mod prepare_error;
 mod probe;
 mod reaper;
+mod relay;
 mod rights;
 mod state;
 pub mod store;

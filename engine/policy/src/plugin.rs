@@ -2,7 +2,7 @@
 
 use wasmtime::{Engine, component::Component};
 
-use crate::{Inspection, LoadError, Manifest, effective, engines::Engines, inspect};
+use crate::{Inspection, LoadError, Manifest, effective, engines::Engines, inspect, relay};
 
 /// The code of a policy. One plugin can be prepared as many policies.
 pub struct Plugin {
@@ -62,6 +62,8 @@ fn compile(
     bytes: &[u8],
 ) -> Result<Component, LoadError> {
     let engine = engines.suiting(&inspection.footprint);
+    let relayed = relay::relayed(bytes);
+    let bytes = relayed.as_deref().unwrap_or(bytes);
     let compiled = Component::new(engine, bytes)
         .or_else(|first| Component::new(engines.on_demand(), bytes).map_err(|_| first));
     compiled.map_err(|error| LoadError::Compile(format!("{error:#}")))
