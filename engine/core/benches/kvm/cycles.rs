@@ -28,7 +28,7 @@ use crate::{
     vmm::{Count, Vmm},
 };
 
-const CYCLES: u32 = 1_000;
+const CYCLES: u32 = 250;
 const INT3: u8 = 0xcc;
 const STEP: u32 = KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_BLOCKIRQ;
 
