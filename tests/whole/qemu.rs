@@ -6,7 +6,7 @@ mod execs;
 mod kernel_guard;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -62,12 +62,16 @@ struct Guest {
 }
 
 impl Guest {
-    fn boot(guests: &std::path::Path, backend: impl FnOnce(&std::path::Path) -> Backend) -> Self {
+    fn boot(guests: &Path, backend: impl FnOnce(&Path) -> Backend) -> Self {
+        Self::boot_as(guests, |linux| {
+            let backend = backend(&linux.folder);
+            Linux { backend, ..linux }
+        })
+    }
+
+    fn boot_as(guests: &Path, change: impl FnOnce(Linux) -> Linux) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let linux = Linux {
-            backend: backend(folder.path()),
-            ..Linux::new(guests, folder.path())
-        };
+        let linux = change(Linux::new(guests, folder.path()));
         let running = linux.boot().expect("a guest that boots");
         Self { running, folder }
     }
@@ -243,7 +247,7 @@ fn a_function_of_a_debian_kernel_is_met_each_time_it_is_called_and_no_call_is_lo
 #[test]
 fn memory_in_the_file_is_what_gdb_reads_and_what_is_written_by_gdb_is_seen_there() {
     let Some(guests) = guests() else { return };
-    let file = |folder: &std::path::Path| Backend::File(folder.join("ram"));
+    let file = |folder: &Path| Backend::File(folder.join("ram"));
     let mut guest = Guest::boot(&guests, file);
     let (banner, text) = (guest.symbol("linux_banner"), guest.symbol("start_kernel"));
     let said = guest.running.ask("cat /proc/version").unwrap();
@@ -277,7 +281,7 @@ fn memory_in_the_file_is_what_gdb_reads_and_what_is_written_by_gdb_is_seen_there
 #[test]
 fn ram_that_is_qemus_own_is_read_by_gdb_and_a_truncated_file_does_no_harm() {
     let Some(guests) = guests() else { return };
-    let file = |folder: &std::path::Path| Backend::File(folder.join("ram"));
+    let file = |folder: &Path| Backend::File(folder.join("ram"));
     let guest = Guest::boot(&guests, file);
     let attached = guest.attach(RamChoice::File(guest.folder.path().join("ram")));
     let copy = guest.folder.path().join("copy");

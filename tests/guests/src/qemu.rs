@@ -36,6 +36,9 @@ pub struct Linux {
     pub backend: Backend,
     /// How many vCPUs.
     pub vcpus: u32,
+    /// Whether vCPUs take turns on one thread of QEMU's; else each has one. With threads of their own, QEMU 7.2 now and
+    /// then runs an INT3 that the guest's kernel has put into its own code and taken away again: it dies, or hangs.
+    pub in_turn: bool,
     /// Whether it may reboot; else its first reboot is its end.
     pub reboots: bool,
     /// Whether it stands before its first instruction until [`Running::order`] says `cont`.
@@ -88,6 +91,7 @@ impl Linux {
             folder: folder.to_owned(),
             backend: Backend::Memfd,
             vcpus: 2,
+            in_turn: false,
             reboots: false,
             stands: false,
         }
@@ -147,8 +151,9 @@ impl Linux {
             ),
             Backend::Private => format!("memory-backend-ram,id=mem0,size={size}"),
         };
+        let threads = if self.in_turn { "single" } else { "multi" };
         let words = [
-            ("-accel", "tcg,thread=multi".to_owned()),
+            ("-accel", format!("tcg,thread={threads}")),
             ("-machine", "pc,memory-backend=mem0".to_owned()),
             ("-object", object),
             ("-m", size.to_owned()),

@@ -15,7 +15,7 @@ use oriel_policy::Setting;
 use oriel_protocol::Right;
 use oriel_tests::{channel, host, load};
 
-use super::{Backend, Guest, Leave, guests, stop};
+use super::{Guest, Leave, Linux, guests, stop};
 
 /// Far longer than a round takes, on a host that does other things too.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -177,7 +177,10 @@ fn places(guest: &Guest, addresses: &[u64]) -> Vec<u64> {
 #[test]
 fn a_kernel_that_patches_itself_is_no_alarm_and_one_that_is_patched_is() {
     let Some(folder) = guests() else { return };
-    let mut guest = Guest::boot(&folder, |_| Backend::Memfd);
+    let mut guest = Guest::boot_as(&folder, |linux| Linux {
+        in_turn: true,
+        ..linux
+    });
     let symbols = ["ksys_sync", "sys_call_table", "linux_banner"];
     let symbols = symbols.map(|name| guest.symbol(name));
     let [code, calls, banner] = places(&guest, &symbols)[..] else {
