@@ -123,11 +123,34 @@ pub fn watching(seen: Seen) -> Load {
 
 /// The zoo's policy, doing `act` when it judges.
 pub fn zoo(act: &str) -> Load {
-    load("oriel-zoo")
-        .text("act", act)
-        .right(Right::RegistersRead)
-        .right(Right::MemoryRead)
-        .right(Right::Intercept)
+    load("oriel-zoo").text("act", act).rights([
+        Right::RegistersRead,
+        Right::MemoryRead,
+        Right::Intercept,
+    ])
+}
+
+/// `kernel-guard` with all rights that it asks for, and without questions to vCPUs, which stop the guest.
+pub fn kernel_guard() -> Load {
+    load("kernel-guard")
+        .rights([
+            Right::GuestOs,
+            Right::Machine,
+            Right::MemoryRead,
+            Right::PageAccess,
+        ])
+        .set("vcpus", Setting::Flag(false))
+}
+
+/// Whether `kernel-guard` says here that it has looked at everything.
+pub fn ends_round(record: &Record) -> bool {
+    matches!(record, Record::Log(line) if line.message.ends_with("is over"))
+}
+
+/// A field of an alert.
+pub fn field<'a>(alert: &'a record::Alert, name: &str) -> Option<&'a str> {
+    let found = alert.fields.iter().find(|(known, _)| known == name);
+    found.map(|(_, value)| value.as_str())
 }
 
 impl Load {
@@ -140,6 +163,12 @@ impl Load {
     /// With this right as well.
     pub fn right(mut self, right: Right) -> Self {
         self.rights.insert(right);
+        self
+    }
+
+    /// With these rights as well.
+    pub fn rights(mut self, rights: impl IntoIterator<Item = Right>) -> Self {
+        self.rights.extend(rights);
         self
     }
 

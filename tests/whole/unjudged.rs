@@ -45,9 +45,7 @@ fn pins(gpa: Gpa) -> Candidate {
 }
 
 fn field(ran: &Ran, alert: usize, name: &str) -> Option<String> {
-    let fields = &ran.alerts()[alert].fields;
-    let field = fields.iter().find(|(known, _)| known == name);
-    field.map(|(_, value)| value.clone())
+    oriel_tests::field(ran.alerts()[alert], name).map(str::to_owned)
 }
 
 /// How many accesses the alerts tell of, all together.

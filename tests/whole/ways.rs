@@ -94,8 +94,7 @@ fn policy(store: &Arc<Store>) -> Load {
         Right::RegistersRead,
         Right::RegistersWrite,
     ];
-    let policy = load("oriel-scripted").store(store);
-    let mut policy = rights.into_iter().fold(policy, Load::right);
+    let mut policy = load("oriel-scripted").store(store).rights(rights);
     // A busy host is no failure of the policy's.
     (policy.limits.event, policy.limits.init) = (FOREVER, FOREVER);
     policy.limits.alerts_per_second = u64::MAX;

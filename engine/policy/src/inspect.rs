@@ -8,6 +8,7 @@ mod digest;
 mod interface;
 mod load_error;
 pub(crate) mod sections;
+pub(crate) mod walk;
 
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@
 //! Each time the host calls an exported function, wasmtime 48 looks for the core function behind it. One that the
 //! module there has defined is described anew, by way of a tree of all code (`Instance::initialize_defined_funcref`);
 //! one that it has imported is there, described when it was instantiated. So with a relay all are imported, and
-//! a call costs 40 ns less, or after an exit, with cold caches, 0.1 to 0.2 µs (decision 0019).
+//! a call costs 40 ns less, or after an exit, with cold caches, 0.1 to 0.25 µs (decision 0019).
 
 mod outline;
 #[cfg(test)]

@@ -3,9 +3,8 @@
 
 use oriel_engine::{Engine, Record, Running, Settings, record::Alert};
 use oriel_machine::outlet;
-use oriel_policy::Setting;
-use oriel_protocol::{Right, commands::service::Severity};
-use oriel_tests::{channel, host, load};
+use oriel_protocol::commands::service::Severity;
+use oriel_tests::{channel, ends_round, field, host, kernel_guard};
 
 use super::*;
 
@@ -38,18 +37,7 @@ fn written(on_write: &str) -> (Vec<Alert>, Vec<u8>) {
     let said = Arc::new(outlet::Kept::default());
     let parts = scenario.build(said).expect("a scenario of ours");
     let machine = Arc::clone(&parts.machine);
-    let rights = [
-        Right::GuestOs,
-        Right::Machine,
-        Right::MemoryRead,
-        Right::PageAccess,
-    ];
-    let policy = load("kernel-guard")
-        .set("on-write", Setting::Text(on_write.to_owned()))
-        .set("vcpus", Setting::Flag(false));
-    let policy = rights
-        .into_iter()
-        .fold(policy, |policy, right| policy.right(right));
+    let policy = kernel_guard().text("on-write", on_write);
     let mut candidate = policy.candidate(&host());
     candidate.tick = Some(TICK);
     let (sink, told) = channel();
@@ -60,7 +48,7 @@ fn written(on_write: &str) -> (Vec<Alert>, Vec<u8>) {
     let engine = Engine::new(host(), parts).sink(sink).settings(settings);
     let running: Running = engine.judge(candidate).start().expect("a VM");
     // Every page was looked at, and is trapped.
-    while !is_round(&told.recv_timeout(FOREVER).expect("the clock goes on")) {}
+    while !ends_round(&told.recv_timeout(FOREVER).expect("the clock goes on")) {}
     running.handle().resume(0).expect("a vCPU that waits");
     let outcome = running.wait();
     assert_eq!(outcome.end, End::Finished(0));
@@ -78,16 +66,11 @@ fn written(on_write: &str) -> (Vec<Alert>, Vec<u8>) {
     (told.try_iter().filter_map(alert).collect(), bytes)
 }
 
-fn is_round(record: &Record) -> bool {
-    matches!(record, Record::Log(line) if line.message.ends_with("is over"))
-}
-
 fn one(alerts: &[Alert]) -> (&str, &str) {
     let [alert] = alerts else {
         panic!("not one alert: {alerts:?}");
     };
-    let place = alert.fields.iter().find(|(name, _)| name == "where");
-    (&alert.message, place.map_or("", |(_, place)| place))
+    (&alert.message, field(alert, "where").unwrap_or_default())
 }
 
 #[test]

@@ -32,18 +32,17 @@ struct Watched {
 }
 
 fn exec_watch() -> Load {
-    [
-        Right::GuestOs,
-        Right::Intercept,
-        Right::MemoryRead,
-        Right::RegistersRead,
-        Right::RegistersWrite,
-    ]
-    .into_iter()
-    .fold(load("exec-watch"), Load::right)
-    .set("report-all", Setting::Flag(true))
-    // QEMU tells of no reset in time.
-    .hears(&[EventKind::Breakpoint])
+    load("exec-watch")
+        .rights([
+            Right::GuestOs,
+            Right::Intercept,
+            Right::MemoryRead,
+            Right::RegistersRead,
+            Right::RegistersWrite,
+        ])
+        .set("report-all", Setting::Flag(true))
+        // QEMU tells of no reset in time.
+        .hears(&[EventKind::Breakpoint])
 }
 
 impl Watched {

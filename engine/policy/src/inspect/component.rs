@@ -1,13 +1,15 @@
-//! The imports and exports of a component, with the functions in each, by wasmparser. Function
-//! bodies are skipped: whoever compiles them validates them.
+//! The imports and exports of a component, with the functions in each, by wasmparser.
 
 use wasmparser::{
-    Instance, Parser, Payload, Result, ValidPayload, Validator, WasmFeatures,
+    Instance, Payload, Result, ValidPayload,
     component_types::{ComponentEntityType, ComponentItem},
     types::Types,
 };
 
-use super::{Footprint, LoadError};
+use super::{
+    Footprint, LoadError,
+    walk::{Piece, walk},
+};
 
 const PAGE: u64 = 65_536;
 
@@ -19,38 +21,25 @@ pub(super) struct Component {
     /// The same of exports.
     pub(super) exports: Vec<(String, Vec<String>)>,
     pub(super) footprint: Footprint,
-    /// How many modules and components the reader is inside of.
-    depth: usize,
 }
 
 impl Component {
     /// Reads it from front to back.
     pub(super) fn read(bytes: &[u8]) -> std::result::Result<Self, LoadError> {
         let mut component = Self::default();
-        component.parse(bytes).map_err(LoadError::Invalid)?;
+        walk(bytes, |piece| component.note(piece)).map_err(LoadError::Invalid)?;
         Ok(component)
     }
 
-    fn parse(&mut self, bytes: &[u8]) -> Result<()> {
-        let mut validator = Validator::new_with_features(WasmFeatures::default());
-        for payload in Parser::new(0).parse_all(bytes) {
-            let payload = payload?;
-            let valid = validator.payload(&payload)?;
-            self.footprint.add(&payload)?;
-            self.note(&payload, &valid)?;
-        }
-        Ok(())
-    }
-
-    /// Follows the nesting, and notes the names at the top of it.
-    fn note(&mut self, payload: &Payload<'_>, valid: &ValidPayload<'_>) -> Result<()> {
-        let top = self.depth == 0;
-        match valid {
-            ValidPayload::Parser(_) => self.depth += 1,
-            ValidPayload::End(types) if top => self.resolve(types),
-            ValidPayload::End(_) => self.depth -= 1,
-            ValidPayload::Ok | ValidPayload::Func(..) if top => self.name(payload)?,
-            ValidPayload::Ok | ValidPayload::Func(..) => {}
+    fn note(&mut self, piece: &Piece<'_, '_>) -> Result<()> {
+        self.footprint.add(piece.payload)?;
+        match piece.valid {
+            ValidPayload::End(types) if piece.own => self.resolve(types),
+            ValidPayload::Ok if piece.own => self.name(piece.payload)?,
+            ValidPayload::Ok
+            | ValidPayload::Parser(_)
+            | ValidPayload::Func(..)
+            | ValidPayload::End(_) => {}
         }
         Ok(())
     }

@@ -3,9 +3,11 @@
 use std::{collections::BTreeSet, ops::Range};
 
 use wasmparser::{
-    CanonicalFunction, ComponentAlias, ComponentAliasSectionReader, ExternalKind, FuncType, Parser,
-    Payload, Result, ValidPayload, Validator, WasmFeatures, types::TypesRef,
+    CanonicalFunction, ComponentAlias, ComponentAliasSectionReader, ExternalKind, FuncType,
+    Payload, Result, types::TypesRef,
 };
+
+use crate::inspect::walk::{Piece, walk};
 
 /// Bytes before the first section.
 const HEADER: usize = 8;
@@ -15,6 +17,8 @@ const HEADER: usize = 8;
 pub(super) struct Outline<'a> {
     aliases: Vec<Aliases<'a>>,
     lifted: BTreeSet<u32>,
+    /// Functions of modules, so far.
+    functions: u32,
     made: Made,
 }
 
@@ -48,48 +52,36 @@ impl<'a> Outline<'a> {
     /// Reads it from front to back.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self> {
         let mut outline = Self::default();
-        let mut validator = Validator::new_with_features(WasmFeatures::default());
-        let (mut depth, mut end) = (0_usize, HEADER);
-        for payload in Parser::new(0).parse_all(bytes) {
-            let payload = payload?;
-            let top = depth == 0;
-            let functions = validator.types(0).filter(|_| top);
-            let functions = functions.map_or(0, |types| types.function_count());
-            match validator.payload(&payload)? {
-                ValidPayload::Parser(_) => depth += 1,
-                ValidPayload::End(_) => depth = depth.saturating_sub(1),
-                ValidPayload::Ok | ValidPayload::Func(..) => {}
+        let mut end = HEADER;
+        walk(bytes, |piece| {
+            if piece.own {
+                let start = end;
+                end = piece.payload.as_section().map_or(end, |(_, at)| at.end);
+                outline.note(piece, start..end)?;
             }
-            let after = end_of(&payload).filter(|_| top);
-            let section = end..after.unwrap_or(end);
-            end = section.end;
-            if let (0, Some(types)) = (depth, validator.types(0).filter(|_| top)) {
-                outline.note(&payload, section, (types, functions))?;
+            if let Some(types) = piece.types {
+                outline.functions = types.function_count();
+                outline.made = Made {
+                    modules: types.module_count(),
+                    instances: types.core_instance_count(),
+                };
             }
-        }
+            Ok(())
+        })?;
         Ok(outline)
     }
 
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "two of some thirty kinds of section"
-    )]
-    fn note(
-        &mut self,
-        payload: &Payload<'a>,
-        at: Range<usize>,
-        (types, functions): (TypesRef<'_>, u32),
-    ) -> Result<()> {
-        match payload {
-            Payload::ComponentAliasSection(section) => {
+    fn note(&mut self, piece: &Piece<'_, 'a>, at: Range<usize>) -> Result<()> {
+        match (piece.payload, piece.types) {
+            (Payload::ComponentAliasSection(section), Some(types)) => {
                 self.aliases.push(Aliases {
                     at,
                     section: section.clone(),
                     made: self.made,
-                    functions: taken(section, (types, functions))?,
+                    functions: taken(section, (types, self.functions))?,
                 });
             }
-            Payload::ComponentCanonicalSection(section) => {
+            (Payload::ComponentCanonicalSection(section), _) => {
                 for function in section.clone() {
                     if let CanonicalFunction::Lift {
                         core_func_index, ..
@@ -101,10 +93,6 @@ impl<'a> Outline<'a> {
             }
             _ => {}
         }
-        self.made = Made {
-            modules: types.module_count(),
-            instances: types.core_instance_count(),
-        };
         Ok(())
     }
 
@@ -128,20 +116,6 @@ impl<'a> Outline<'a> {
     pub(super) fn lifts(&self, function: &Function<'_>) -> bool {
         self.lifted.contains(&function.index)
     }
-}
-
-/// Where a section ends, whatever is inside of it.
-fn end_of(payload: &Payload<'_>) -> Option<usize> {
-    if let Payload::ModuleSection {
-        unchecked_range, ..
-    }
-    | Payload::ComponentSection {
-        unchecked_range, ..
-    } = payload
-    {
-        return Some(unchecked_range.end);
-    }
-    payload.as_section().map(|(_, range)| range.end)
 }
 
 /// The functions of modules among these aliases; the first has this number.
