@@ -13,6 +13,15 @@ pub const OWN_INT3S: u32 = 3;
 /// How often each vCPU of `calls` calls.
 pub const CALLS: u32 = 100;
 
+/// How often each vCPU of `fills` calls.
+pub const FILLS: u32 = 20;
+
+/// Bytes of one fill: more turns than KVM's emulator takes in one go.
+const FILLED: u32 = 3000;
+
+/// Where vCPU 0 fills; the others behind it.
+const FILL: i32 = 0x30_0000;
+
 /// How often `hole` calls at [`MMIO_GPA`].
 pub const HOLE_CALLS: u32 = 2;
 
@@ -65,22 +74,45 @@ fn catch_breakpoints(program: &mut Program) -> Result<(), iced_x86::IcedError> {
 
 /// `function` counts, and returns.
 pub(crate) fn calls(vcpus: u32) -> Guest {
-    guest("calls", vcpus, |program| {
+    counted("calls", vcpus, CALLS, |_| Ok(()))
+}
+
+/// `function` fills memory of the vCPU's own by one instruction in many turns, counts, and
+/// returns.
+pub(crate) fn fills(vcpus: u32) -> Guest {
+    counted("fills", vcpus, FILLS, |asm| asm.rep().stosb())
+}
+
+/// Every vCPU calls `function` so often, which begins with this, counts, and returns.
+fn counted(
+    name: &'static str,
+    vcpus: u32,
+    calls: u32,
+    begin: impl FnOnce(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>,
+) -> Guest {
+    guest(name, vcpus, |program| {
         let (counter, done) = (program.data([0; 8]), program.data([0; 8]));
         let (mut function, mut start) = (program.asm.create_label(), program.asm.create_label());
         program.asm.jmp(start)?;
         program.asm.set_label(&mut function)?;
         program.mark("function", function);
+        begin(&mut program.asm)?;
         program.asm.lock().inc(qword_ptr(counter))?;
         program.asm.ret()?;
         program.asm.set_label(&mut start)?;
-        program.asm.mov(r8d, CALLS)?;
+        program.asm.mov(r8d, calls)?;
+        program.asm.mov(r9d, edi)?;
         let (mut again, mut wait) = (program.asm.create_label(), program.asm.create_label());
         program.asm.set_label(&mut again)?;
+        program.asm.mov(rdi, r9)?;
+        program.asm.shl(rdi, 12)?;
+        program.asm.add(rdi, FILL)?;
+        program.asm.mov(ecx, FILLED)?;
         program.asm.call(function)?;
         program.asm.dec(r8d)?;
         program.asm.jnz(again)?;
         program.asm.lock().inc(qword_ptr(done))?;
+        program.asm.mov(edi, r9d)?;
         program.only_first(1)?;
         program.asm.set_label(&mut wait)?;
         program.asm.pause()?;

@@ -25,7 +25,7 @@ pub mod qemu;
 mod tests;
 mod tour;
 
-pub use breakpoints::{CALLS, HOLE_CALLS, OWN_INT3S, WATCHED_CALLS};
+pub use breakpoints::{CALLS, FILLS, HOLE_CALLS, OWN_INT3S, WATCHED_CALLS};
 pub use ends::SPIN_COUNTERS;
 pub use interrupts::{CONSOLE_END, PROCESSOR_HERE, TICKS};
 pub use io::{MMIO_GPA, MMIO_VALUE, PIO_PORT, PIO_TEXT, PIO_VALUE};
@@ -106,6 +106,10 @@ pub const NAMES: &[(&str, &str)] = &[
     (
         "calls",
         "every vCPU calls the same function many times; reports how often the function ran",
+    ),
+    (
+        "fills",
+        "every vCPU calls a function that begins with a string instruction; reports how often the function ran",
     ),
     (
         "debug-registers",
@@ -189,6 +193,7 @@ pub fn by_name(name: &str, vcpus: u32) -> Option<Guest> {
         "mmio" => io::mmio(vcpus),
         "int3" => breakpoints::own(vcpus),
         "calls" => breakpoints::calls(vcpus),
+        "fills" => breakpoints::fills(vcpus),
         "debug-registers" => breakpoints::debug_registers(vcpus),
         "hole" => breakpoints::hole(vcpus),
         "pages" => pages::kernel(vcpus),

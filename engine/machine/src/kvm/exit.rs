@@ -109,10 +109,10 @@ impl DebugExit {
 pub struct InternalError {
     /// `KVM_INTERNAL_ERROR_*`.
     pub suberror: u32,
-    /// How many words of `data` are filled.
+    /// How many words KVM has filled.
     pub words: u32,
-    /// What belongs to it.
-    pub data: [u64; 16],
+    /// The first of them: what Oriel reads. Not all sixteen, as every exit would be as large.
+    pub data: [u64; 3],
 }
 
 impl InternalError {
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     fn error(words: u32, flags: u64, bytes: [u8; 16]) -> InternalError {
-        let mut data = [0; 16];
+        let mut data = [0; 3];
         data[0] = flags;
         data[1] = u64::from_le_bytes(bytes[..8].try_into().unwrap());
         data[2] = u64::from_le_bytes(bytes[8..].try_into().unwrap());

@@ -120,7 +120,7 @@ mod tests {
         let mut all = [0x90; 16];
         all[0] = 15;
         all[1..=bytes.len()].copy_from_slice(bytes);
-        let mut data = [0; 16];
+        let mut data = [0; 3];
         data[0] = 1;
         data[1] = u64::from_le_bytes(all[..8].try_into().unwrap());
         data[2] = u64::from_le_bytes(all[8..].try_into().unwrap());
@@ -179,7 +179,7 @@ mod tests {
         let error = RawExit::Internal(InternalError {
             suberror: 1,
             words: 6,
-            data: [0; 16],
+            data: [0; 3],
         });
         let text = crash(&error, 0xd000, false);
         assert!(text.contains("0xd000, which is not in memory"), "{text}");

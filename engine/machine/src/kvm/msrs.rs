@@ -1,7 +1,5 @@
 //! A vCPU's MSRs: read and written by ioctl, remembered where that is sound.
 
-use std::collections::BTreeMap;
-
 use kvm_bindings::{Msrs, kvm_msr_entry};
 use kvm_ioctls::VcpuFd;
 use oriel_protocol::x86::msr;
@@ -63,14 +61,16 @@ pub(super) struct MsrBank {
     has: Features,
     /// What is handed to KVM, made once: an exit is to cost little.
     one: Option<Msrs>,
-    /// Sound only for MSRs whose writes are filtered: `forget` when that changes.
-    shadow: BTreeMap<u32, u64>,
+    /// Sound only for MSRs whose writes are filtered: `forget` when that changes. By
+    /// number, in one piece of memory: what an exit touches is cold.
+    shadow: Vec<(u32, u64)>,
 }
 
 impl MsrBank {
     pub(super) fn new(has: Features) -> Self {
         Self {
             has,
+            one: Msrs::new(1).ok(),
             ..Self::default()
         }
     }
@@ -94,24 +94,25 @@ impl MsrBank {
         index: u32,
         filtered: bool,
     ) -> Option<u64> {
+        // Nothing gets there that cannot be read.
+        if filtered && let Ok(at) = self.find(index) {
+            return self.shadow.get(at).map(|(_, value)| *value);
+        }
         if !msr_rules::class(index).is_ok_and(|class| msr_rules::is_readable(class, self.has)) {
             return None;
         }
         match index {
-            msr::EFER => Some(page.sregs().efer),
+            msr::EFER => Some(page.efer()),
             msr::FS_BASE => Some(page.sregs().fs.base),
             msr::GS_BASE => Some(page.sregs().gs.base),
             // SWAPGS changes it without a word.
             msr::KERNEL_GS_BASE => get(vcpu, index),
             _ if !filtered => get(vcpu, index),
-            _ => match self.shadow.get(&index) {
-                Some(value) => Some(*value),
-                None => {
-                    let value = get(vcpu, index)?;
-                    self.shadow.insert(index, value);
-                    Some(value)
-                }
-            },
+            _ => {
+                let value = get(vcpu, index)?;
+                self.remember(index, value);
+                Some(value)
+            }
         }
     }
 
@@ -145,19 +146,13 @@ impl MsrBank {
 
     /// [`set`], without making the list anew.
     fn set(&mut self, vcpu: &VcpuFd, index: u32, data: u64) -> bool {
-        let entry = kvm_msr_entry {
-            index,
-            data,
-            ..Default::default()
+        let Some(one) = &mut self.one else {
+            return set(vcpu, index, data);
         };
-        let mut one = self.one.take().or_else(|| Msrs::new(1).ok());
-        let slots = one.as_mut().map(Msrs::as_mut_slice);
-        if let Some(slot) = slots.and_then(<[_]>::first_mut) {
-            *slot = entry;
+        if let [slot] = one.as_mut_slice() {
+            (slot.index, slot.data) = (index, data);
         }
-        let taken = one.as_ref().map(|one| vcpu.set_msrs(one));
-        self.one = one;
-        matches!(taken, Some(Ok(1)))
+        matches!(vcpu.set_msrs(one), Ok(1))
     }
 
     /// The old value where the rules ask for it, else zero; none if the MSR does not exist.
@@ -169,7 +164,7 @@ impl MsrBank {
         class: Class,
     ) -> Option<u64> {
         match class {
-            Class::Efer => Some(page.sregs().efer),
+            Class::Efer => Some(page.efer()),
             Class::MiscEnable | Class::Unknown => get(vcpu, index),
             Class::Exact | Class::Adjusted | Class::Address | Class::TscAux => Some(0),
         }
@@ -183,12 +178,24 @@ impl MsrBank {
             }
             (Class::Address, msr::FS_BASE) => page.change_sregs(|now| now.fs.base = value),
             (Class::Address, msr::GS_BASE) => page.change_sregs(|now| now.gs.base = value),
-            (Class::Exact | Class::Address, _) => {
-                self.shadow.insert(index, value);
-            }
+            (Class::Address, msr::KERNEL_GS_BASE) => {}
+            (Class::Exact | Class::Address, _) => self.remember(index, value),
             (Class::Adjusted | Class::MiscEnable | Class::TscAux | Class::Unknown, _) => {
-                self.shadow.remove(&index);
+                self.shadow.retain(|(known, _)| *known != index);
             }
         }
+    }
+
+    fn remember(&mut self, index: u32, value: u64) {
+        match self.find(index) {
+            Ok(at) => self.shadow[at].1 = value,
+            Err(at) => self.shadow.insert(at, (index, value)),
+        }
+    }
+
+    /// Where an MSR's shadow is, or would be.
+    fn find(&self, index: u32) -> Result<usize, usize> {
+        self.shadow
+            .binary_search_by_key(&index, |(known, _)| *known)
     }
 }

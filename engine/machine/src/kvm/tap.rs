@@ -3,7 +3,7 @@
 //! The owner of `KVM_RUN` keeps its loop and calls the tap around it:
 //! ```text
 //!   loop {
-//!       if tap.before_run(fd)? { ran(fd.run()) → tap.after_run(interrupted) }
+//!       if tap.before_run(fd)? { tap.go_in(fd)?; ran(fd.run()) → tap.after_run(interrupted) }
 //!       match tap.decode(fd, bus)? {
 //!           Seen::Event(event) => tap.apply(fd, bus, judge(event))?,
 //!           Seen::Handled      => {}                 // enter again
@@ -77,25 +77,25 @@ pub struct Tap {
     /// A HLT has been run for the guest, and whoever runs the vCPU has not been told.
     halts: bool,
     /// A trap is to be lifted for the next instruction.
-    over: Option<Over>,
+    over: Option<Box<Over>>,
     /// It is lifted.
     lifted: bool,
     /// It was, at the last entry.
-    passed: Option<Over>,
+    passed: Option<Box<Over>>,
     /// What lies under bytes that are shown to the instruction.
     planted_over: Option<Vec<u8>>,
     /// The last `KVM_RUN` said EFAULT.
     faulted: bool,
     /// What was decided on the last fragment of an instruction; and whether the exit that is to
     /// be decoded belongs to the same.
-    judged: Option<page::Judged>,
+    judged: Option<Box<page::Judged>>,
     so_far: page::SoFar,
     unseen: unseen::News,
     /// A trap could not be put back.
     trouble: Option<io::Error>,
     seat: Arc<Seat>,
     /// What the tap has to tell by itself before `KVM_RUN`.
-    own: Option<Pending>,
+    own: Option<Box<Pending>>,
 }
 
 /// Whether the instruction of the last exit is done.

@@ -67,28 +67,45 @@ impl EmbeddedVcpu {
                 self.tap.finish(&mut self.fd)?;
                 return Ok(Ready::Kicked);
             }
-            if self.hold_for_step().is_ok() {
-                if !self.tap.before_run(&mut self.fd)? {
-                    self.hold = None;
-                    return Ok(Ready::Decode);
-                }
+            if !self.tap.before_run(&mut self.fd)? {
+                return Ok(Ready::Decode);
+            }
+            if self.hold_for_step()? {
+                self.tap.go_in(&self.fd)?;
                 if self.world.go_in(self.index, 0) {
                     return Ok(Ready::Run);
                 }
-                self.hold = None;
                 self.tap.stay_out();
             }
-            self.tap.finish(&mut self.fd)?;
-            let (world, index) = (&self.world, self.index);
-            self.tap.kick().wait_while(|| world.must_wait(index, 0));
+            self.wait()?;
         }
     }
 
-    /// Keeps the others out where this vCPU runs an instruction with a trap lifted.
-    fn hold_for_step(&mut self) -> Result<(), Refusal> {
-        if self.tap.needs_hold() && !self.world.is_holder(self.index) {
-            self.hold = Some(self.world.hold_others(self.index)?);
+    /// Keeps the others out where this vCPU runs an instruction with a trap lifted; false if
+    /// another holds them, and this one too.
+    fn hold_for_step(&mut self) -> Result<bool, MachineError> {
+        if !self.tap.needs_hold() || self.world.is_holder(self.index) {
+            return Ok(true);
         }
+        match self.world.hold_others(self.index) {
+            Ok(hold) => self.hold = Some(hold),
+            Err(Refusal::Busy) => return Ok(false),
+            Err(_) => {
+                let reason = io::Error::from(io::ErrorKind::TimedOut);
+                return Err(self.error("holding the other vCPUs", reason));
+            }
+        }
+        Ok(true)
+    }
+
+    /// Waits while another vCPU holds this one, or until somebody kicks. What the last instruction
+    /// has left to do is done first, so that whoever looks meanwhile sees it done.
+    #[cold]
+    fn wait(&mut self) -> Result<(), MachineError> {
+        self.hold = None;
+        self.tap.finish(&mut self.fd)?;
+        let (world, index) = (&self.world, self.index);
+        self.tap.kick().wait_while(|| world.must_wait(index, 0));
         Ok(())
     }
 

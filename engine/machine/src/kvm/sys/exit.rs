@@ -98,9 +98,10 @@ fn system(data: ExitData) -> RawExit {
 fn internal(data: ExitData) -> RawExit {
     // SAFETY: `ExitData::at`; every variant of the union is integers, for which any bits are valid.
     let error = unsafe { (&raw const (*data.0).internal).read_volatile() };
+    let [flags, first, second, ..] = error.data;
     RawExit::Internal(InternalError {
         suberror: error.suberror,
         words: error.ndata.min(16),
-        data: error.data,
+        data: [flags, first, second],
     })
 }

@@ -25,6 +25,7 @@ pub(super) const UNKNOWN: Gpa = Gpa::MAX;
 
 impl Tap {
     /// An INT3 was met. Whose it is, memory says.
+    #[inline(never)]
     pub(super) fn int3(&mut self, vcpu: &mut VcpuFd, bus: &dyn Bus) -> Result<Seen, MachineError> {
         let int3 = match self.look() {
             Some(int3) => int3,

@@ -169,6 +169,7 @@ impl Tap {
     /// Lets KVM complete an open instruction, without entering the guest. Should that lead to
     /// another exit (the next fragment of a store that is larger than eight bytes), it is left in
     /// the page to be decoded.
+    #[inline(never)]
     pub(in crate::kvm) fn finish(&mut self, vcpu: &mut VcpuFd) -> Result<(), MachineError> {
         if self.instruction == Instruction::Done || self.unread {
             return Ok(());

@@ -51,6 +51,11 @@ impl Debug {
         self.told.flags & KVM_GUESTDBG_SINGLESTEP != 0
     }
 
+    /// Whether the vCPU is stepped, or something has not been told.
+    pub(super) const fn is_busy(&self) -> bool {
+        self.steps() || self.stepped || !self.met.is_empty()
+    }
+
     /// Forgets what has not been told.
     pub(super) fn forget(&mut self) {
         self.stepped = false;
@@ -67,6 +72,7 @@ impl Debug {
 
 impl Tap {
     /// #DB. With a step or a point in force all of them come here, the guest's own too.
+    #[inline(never)]
     pub(super) fn debugged(
         &mut self,
         vcpu: &mut VcpuFd,
@@ -111,22 +117,26 @@ impl Tap {
             .met
             .retain(|point| armed.hardware.contains(point));
         if let Some(point) = self.debug.take(false) {
-            self.own = Some(Pending::Watched(self.watched(point)));
+            self.own = Some(Box::new(Pending::Watched(self.watched(point))));
         } else if std::mem::take(&mut self.debug.stepped) && armed.steps(self.index) {
-            self.own = Some(Pending::Step);
+            self.own = Some(Box::new(Pending::Step));
         } else if let Some(point) = self.debug.take(true) {
             // An exception goes first; behind its handler the point is met again.
             let raises = self.staged.is_some() || self.page.events().exception.injected != 0;
             let reached = self.stands_at(point).filter(|_| !raises);
-            self.own = reached.map(Pending::Breakpoint);
+            self.own = reached.map(|here| Box::new(Pending::Breakpoint(here)));
         }
     }
 
+    /// Whether KVM knows how to run the vCPU.
+    #[inline]
+    pub(super) fn debug_is_told(&self) -> bool {
+        self.over.is_none() && self.debug.settled == Some(self.generation)
+    }
+
     /// Tells KVM how to run the vCPU, where that has changed.
+    #[inline(never)]
     pub(super) fn tell_debug(&mut self, vcpu: &VcpuFd) -> Result<(), MachineError> {
-        if self.over.is_none() && self.debug.settled == Some(self.generation) {
-            return Ok(());
-        }
         let wanted = self.wanted_debug();
         let steps = wanted.flags & KVM_GUESTDBG_SINGLESTEP != 0;
         let mut again = wanted != self.debug.told;

@@ -1,6 +1,6 @@
 //! The way into the guest: what comes before `KVM_RUN`, and what is noted when it has returned.
 //!
-//! From [`Tap::before_run`] on the vCPU counts as being in the guest, with what was armed then; whoever
+//! From [`Tap::go_in`] on the vCPU counts as being in the guest, with what was armed then; whoever
 //! arms something else waits until it has come out. Never looks at the exit.
 
 use std::thread::{self, ThreadId};
@@ -36,13 +36,40 @@ impl Tap {
         Ok(())
     }
 
-    /// Gets the vCPU ready for `KVM_RUN`; false if there is something to decode first. From a yes
-    /// on the vCPU counts as being in the guest, until [`after_run`](Self::after_run) or
-    /// [`stay_out`](Self::stay_out).
+    /// Does what comes before `KVM_RUN`; false if there is something to decode first. After a yes
+    /// whoever runs the vCPU sees to what it [`needs_hold`](Self::needs_hold) of, and then it
+    /// [goes in](Self::go_in).
     ///
     /// # Errors
     /// [`MachineError`] when the vCPU cannot go on.
     pub fn before_run(&mut self, vcpu: &mut VcpuFd) -> Result<bool, MachineError> {
+        // Nearly always there is nothing, and code that is not in the caches is dear at an exit.
+        if self.has_more_to_do() {
+            return self.clear_the_way(vcpu);
+        }
+        Ok(true)
+    }
+
+    /// Whether there is anything that comes before the guest, or may be.
+    #[inline]
+    fn has_more_to_do(&self) -> bool {
+        let waits = self.unread || self.untold || self.halts || self.debug.is_busy();
+        let open = self.trouble.is_some() || self.staged.is_some() || self.own.is_some();
+        let judged = self.judged.is_some() || !self.so_far.is_empty();
+        let lifted = self.over.is_some() || self.passed.is_some();
+        let stale = self.arming.generation() != self.generation;
+        waits
+            || open
+            || judged
+            || lifted
+            || stale
+            || self.moved_to().is_some()
+            || self.armed.steps(self.index)
+    }
+
+    /// Does what comes before the guest, in this order; false if there is something to decode.
+    #[cold]
+    fn clear_the_way(&mut self, vcpu: &mut VcpuFd) -> Result<bool, MachineError> {
         if let Some(source) = self.trouble.take() {
             return Err(self.error("putting a page's protection back", source));
         }
@@ -69,21 +96,27 @@ impl Tap {
             }
             self.tell_delivery();
         }
-        if self.own.is_some() {
-            return Ok(false);
-        }
-        self.go_in(vcpu)?;
-        Ok(true)
+        Ok(self.own.is_none())
     }
 
-    /// Counts as in the guest, with the newest of what is armed.
-    fn go_in(&mut self, vcpu: &VcpuFd) -> Result<(), MachineError> {
+    /// Counts as in the guest from now on, with the newest of what is armed, until
+    /// [`after_run`](Self::after_run) or [`stay_out`](Self::stay_out). What is to be lifted for the
+    /// next instruction is.
+    ///
+    /// # Errors
+    /// [`MachineError`] when the vCPU cannot go on.
+    pub fn go_in(&mut self, vcpu: &VcpuFd) -> Result<(), MachineError> {
         loop {
             self.refresh();
-            self.tell_debug(vcpu)?;
+            if !self.debug_is_told() {
+                self.tell_debug(vcpu)?;
+            }
             self.arming.seats().go_in(&self.seat, self.generation);
             if self.arming.generation() == self.generation {
-                return self.lift();
+                return match self.over.is_some() {
+                    true => self.lift(),
+                    false => Ok(()),
+                };
             }
             self.stay_out();
         }
@@ -91,7 +124,9 @@ impl Tap {
 
     /// The vCPU does not go into the guest after all.
     pub fn stay_out(&mut self) {
-        self.lower();
+        if std::mem::take(&mut self.lifted) {
+            self.lower();
+        }
         self.arming.seats().come_out(&self.seat);
     }
 

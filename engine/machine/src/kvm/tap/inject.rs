@@ -91,11 +91,11 @@ impl Tap {
         let exception = self.page.events().exception;
         if exception.injected != 0 && self.armed.wants.kind(EventKind::Trap) {
             let fault = exception.nr == PAGE_FAULT;
-            self.own = Some(Pending::Trap(Exception {
+            self.own = Some(Box::new(Pending::Trap(Exception {
                 vector: exception.nr,
                 error_code: (exception.has_error_code != 0).then_some(exception.error_code),
                 address: if fault { self.page.sregs().cr2 } else { 0 },
-            }));
+            })));
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         bus::Bus,
         decode::{self, At, Subject},
         exit::RawExit,
-        pending::{Access, Pending},
+        pending::Pending,
     },
 };
 
@@ -22,7 +22,7 @@ impl Tap {
     /// [`MachineError`] when the vCPU cannot go on.
     pub fn decode(&mut self, vcpu: &mut VcpuFd, bus: &dyn Bus) -> Result<Seen, MachineError> {
         if let Some(own) = self.own.take() {
-            return Ok(Seen::Event(self.raise(own)));
+            return Ok(Seen::Event(self.raise(*own)));
         }
         if self.take_halt() {
             return Ok(Seen::NotOurs(RawExit::Halt));
@@ -35,19 +35,17 @@ impl Tap {
             false => self.page.exit(),
         };
         self.open(&exit);
-        if let Some(seen) = self.fragment(vcpu, bus, &exit)? {
+        if matches!(exit, RawExit::Memory { .. })
+            && let Some(seen) = self.fragment(vcpu, bus, &exit)?
+        {
             return Ok(seen);
         }
         match decode::subject(&exit, &self.armed.wants, self.habits) {
-            Subject::Wanted(pending) => {
-                let pending = self.fill_in(vcpu, bus, pending);
+            Subject::Wanted(mut pending) => {
+                self.fill_in(vcpu, bus, &mut pending);
                 Ok(Seen::Event(self.raise(pending)))
             }
-            Subject::Silent(pending) => {
-                let pending = self.fill_in(vcpu, bus, pending);
-                self.carry_out(vcpu, bus, apply::plan(pending, Verdict::Continue))?;
-                Ok(Seen::Handled)
-            }
+            Subject::Silent(pending) => self.pass_silently(vcpu, bus, pending),
             // What blocked it may be gone.
             Subject::Blocked if stale => Ok(Seen::Handled),
             Subject::Blocked => self.blocked(vcpu, bus, exit),
@@ -59,6 +57,19 @@ impl Tap {
                 Ok(Seen::NotOurs(exit))
             }
         }
+    }
+
+    /// Does what the guest wants, as nobody listens.
+    #[inline(never)]
+    fn pass_silently(
+        &mut self,
+        vcpu: &mut VcpuFd,
+        bus: &dyn Bus,
+        mut pending: Pending,
+    ) -> Result<Seen, MachineError> {
+        self.fill_in(vcpu, bus, &mut pending);
+        self.carry_out(vcpu, bus, apply::plan(pending, Verdict::Continue))?;
+        Ok(Seen::Handled)
     }
 
     /// Notes where the vCPU stands at this exit.
@@ -96,35 +107,23 @@ impl Tap {
             cr3: self.page.cr3(),
             cpl: self.page.cpl(),
         };
-        let event = decode::event(&pending, at);
-        self.pending = Some(pending);
-        event
+        decode::event(self.pending.insert(pending), at)
     }
 
     /// Adds what an exit does not say: the old value of an MSR, and what a device answers.
-    fn fill_in(&mut self, vcpu: &VcpuFd, bus: &dyn Bus, pending: Pending) -> Pending {
+    fn fill_in(&mut self, vcpu: &VcpuFd, bus: &dyn Bus, pending: &mut Pending) {
         match pending {
-            Pending::MsrWrite { msr, new, .. } => Pending::MsrWrite {
-                msr,
-                old: self.old_msr(vcpu, msr),
-                new,
-            },
-            Pending::MsrRead { msr, .. } => Pending::MsrRead {
-                msr,
-                value: self.old_msr(vcpu, msr),
-            },
+            Pending::MsrWrite { msr, old, .. } => *old = self.old_msr(vcpu, *msr),
+            Pending::MsrRead { msr, value } => *value = self.old_msr(vcpu, *msr),
             Pending::Access(access) => {
                 if !access.write {
-                    self.ask_device(bus, &access);
+                    self.ask_device(bus, access);
                 }
-                Pending::Access(Access {
-                    value: self.first_element(&access),
-                    ..access
-                })
+                access.value = self.first_element(access);
             }
-            Pending::Breakpoint(_) | Pending::Watched(_) | Pending::Page(_) => pending,
-            Pending::Step | Pending::Trap(_) => pending,
-            Pending::Reset | Pending::Shutdown { .. } => pending,
+            Pending::Breakpoint(_) | Pending::Watched(_) | Pending::Page(_) => {}
+            Pending::Step | Pending::Trap(_) => {}
+            Pending::Reset | Pending::Shutdown { .. } => {}
         }
     }
 

@@ -66,10 +66,11 @@ impl Over {
 }
 
 impl Tap {
-    /// Whether the other vCPUs have to be out of the guest from [`before_run`](Self::before_run)
-    /// to [`after_run`](Self::after_run): a trap is lifted for one instruction.
+    /// Whether the other vCPUs have to be out of the guest from [`go_in`](Self::go_in) to
+    /// [`after_run`](Self::after_run): a trap is lifted for one instruction. To be asked after
+    /// [`before_run`](Self::before_run), which decides on it.
     pub fn needs_hold(&self) -> bool {
-        self.over.as_ref().is_some_and(Over::is_shared) && self.can_step()
+        self.over.as_deref().is_some_and(Over::is_shared) && self.can_step()
     }
 
     /// Whether this KVM stops the vCPU after an instruction, where it stands.
@@ -79,12 +80,12 @@ impl Tap {
     }
 
     /// What is or was lifted already for the instruction where the vCPU stands.
-    pub(super) fn over_here(&mut self, ip: u64) -> Over {
+    pub(super) fn over_here(&mut self, ip: u64) -> Box<Over> {
         let passed = self.passed.take();
         let before = self.over.take().or(passed);
         before
             .filter(|over| over.ip == ip)
-            .unwrap_or_else(|| Over::at(ip))
+            .unwrap_or_else(|| Box::new(Over::at(ip)))
     }
 
     /// Before the vCPU runs: one that was moved, or takes an exception first, has nothing to go
@@ -105,7 +106,7 @@ impl Tap {
         }
         let goes_first = self.page.events().exception.injected != 0;
         let stays = |over: &Over| over.ip == ip && (over.blind || !goes_first);
-        self.over = self.over.take().filter(stays);
+        self.over.take_if(|over| !stays(over));
     }
 
     /// A halt is not stepped: with an in-kernel APIC the vCPU would stay in `KVM_RUN` with the
@@ -176,6 +177,7 @@ impl Tap {
     }
 
     /// Lifts what is to be lifted.
+    #[cold]
     pub(super) fn lift(&mut self) -> Result<(), MachineError> {
         if let Some(over) = &mut self.over {
             let memory = self.arming.memory();
@@ -200,11 +202,9 @@ impl Tap {
         Ok(())
     }
 
-    /// Puts everything back.
+    /// Puts everything back that was lifted.
+    #[cold]
     pub(super) fn lower(&mut self) {
-        if !std::mem::take(&mut self.lifted) {
-            return;
-        }
         let Some(over) = &self.over else { return };
         if let (Some(original), Some((gpa, _)), Some(memory)) = (
             self.planted_over.take(),

@@ -31,6 +31,7 @@ use involved::Involved;
 
 impl Tap {
     /// The instruction could not be run. If it touches trapped pages, that is why.
+    #[inline(never)]
     pub(super) fn blocked(
         &mut self,
         vcpu: &mut VcpuFd,
@@ -114,7 +115,7 @@ impl Tap {
     fn next_unjudged(&self, involved: &Involved) -> Option<Touch> {
         let ip = self.page.rip();
         let judged = |touch: &&Touch| {
-            let of = |over: &Option<Over>| {
+            let of = |over: &Option<Box<Over>>| {
                 over.as_ref()
                     .is_some_and(|over| over.admits(ip, frame(touch.gpa), touch.access))
             };
@@ -136,7 +137,7 @@ impl Tap {
         let involved = self.involved();
         match self.next_unjudged(&involved) {
             Some(next) if self.armed.wants.kind(EventKind::Page) => {
-                self.own = Some(Pending::Page(next));
+                self.own = Some(Box::new(Pending::Page(next)));
             }
             Some(_) | None if self.moves_for_guest(touch, &[]) => self.over = None,
             Some(_) | None => {

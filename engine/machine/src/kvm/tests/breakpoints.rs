@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use iced_x86::{Decoder, DecoderOptions, Mnemonic};
-use oriel_guests::{CALLS, Guest, KERNEL_ENTRY, OWN_INT3S, PIO_TEXT, SPIN_COUNTERS};
+use oriel_guests::{CALLS, FILLS, Guest, KERNEL_ENTRY, OWN_INT3S, PIO_TEXT, SPIN_COUNTERS};
 use oriel_protocol::{
     Access, Event, EventData, EventKind, Verdict,
     events::Breakpoint,
@@ -284,6 +284,23 @@ fn a_string_instruction_is_one_hit_and_whole() {
         (play.end(), &play.serial[..]),
         (&End::Finished(0), PIO_TEXT)
     );
+}
+
+/// The byte is away until the last turn, so the others must not run meanwhile.
+#[test]
+fn a_string_instruction_that_every_vcpu_runs_is_run_past_by_none() {
+    if !has_kvm() {
+        return;
+    }
+    let guest = guest("fills", 2);
+    let function = guest.mark("function").unwrap();
+    let play = watch(guest, &breaking(&[function]), continues);
+    assert_eq!(play.end(), &End::Finished(0));
+    assert_eq!(play.values(), [u64::from(2 * FILLS)], "it ran each time");
+    for vcpu in 0..2 {
+        let mine = play.events.iter().filter(|(index, _)| *index == vcpu);
+        assert_eq!(mine.count(), FILLS as usize, "vCPU {vcpu}");
+    }
 }
 
 #[test]

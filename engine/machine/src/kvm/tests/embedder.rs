@@ -44,6 +44,7 @@ impl Bus for Ports {
 fn run(mut tap: Tap, mut fd: VcpuFd, ports: &Ports, judge: impl Fn(&Event) -> Verdict) -> u16 {
     loop {
         if tap.before_run(&mut fd).unwrap() {
+            tap.go_in(&fd).unwrap();
             let interrupted = fd.run().is_err();
             tap.after_run(interrupted);
             if interrupted {

@@ -69,6 +69,7 @@ fn first_foreign(robbed: &mut Robbed) -> RawExit {
     loop {
         let fd = &mut robbed.vcpu.fd;
         if robbed.tap.before_run(fd).unwrap() {
+            robbed.tap.go_in(fd).unwrap();
             match fd.run().map(drop).map_err(|errno| errno.errno()) {
                 Ok(()) => robbed.tap.after_run(false),
                 Err(libc::EFAULT) => robbed.tap.after_fault(),

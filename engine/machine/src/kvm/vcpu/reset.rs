@@ -1,19 +1,17 @@
 //! Resets: one vCPU puts the VM back, then each puts itself back, and none enters again before all
 //! have.
 
-use super::{KvmVcpu, run::Next};
+use super::{
+    KvmVcpu,
+    run::{Held, Next},
+};
 use crate::MachineError;
 
 impl KvmVcpu {
     /// Resets memory and devices while the others are held; waits if somebody else holds them.
     pub(super) fn reset_vm(&mut self) -> Result<Next, MachineError> {
-        let world = &self.vm.world;
-        let hold = match world.is_holder(self.index) {
-            true => None,
-            false => match world.hold_others(self.index) {
-                Ok(hold) => Some(hold),
-                Err(_) => return self.wait(),
-            },
+        let Held::Yes(hold) = self.hold_others()? else {
+            return self.wait();
         };
         let done = self.vm.reset();
         done.map_err(|source| self.error("resetting the VM", source))?;

@@ -22,6 +22,14 @@ use crate::{
     },
 };
 
+/// Whether the other vCPUs are kept out of the guest.
+pub(super) enum Held {
+    /// By this one, until the hold is dropped, if there is one here.
+    Yes(Option<Hold>),
+    /// Another does, and keeps this one out too.
+    ByAnother,
+}
+
 /// How it goes on.
 pub(super) enum Next {
     /// Towards the guest.
@@ -84,16 +92,22 @@ impl KvmVcpu {
             return self.reset_vm();
         }
         self.begin_anew()?;
-        let hold = match self.hold_for_step() {
-            Ok(hold) => hold,
-            Err(_) => return self.wait(),
+        if !self.tap.before_run(&mut self.mapped.fd)? {
+            return self.see();
+        }
+        let hold = match self.tap.needs_hold() {
+            true => self.hold_others()?,
+            false => Held::Yes(None),
         };
-        let ready = self.tap.before_run(&mut self.mapped.fd)?;
-        if ready && !self.vm.world.go_in(self.index, self.resets) {
+        let Held::Yes(hold) = hold else {
+            return self.wait();
+        };
+        self.tap.go_in(&self.mapped.fd)?;
+        if !self.vm.world.go_in(self.index, self.resets) {
             self.tap.stay_out();
             return self.wait();
         }
-        let ran = if ready { self.run()? } else { Ran::Exit };
+        let ran = self.run()?;
         drop(hold);
         match ran {
             Ran::Exit | Ran::Fault => self.see(),
@@ -111,13 +125,17 @@ impl KvmVcpu {
         Ok(Next::Run)
     }
 
-    /// Keeps the others out where this vCPU runs an instruction with a trap lifted.
-    fn hold_for_step(&self) -> Result<Option<Hold>, Refusal> {
+    /// Keeps the others out of the guest, unless somebody does already.
+    pub(super) fn hold_others(&self) -> Result<Held, MachineError> {
         let world = &self.vm.world;
-        if !self.tap.needs_hold() || world.is_holder(self.index) {
-            return Ok(None);
+        if world.is_holder(self.index) {
+            return Ok(Held::Yes(None));
         }
-        world.hold_others(self.index).map(Some)
+        match world.hold_others(self.index) {
+            Ok(hold) => Ok(Held::Yes(Some(hold))),
+            Err(Refusal::Busy) => Ok(Held::ByAnother),
+            Err(_) => Err(self.error("holding the other vCPUs", io::ErrorKind::TimedOut)),
+        }
     }
 
     fn run(&mut self) -> Result<Ran, MachineError> {

@@ -122,9 +122,14 @@ impl RunPage {
     /// either, and the next `KVM_RUN` says why.
     #[inline]
     fn have(&self, piece: Pieces) {
-        if !self.known.here.get().has(piece)
-            && let Err(error) = self.fetch(piece)
-        {
+        if !self.known.here.get().has(piece) {
+            self.fetch_or_warn(piece);
+        }
+    }
+
+    #[cold]
+    fn fetch_or_warn(&self, piece: Pieces) {
+        if let Err(error) = self.fetch(piece) {
             tracing::warn!(%error, ?piece, "the state of a vCPU cannot be had");
         }
     }
@@ -219,6 +224,13 @@ impl RunPage {
         unsafe { (&raw const (*self.run()).s.regs.sregs.cr0).read_volatile() }
     }
 
+    /// EFER as of the last exit.
+    pub(in crate::kvm) fn efer(&self) -> u64 {
+        self.have(Pieces::SREGS);
+        // SAFETY: mapped (`map`); an integer.
+        unsafe { (&raw const (*self.run()).s.regs.sregs.efer).read_volatile() }
+    }
+
     /// CR3 as of the last exit.
     pub(in crate::kvm) fn cr3(&self) -> u64 {
         self.have(Pieces::SREGS);
@@ -239,6 +251,7 @@ impl RunPage {
     }
 
     /// Notes a change of the system registers that KVM has made by itself.
+    #[inline(never)]
     pub(in crate::kvm) fn change_sregs(&mut self, change: impl FnOnce(&mut kvm_sregs)) {
         let mut sregs = self.sregs();
         change(&mut sregs);

@@ -35,6 +35,11 @@ pub(in crate::kvm::tap) struct SoFar {
 }
 
 impl SoFar {
+    /// Whether nothing goes on.
+    pub(in crate::kvm::tap) const fn is_empty(&self) -> bool {
+        self.judged.is_empty()
+    }
+
     /// What was decided on the same access to the same page, by an instruction that stands here.
     pub(super) fn on(&self, touch: &Touch, ip: u64) -> Option<&Verdict> {
         let goes_on = |judged: &Judged| match self.at {
@@ -67,6 +72,7 @@ impl Tap {
     }
 
     /// KVM's emulator could not reach RAM behind this address: a fragment of an instruction.
+    #[inline(never)]
     pub(in crate::kvm::tap) fn fragment(
         &mut self,
         vcpu: &mut VcpuFd,
@@ -132,14 +138,15 @@ impl Tap {
     }
 
     /// Keeps in mind what was decided, for what else comes of the same instruction.
+    #[inline]
     pub(in crate::kvm::tap) fn note_judged(&mut self, pending: &Pending, verdict: &Verdict) {
         if let Pending::Page(touch) = pending
             && !matches!(touch.reach, Reach::Before { .. })
         {
-            self.judged = Some(Judged {
+            self.judged = Some(Box::new(Judged {
                 touch: *touch,
                 verdict: verdict.clone(),
-            });
+            }));
         }
     }
 
@@ -157,12 +164,12 @@ impl Tap {
             false if self.has_turns_left(&judged.touch) => Some(judged.touch.ip),
             false => {
                 self.so_far.judged.clear();
-                return self.unless_it_ran(judged);
+                return self.unless_it_ran(*judged);
             }
         };
         let known = &mut self.so_far.judged;
         known.retain(|known| !known.covers(&judged.touch));
-        known.push(judged);
+        known.push(*judged);
     }
 
     /// Whether the vCPU stands between two turns of a string instruction.
