@@ -140,7 +140,15 @@ impl Desk {
     }
 
     /// Ends a judge's call, and with it what belongs to the call.
+    #[inline]
     pub(crate) fn close(&mut self) {
+        if self.reads.is_some() || self.hold.is_some() || !self.paused.is_empty() {
+            self.end_call();
+        }
+    }
+
+    #[inline(never)]
+    fn end_call(&mut self) {
         // What was read goes into the audit trail now.
         self.reads = None;
         self.hold = None;
@@ -151,8 +159,23 @@ impl Desk {
         }
     }
 
+    /// Whether there is anything to do before the guest is entered, but register writes.
+    #[inline]
+    pub(crate) fn has_business(&self) -> bool {
+        let letters = self.mailbox.has_letters() || !self.errands.is_empty();
+        letters || self.ending.is_some() || self.is_paused() || self.wants_attention()
+    }
+
     /// Register writes become real. Called before the guest is entered.
+    #[inline]
     pub(crate) fn settle(&mut self) {
+        if !self.staged.is_empty() {
+            self.settle_staged();
+        }
+    }
+
+    #[inline(never)]
+    fn settle_staged(&mut self) {
         if let Err(refusal) = self.staged.settle(&mut *self.vcpu) {
             tracing::error!(vcpu = self.index(), %refusal, "the machine refused register writes of a judge");
         }

@@ -58,9 +58,14 @@ impl<T> Mailbox<T> {
         Ok(())
     }
 
+    /// Whether there is a letter.
+    pub fn has_letters(&self) -> bool {
+        self.any.load(Ordering::SeqCst)
+    }
+
     /// The next letter, if there is one.
     pub fn take(&self) -> Option<T> {
-        if !self.any.load(Ordering::SeqCst) {
+        if !self.has_letters() {
             return None;
         }
         self.next(&mut self.lock())

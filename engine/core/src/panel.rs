@@ -37,6 +37,14 @@ pub struct Seat {
     pub(crate) role: Role,
 }
 
+impl Seat {
+    /// Whether its time is not that of the event's other judges.
+    #[inline]
+    fn is_apart(&self) -> bool {
+        matches!(self.role, Role::OnTrial(_)) || self.judge.is_patient()
+    }
+}
+
 /// Whether a judge is obeyed.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Role {

@@ -92,12 +92,14 @@ impl PolicyJudge {
         }
         let shared = self.home.is_shared();
         if let Some(instance) = self.home.instance() {
+            let lent: Lent = match &mut self.tape {
+                None => desk,
+                Some(tape) => tape.lend(instance, shared, desk),
+            };
+            let lent = call(instance, &self.slot, lent);
             desk = match &mut self.tape {
-                None => Desk::back(call(instance, &self.slot, desk)),
-                Some(tape) => {
-                    let lent = tape.lend(instance, shared, desk);
-                    tape.back(call(instance, &self.slot, lent))
-                }
+                None => Desk::back(lent),
+                Some(tape) => tape.back(lent),
             };
             if instance.is_dead() || instance.is_worn() {
                 self.retire();

@@ -90,9 +90,23 @@ impl Station {
     /// the VM ends if the guest is not to be entered any more; then [`leave`](Self::leave).
     pub fn board(&mut self, verdict: Option<&Verdict>) -> Option<End> {
         self.tell_unjudged(Tally::due);
+        let desk = self.desk();
+        // This order loses no letter: one that comes after the look has kicked again.
+        desk.machine_vcpu().acknowledge_kick();
+        let crashes = verdict == Some(&Verdict::Crash);
+        if desk.has_business() || crashes {
+            return self.see_to_business(verdict);
+        }
+        desk.settle();
+        None
+    }
+
+    /// Reads the mailbox and does what is asked, until the guest is to be entered or the VM ends.
+    #[inline(never)]
+    fn see_to_business(&mut self, verdict: Option<&Verdict>) -> Option<End> {
         loop {
             let desk = self.desk();
-            // This order loses no letter: one that comes after the drain has kicked again.
+            // As above.
             desk.machine_vcpu().acknowledge_kick();
             desk.drain();
             self.run_errands();
@@ -156,14 +170,19 @@ impl Station {
             self.unjudged.add(unjudged);
         }
         if self.unjudged.waits() {
-            let moment = Moment {
-                vcpu: self.desk().index(),
-                seq: self.events(),
-                time_ns: self.shared.now(),
-            };
-            if let Some(alert) = alert(&mut self.unjudged, moment) {
-                self.shared.tell(|| Record::Alert(alert));
-            }
+            self.tell_tally(alert);
+        }
+    }
+
+    #[cold]
+    fn tell_tally(&mut self, alert: fn(&mut Tally, Moment) -> Option<Alert>) {
+        let moment = Moment {
+            vcpu: self.desk().index(),
+            seq: self.events(),
+            time_ns: self.shared.now(),
+        };
+        if let Some(alert) = alert(&mut self.unjudged, moment) {
+            self.shared.tell(|| Record::Alert(alert));
         }
     }
 

@@ -7,7 +7,6 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 use crate::{
     Desk, Failure, Slot,
     failure::Trace,
-    instance::Answer,
     limits::{Allowance, cut},
     state::State,
     watchdog::Turn,
@@ -19,6 +18,10 @@ pub(crate) struct Visit<'a> {
     slot: &'a Arc<Slot>,
     desk: Box<dyn Desk>,
 }
+
+/// How a call went, and the desk. A failure is boxed, as there hardly ever is one: what is larger
+/// costs each event.
+pub(crate) type Outcome<T> = (Result<T, Box<Failure>>, Box<dyn Desk>);
 
 impl<'a> Visit<'a> {
     #[inline]
@@ -33,7 +36,7 @@ impl<'a> Visit<'a> {
         self,
         store: &mut Store<State>,
         code: impl FnOnce(&mut Store<State>) -> wasmtime::Result<T>,
-    ) -> Answer<T> {
+    ) -> Outcome<T> {
         let turn = match self.enter(store) {
             Ok(turn) => turn,
             Err(no) => return (Err(no), self.desk),
@@ -43,7 +46,8 @@ impl<'a> Visit<'a> {
         let answer = code(store);
         drop(turn);
         let answer = match answer {
-            Ok(answer) => store.data().storm().map_or(Ok(answer), Err),
+            Ok(_) if store.data().has_stormed() => Err(store.data().storm()),
+            Ok(answer) => Ok(answer),
             Err(error) => Err(failure(store.data(), &error)),
         };
         let desk = store.data_mut().end(answer.is_ok());
@@ -51,22 +55,29 @@ impl<'a> Visit<'a> {
     }
 
     #[inline]
-    fn enter(&self, store: &Store<State>) -> Result<Turn<'a>, Failure> {
-        if store.data().is_dead() {
-            return Err(Failure::Dead);
-        }
-        if !store.data().is_watched_in(self.slot) {
-            return Err(Failure::Foreign);
+    fn enter(&self, store: &Store<State>) -> Result<Turn<'a>, Box<Failure>> {
+        let state = store.data();
+        if state.is_dead() || !state.is_watched_in(self.slot) {
+            return Err(shut(state));
         }
         self.slot.enter(self.time)
     }
 }
 
+/// Why a store cannot be entered.
+#[cold]
+fn shut(state: &State) -> Box<Failure> {
+    Box::new(match state.is_dead() {
+        true => Failure::Dead,
+        false => Failure::Foreign,
+    })
+}
+
 /// What a failed call was.
 #[cold]
-fn failure(state: &State, error: &wasmtime::Error) -> Failure {
+fn failure(state: &State, error: &wasmtime::Error) -> Box<Failure> {
     if error.is::<PoolConcurrencyLimitError>() {
-        return Failure::Full;
+        return Box::new(Failure::Full);
     }
     let interrupted = error.downcast_ref::<Trap>() == Some(&Trap::Interrupt);
     let trace: Trace = error
@@ -76,10 +87,10 @@ fn failure(state: &State, error: &wasmtime::Error) -> Failure {
         .flatten()
         .collect();
     let stopped = interrupted.then(|| state.stopped(&trace)).flatten();
-    stopped.unwrap_or_else(|| Failure::Trap {
+    Box::new(stopped.unwrap_or_else(|| Failure::Trap {
         message: message(state, error, &trace),
         trace,
-    })
+    }))
 }
 
 /// The most frames of a backtrace that are told in a line.

@@ -97,7 +97,8 @@ impl Instance {
                 .map(|()| exports)
                 .map_err(|no| Failure::Init(cut(no))))
         });
-        let instance = begun.flatten().map(|exports| Self {
+        let begun = begun.map_err(|no| *no).flatten();
+        let instance = begun.map(|exports| Self {
             store,
             exports: Box::new(exports),
             policy: Arc::clone(policy),
@@ -122,8 +123,8 @@ impl Instance {
         let (answer, desk) = visit.call(&mut self.store, |store| {
             exports.judges.judge(store, case, &mut verdict)
         });
-        if let (Some(before), Some(after)) = (before, State::instructions(&self.store)) {
-            self.store.data().count(after.saturating_sub(before));
+        if let Some(before) = before {
+            self.count_since(before);
         }
         if answer.is_ok() && matches!(verdict, Some(Verdict::Continue)) && may_continue(case) {
             // Most answers are this one, and a constant is handed on faster than what may be anything.
@@ -132,9 +133,17 @@ impl Instance {
         let verdict = match (answer, verdict) {
             (Ok(()), Some(verdict)) => lawful(verdict, case),
             (Ok(()), None) => Err(Failure::Unheard(case.event.kind().name())),
-            (Err(failure), _) => Err(failure),
+            (Err(failure), _) => Err(*failure),
         };
         (verdict, desk)
+    }
+
+    /// Takes down what the event has used up.
+    #[cold]
+    fn count_since(&self, before: u64) {
+        if let Some(after) = State::instructions(&self.store) {
+            self.store.data().count(after.saturating_sub(before));
+        }
     }
 
     /// Shows it an event that it asked to see.
@@ -259,6 +268,7 @@ impl Instance {
     ) -> Answer<T> {
         let exports = &self.exports;
         let (answer, desk) = visit.call(&mut self.store, |store| code(exports, store).transpose());
+        let answer = answer.map_err(|no| *no);
         (
             answer.and_then(|answer| answer.ok_or(Failure::Unheard(name))),
             desk,

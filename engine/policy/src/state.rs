@@ -114,13 +114,18 @@ impl State {
         self.desk.take()
     }
 
-    /// The storm that it has made in this call, if it has.
+    /// Whether it has gone on asking in this call.
     #[inline]
-    pub(crate) fn storm(&self) -> Option<Failure> {
-        let refused = self.left.refused;
-        (refused > self.limits.storm()).then_some(Failure::Storm {
+    pub(crate) fn has_stormed(&self) -> bool {
+        self.left.refused > self.limits.storm()
+    }
+
+    /// The storm that it has made.
+    #[cold]
+    pub(crate) fn storm(&self) -> Box<Failure> {
+        Box::new(Failure::Storm {
             most: self.limits.commands,
-            refused,
+            refused: self.left.refused,
         })
     }
 

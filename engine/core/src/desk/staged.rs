@@ -18,6 +18,11 @@ struct Write {
 }
 
 impl Staged {
+    /// Whether nobody has written anything.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Stages a write. The same judge may change its mind; another one may only agree.
     pub(super) fn write(
         &mut self,

@@ -47,7 +47,7 @@ impl Tape {
     }
 
     /// The desk for a call of this instance, which other vCPUs may share.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn lend(
         &mut self,
         instance: &Instance,
@@ -63,7 +63,7 @@ impl Tape {
     }
 
     /// Takes the desk back.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn back(&mut self, lent: Box<dyn oriel_policy::Desk>) -> Box<Desk> {
         let (desk, taped) = unwrap(lent);
         self.taped = Some(taped);

@@ -13,7 +13,7 @@ use crate::{
     desk::Desk,
     failure,
     judge::Ruling,
-    record::{Dispute, Failed, Judged, Opinion, Record},
+    record::{Dispute, Failed, Judged, Opinion, Record, Sink},
     roster::Posts,
     round::{Conflict, Round},
     shared::Shared,
@@ -91,34 +91,55 @@ impl<'a> Hearing<'a> {
         };
         desk.open(seat.owner, moment);
         let started = self.notes.is_some().then(Instant::now);
-        let on_trial = matches!(seat.role, Role::OnTrial(_));
-        let patient = on_trial || seat.judge.is_patient();
-        if patient {
-            self.time = None;
-        }
-        if on_trial {
-            // Its time is not that of those who are obeyed.
-            self.time = Some(self.slot.round(self.total));
+        let apart = seat.is_apart();
+        if apart {
+            self.set_apart(seat);
         }
         let (ruling, mut desk) = if listener.observes() {
             seat.judge.observe(&case, desk)
         } else {
             seat.judge.judge(&case, desk)
         };
-        if patient {
+        if apart {
             self.time = Some(self.slot.round(self.total));
         }
         desk.close();
+        if !ruling.is_continue() || !matches!(seat.role, Role::InForce) {
+            self.weigh(seat, listener, ruling, started);
+        } else if started.is_some() {
+            self.note(seat, &ruling, started);
+        }
+        desk
+    }
+
+    /// Keeps the time of one that waits for somebody else, or is on trial, from those that are
+    /// obeyed.
+    #[cold]
+    fn set_apart(&mut self, seat: &Seat) {
+        self.time = None;
+        if matches!(seat.role, Role::OnTrial(_)) {
+            self.time = Some(self.slot.round(self.total));
+        }
+    }
+
+    /// What comes of an answer that is not just `continue`, or not just its judge's.
+    #[cold]
+    fn weigh(
+        &mut self,
+        seat: &Seat,
+        listener: &Listener,
+        ruling: Ruling,
+        started: Option<Instant>,
+    ) {
         if let Role::OnTrial(trial) = &seat.role {
             if !listener.observes() {
                 self.overheard.note(trial, &ruling);
             }
-            return desk;
+            return;
         }
         if ruling.is_continue() {
             self.compare(seat, listener, &Verdict::Continue);
-            self.note(seat, &ruling, started);
-            return desk;
+            return self.note(seat, &ruling, started);
         }
         let ruling = failure::lawful(ruling, self.event);
         if let Some(lapse) = ruling.failure() {
@@ -131,7 +152,6 @@ impl<'a> Hearing<'a> {
         if let (Some(conflict), Some(notes)) = (conflict, &mut self.notes) {
             notes.conflicts.push(conflict);
         }
-        desk
     }
 
     /// Compares what the judge in force says with what the one at its side would have said.
@@ -144,6 +164,7 @@ impl<'a> Hearing<'a> {
         }
     }
 
+    #[inline(never)]
     fn note(&mut self, seat: &Seat, ruling: &Ruling, started: Option<Instant>) {
         let (Some(notes), Some(started)) = (&mut self.notes, started) else {
             return;
@@ -175,26 +196,31 @@ impl<'a> Hearing<'a> {
             Some(_) => Ruling::from(self.round.into_verdict()),
         };
         if let (Some(notes), Some(sink)) = (self.notes, &shared.sink) {
-            let Notes {
-                opinions,
-                conflicts,
-                failures,
-            } = notes;
-            failures
-                .into_iter()
-                .for_each(|failed| sink.put(Record::Failure(failed)));
-            if sink.wants_events() {
-                let conflicts = conflicts.iter().filter_map(|one| dispute(one, seats));
-                sink.put(Record::Event(Box::new(Judged {
-                    moment: self.moment,
-                    event: self.event.clone(),
-                    judges: opinions,
-                    verdict: ruling.verdict().clone(),
-                    conflicts: conflicts.collect(),
-                })));
-            }
+            let said = (self.event, self.moment, &ruling);
+            notes.publish(&**sink, said, seats);
         }
         (ruling, self.lapsed)
+    }
+}
+
+impl Notes {
+    /// Tells whoever listens.
+    #[inline(never)]
+    fn publish(self, sink: &dyn Sink, said: (&Event, Moment, &Ruling), seats: &[Seat]) {
+        let failures = self.failures.into_iter();
+        failures.for_each(|failed| sink.put(Record::Failure(failed)));
+        if !sink.wants_events() {
+            return;
+        }
+        let (event, moment, ruling) = said;
+        let conflicts = self.conflicts.iter().filter_map(|one| dispute(one, seats));
+        sink.put(Record::Event(Box::new(Judged {
+            moment,
+            event: event.clone(),
+            judges: self.opinions,
+            verdict: ruling.verdict().clone(),
+            conflicts: conflicts.collect(),
+        })));
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
 
 impl PolicyJudge {
     /// It let the event happen.
-    #[inline]
+    #[inline(never)]
     pub(super) fn note_continued(&mut self, case: &Case<'_>, desk: &mut Desk) {
         if let Some(tape) = &mut self.tape {
             tape.put_continued(case, desk);
@@ -24,6 +24,7 @@ impl PolicyJudge {
     }
 
     /// What it said, or what stands in for it.
+    #[inline(never)]
     pub(super) fn rule_noted(
         &mut self,
         case: &Case<'_>,

@@ -97,16 +97,22 @@ impl Slot {
 
     /// Begins a call.
     #[inline]
-    pub(crate) fn enter(&self, allowance: Allowance) -> Result<Turn<'_>, Failure> {
-        if self.turn.lasts() {
-            return Err(Failure::Nested);
-        }
-        if self.round_is_over() {
-            return Err(Failure::RoundOver);
+    pub(crate) fn enter(&self, allowance: Allowance) -> Result<Turn<'_>, Box<Failure>> {
+        if self.turn.lasts() || self.round_is_over() {
+            return Err(self.shut());
         }
         self.turn.begin(allowance.cpu_ns);
         self.bell.ring_if_dozing();
         Ok(Turn(&self.turn))
+    }
+
+    /// Why no call begins.
+    #[cold]
+    fn shut(&self) -> Box<Failure> {
+        Box::new(match self.turn.lasts() {
+            true => Failure::Nested,
+            false => Failure::RoundOver,
+        })
     }
 
     /// What a thread does about itself when the epoch has moved.

@@ -82,7 +82,7 @@ fn a_round_outlasts_its_turns() {
     drop(slot.enter(LIMIT).unwrap());
     slot.look(&mut sights, start);
     slot.look(&mut sights, start + ms(1));
-    assert_eq!(slot.enter(LIMIT).unwrap_err(), Failure::RoundOver);
+    assert_eq!(*slot.enter(LIMIT).unwrap_err(), Failure::RoundOver);
     drop(round);
     slot.enter(LIMIT).expect("another round");
 }
@@ -91,7 +91,7 @@ fn a_round_outlasts_its_turns() {
 fn a_slot_is_in_one_turn_at_a_time() {
     let slot = slot();
     let _turn = slot.enter(LIMIT).unwrap();
-    assert_eq!(slot.enter(LIMIT).unwrap_err(), Failure::Nested);
+    assert_eq!(*slot.enter(LIMIT).unwrap_err(), Failure::Nested);
 }
 
 #[test]
