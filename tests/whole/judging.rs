@@ -63,6 +63,19 @@ fn crash_ends_the_round_and_the_vm() {
     ];
     let ran = play(&one_write(), judges);
     assert_eq!(ran.outcome.end, End::Stopped);
+    let [alert] = ran.alerts()[..] else {
+        panic!("{:?}", ran.records);
+    };
+    assert!(
+        alert.by_engine && alert.judge.as_deref() == Some("first"),
+        "{alert:?}"
+    );
+    assert!(
+        alert
+            .message
+            .starts_with("stopped the VM at an event `msr` of vCPU 0, at 0x"),
+        "{alert:?}"
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod hearing;
 mod listener;
+mod notes;
 mod seating;
 mod sharing;
 mod trial;

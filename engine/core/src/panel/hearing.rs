@@ -8,14 +8,18 @@ use std::{
 use oriel_policy::Slot;
 use oriel_protocol::{Case, Event, Moment, Verdict};
 
-use super::{Lapsed, Listener, Role, Seat, trial::Overheard};
+use super::{
+    Lapsed, Listener, Role, Seat,
+    notes::{Notes, stopped},
+    trial::Overheard,
+};
 use crate::{
     desk::Desk,
     failure,
     judge::Ruling,
-    record::{Dispute, Failed, Judged, Opinion, Record, Sink},
+    record::{Failed, Opinion},
     roster::Posts,
-    round::{Conflict, Round},
+    round::Round,
     shared::Shared,
 };
 
@@ -34,13 +38,6 @@ pub(super) struct Hearing<'a> {
     overheard: Overheard,
     /// All judges of the event share its time, but for those that wait for somebody else.
     time: Option<oriel_policy::Round<'a>>,
-}
-
-#[derive(Default)]
-struct Notes {
-    opinions: Vec<Opinion>,
-    conflicts: Vec<Conflict>,
-    failures: Vec<Failed>,
 }
 
 impl<'a> Hearing<'a> {
@@ -193,7 +190,12 @@ impl<'a> Hearing<'a> {
         self.overheard.close(self.event, self.moment);
         let ruling = match self.round.by() {
             None => Ruling::CONTINUE,
-            Some(_) => Ruling::from(self.round.into_verdict()),
+            Some(by) => {
+                if self.round.is_over() {
+                    shared.tell(|| stopped(seats.get(by), self.event, self.moment));
+                }
+                Ruling::from(self.round.into_verdict())
+            }
         };
         if let (Some(notes), Some(sink)) = (self.notes, &shared.sink) {
             let said = (self.event, self.moment, &ruling);
@@ -201,34 +203,4 @@ impl<'a> Hearing<'a> {
         }
         (ruling, self.lapsed)
     }
-}
-
-impl Notes {
-    /// Tells whoever listens.
-    #[inline(never)]
-    fn publish(self, sink: &dyn Sink, said: (&Event, Moment, &Ruling), seats: &[Seat]) {
-        let failures = self.failures.into_iter();
-        failures.for_each(|failed| sink.put(Record::Failure(failed)));
-        if !sink.wants_events() {
-            return;
-        }
-        let (event, moment, ruling) = said;
-        let conflicts = self.conflicts.iter().filter_map(|one| dispute(one, seats));
-        sink.put(Record::Event(Box::new(Judged {
-            moment,
-            event: event.clone(),
-            judges: self.opinions,
-            verdict: ruling.verdict().clone(),
-            conflicts: conflicts.collect(),
-        })));
-    }
-}
-
-/// Both judges of a conflict, by their names.
-fn dispute(conflict: &Conflict, seats: &[Seat]) -> Option<Dispute> {
-    let name = |judge: usize| seats.get(judge).map(|seat| seat.name.clone());
-    Some(Dispute {
-        standing: name(conflict.standing)?,
-        lost: name(conflict.lost)?,
-    })
 }

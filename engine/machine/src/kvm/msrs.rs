@@ -55,6 +55,16 @@ pub(super) fn set(vcpu: &VcpuFd, index: u32, data: u64) -> bool {
     matches!(vcpu.set_msrs(&msrs), Ok(1))
 }
 
+/// Whether an MSR holds what was written last, as long as nobody writes it. SWAPGS changes
+/// KERNEL_GS_BASE without a word, INIT clears SYSENTER_* on VMX (`vmx_vcpu_reset`), and of an MSR that is in no table
+/// nobody knows.
+const fn stays(index: u32, class: Class) -> bool {
+    match class {
+        Class::Exact | Class::Address => index != msr::KERNEL_GS_BASE,
+        Class::Adjusted | Class::Efer | Class::MiscEnable | Class::TscAux | Class::Unknown => false,
+    }
+}
+
 /// A vCPU's MSRs, with the old values of those whose every write comes by here.
 #[derive(Default)]
 pub(super) struct MsrBank {
@@ -98,21 +108,20 @@ impl MsrBank {
         if filtered && let Ok(at) = self.find(index) {
             return self.shadow.get(at).map(|(_, value)| *value);
         }
-        if !msr_rules::class(index).is_ok_and(|class| msr_rules::is_readable(class, self.has)) {
+        let class = msr_rules::class(index).ok()?;
+        if !msr_rules::is_readable(class, self.has) {
             return None;
         }
         match index {
             msr::EFER => Some(page.efer()),
             msr::FS_BASE => Some(page.sregs().fs.base),
             msr::GS_BASE => Some(page.sregs().gs.base),
-            // SWAPGS changes it without a word.
-            msr::KERNEL_GS_BASE => get(vcpu, index),
-            _ if !filtered => get(vcpu, index),
-            _ => {
+            _ if filtered && stays(index, class) => {
                 let value = get(vcpu, index)?;
                 self.remember(index, value);
                 Some(value)
             }
+            _ => get(vcpu, index),
         }
     }
 
@@ -178,11 +187,8 @@ impl MsrBank {
             }
             (Class::Address, msr::FS_BASE) => page.change_sregs(|now| now.fs.base = value),
             (Class::Address, msr::GS_BASE) => page.change_sregs(|now| now.gs.base = value),
-            (Class::Address, msr::KERNEL_GS_BASE) => {}
-            (Class::Exact | Class::Address, _) => self.remember(index, value),
-            (Class::Adjusted | Class::MiscEnable | Class::TscAux | Class::Unknown, _) => {
-                self.shadow.retain(|(known, _)| *known != index);
-            }
+            _ if stays(index, class) => self.remember(index, value),
+            _ => {}
         }
     }
 

@@ -372,18 +372,6 @@ fn one_in_the_middle_of_anothers_instruction_is_not_run_with_it() {
 }
 
 #[test]
-fn the_same_place_twice_is_one_hit() {
-    if !has_kvm() {
-        return;
-    }
-    let guest = guest("calls", 1);
-    let function = guest.mark("function").unwrap();
-    let play = watch(guest, &breaking(&[function, function]), continues);
-    assert_eq!(play.values(), [u64::from(CALLS)]);
-    assert_eq!(hits(&play), vec![managed(function); CALLS as usize]);
-}
-
-#[test]
 fn thousands_are_set_and_cleared_at_once() {
     if !has_kvm() {
         return;

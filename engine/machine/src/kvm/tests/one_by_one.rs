@@ -103,6 +103,32 @@ fn thousands_of_breakpoints_are_set_and_cleared_one_by_one() {
 }
 
 #[test]
+fn the_same_place_twice_is_one_hit_and_goes_at_once() {
+    if !has_kvm() {
+        return;
+    }
+    let guest = oriel_guests::by_name("calls", 1).unwrap();
+    let function = guest.mark("function").unwrap();
+    let (parts, kept) = build(guest);
+    let machine = parts.machine.clone();
+    let armed = std::sync::Mutex::new(Armed::nothing(&*machine));
+    for _ in 0..2 {
+        armed.lock().unwrap().breakpoint(function, true).unwrap();
+    }
+    let hits = std::sync::atomic::AtomicU32::new(0);
+    let play = run(parts, &kept, |event, _| {
+        assert_eq!((event.kind(), event.ip), (EventKind::Breakpoint, function));
+        if hits.fetch_add(1, SeqCst) == 1 {
+            armed.lock().unwrap().breakpoint(function, false).unwrap();
+        }
+        Verdict::Continue
+    });
+    assert_eq!(play.end(), &End::Finished(0));
+    assert_eq!(play.values(), [u64::from(CALLS)], "it ran each time");
+    assert_eq!(play.events.len(), 2, "one a call, until it was cleared");
+}
+
+#[test]
 fn what_is_cleared_by_the_difference_is_met_no_more() {
     if !has_kvm() {
         return;

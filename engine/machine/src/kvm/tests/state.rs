@@ -1,10 +1,10 @@
 //! The state of a vCPU, as a judge reads and changes it.
 
-use std::sync::Mutex;
+use std::{any::Any, sync::Mutex};
 
 use oriel_guests::{STAR_FIRST, STAR_SECOND, abi};
 use oriel_protocol::{
-    Event, EventData, Refusal, Verdict,
+    Event, EventData, EventKind, Refusal, Verdict,
     events::Msr,
     x86::{Exception, msr},
 };
@@ -12,7 +12,14 @@ use oriel_protocol::{
 use super::theatre::{
     Play, Timer, all_of, has_kvm, machine, nothing, play, reads_of, run, to_the_end, writes_of,
 };
-use crate::{End, Exit, Vcpu};
+use crate::{
+    End, Exit, Vcpu,
+    kvm::{
+        sys::page::{Pieces, RunPage},
+        tapped::Tapped as _,
+        vcpu::KvmVcpu,
+    },
+};
 
 /// Runs `msr-verdicts` with `act` at its second write, which is then let be.
 fn at_second_write(act: impl Fn(&mut dyn Vcpu) + Sync) -> Play {
@@ -57,6 +64,42 @@ fn registers_are_those_of_the_instruction_that_is_judged() {
         );
     });
     assert_eq!(*ips.lock().unwrap(), [play.events[1].1.ip]);
+}
+
+/// The page of a vCPU in the process.
+fn page(vcpu: &mut dyn Vcpu) -> &RunPage {
+    let vcpu: &mut dyn Any = vcpu;
+    let vcpu: &mut KvmVcpu = vcpu.downcast_mut().unwrap();
+    &vcpu.tapped().0.page
+}
+
+#[test]
+fn no_exit_of_an_event_takes_an_ioctl_for_registers() {
+    if !has_kvm() {
+        return;
+    }
+    let kinds = [EventKind::Msr, EventKind::MsrRead];
+    let play = play("msr-verdicts", 1, &all_of(&kinds), |_, vcpu| {
+        let general = vcpu.general().unwrap();
+        assert_eq!(general.rcx, u64::from(msr::STAR));
+        vcpu.special().unwrap();
+        assert_eq!(page(vcpu).fetches(), 0, "they came out with the exit");
+        Verdict::Continue
+    });
+    assert_eq!(play.events.len(), 3);
+}
+
+#[test]
+fn what_came_out_with_no_exit_is_fetched_once() {
+    if !has_kvm() {
+        return;
+    }
+    at_second_write(|vcpu| {
+        for _ in 0..2 {
+            page(vcpu).fetch(Pieces::EVENTS).unwrap();
+        }
+        assert_eq!(page(vcpu).fetches(), 1);
+    });
 }
 
 #[test]

@@ -49,6 +49,9 @@ pub(super) struct Known {
     here: Cell<Pieces>,
     /// The instruction pointer as of the last exit, where it is known.
     exited_at: Cell<Option<u64>>,
+    /// How often something had to be fetched.
+    #[cfg(test)]
+    fetches: Cell<u32>,
 }
 
 impl RunPage {
@@ -86,6 +89,8 @@ impl RunPage {
         if self.known.here.get().has(pieces) {
             return Ok(());
         }
+        #[cfg(test)]
+        self.known.fetches.set(self.known.fetches.get() + 1);
         // Whoever has set them there has not told KVM yet.
         self.is_here(self.dirty());
         let here = self.known.here.get();
@@ -102,6 +107,12 @@ impl RunPage {
             self.put_events(&vcpu.get_vcpu_events()?);
         }
         Ok(())
+    }
+
+    /// How often something had to be fetched so far.
+    #[cfg(test)]
+    pub(in crate::kvm) fn fetches(&self) -> u32 {
+        self.known.fetches.get()
     }
 
     /// What is set at the next `KVM_RUN`.
