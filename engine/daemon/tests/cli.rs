@@ -1,6 +1,8 @@
 //! The program as its users meet it: exit statuses, event lines, and what it says when something
 //! is wrong. On the mock machine; what needs `/dev/kvm` skips loudly without it.
 
+#[path = "cli/caps.rs"]
+mod caps;
 #[path = "cli/first_policy.rs"]
 mod first_policy;
 #[path = "cli/grants.rs"]
@@ -380,22 +382,6 @@ fn inspection_says_what_a_policy_hears_and_may_do() {
     assert_eq!(inspection["manifest"]["name"], "msr-guard");
     let words = oriel(&["plugin", "inspect", &plugin("msr-guard")]);
     assert!(String::from_utf8_lossy(&words.stdout).contains("msr-guard"));
-}
-
-#[test]
-fn caps_name_every_kind_of_event() {
-    let output = oriel(&["caps", "--machine", "mock", "--json"]);
-    assert_eq!(status(&output), 0, "{}", stderr(&output));
-    let capabilities: Json = serde_json::from_slice(&output.stdout).expect("JSON");
-    let names: Vec<_> = capabilities
-        .as_array()
-        .expect("a list")
-        .iter()
-        .filter_map(|one| one["name"].as_str())
-        .collect();
-    for kind in ["cr", "msr", "page", "breakpoint", "shutdown"] {
-        assert!(names.contains(&kind), "{kind} is not in {names:?}");
-    }
 }
 
 #[test]

@@ -124,12 +124,16 @@ fn builtin(name: &str, vcpus: Option<u32>) -> anyhow::Result<Guest> {
     })
 }
 
-/// A machine that is only asked what it can do.
+/// A machine that is only asked what it can do: with all that a kernel finds.
 pub(super) fn empty() -> anyhow::Result<Parts> {
     let image = Image {
         bytes: vec![0xf4],
         load: FLAT,
         entry: FLAT,
     };
-    Ok(Config::new(image, Arc::new(Kept::default())).build()?)
+    let config = Config {
+        interrupts: true,
+        ..Config::new(image, Arc::new(Kept::default()))
+    };
+    Ok(config.build()?)
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     arm::Arming,
-    capabilities::{capabilities, with_interrupts},
+    capabilities,
     chips::Chips,
     devices::Devices,
     error::KvmError,
@@ -114,7 +114,7 @@ impl Config {
             .map_err(KvmError::host("starting a thread"))?;
         let shared = KvmVm {
             identity: self.identity,
-            capabilities: with_interrupts(capabilities(habits), self.interrupts),
+            capabilities: capabilities::of_vm(habits, self.interrupts),
             vm,
             ram,
             memory,

@@ -36,14 +36,15 @@ struct Window {
 }
 
 impl MsrFilter {
-    /// The filter for these wants. `may` says whether this KVM can filter an MSR, or why not.
+    /// The filter for these wants. `may` says whether this KVM can filter writes to an MSR (true) or
+    /// reads of it, or why not.
     ///
     /// # Errors
     /// [`ArmError::Unsupported`] names an MSR that is wanted by its number and cannot be filtered;
     /// within ranges of more than sixteen such MSRs are left out.
     pub(super) fn new(
         wants: &Wants,
-        may: impl Fn(u32) -> Result<(), &'static str>,
+        may: impl Fn(u32, bool) -> Result<(), &'static str>,
     ) -> Result<Self, ArmError> {
         let mut windows = Vec::new();
         for (kind, ranges, write) in [
@@ -51,6 +52,7 @@ impl MsrFilter {
             (EventKind::MsrRead, &wants.msr_reads, false),
         ] {
             if wants.kind(kind) {
+                let may = |msr| may(msr, write);
                 check_numbers(ranges, &may)?;
                 windows.extend(rows(ranges, write, &may));
             }
@@ -176,12 +178,18 @@ impl Window {
     }
 }
 
-/// Whether an MSR may be filtered on a KVM that knows the MSRs in `known`, lowest first.
-pub(super) fn may_filter(msr: u32, known: &[u32]) -> Result<(), &'static str> {
-    match msr_rules::class(msr)? {
-        msr_rules::Class::Unknown if known.binary_search(&msr).is_ok() => {
-            Err("KVM may treat a host's write to it otherwise than a guest's")
-        }
+/// Whether writes to an MSR, or reads of it, may be filtered on a KVM that knows the MSRs in `known`,
+/// lowest first. What is read is answered as what is written is carried out: by the same rules.
+pub(super) fn may_filter(msr: u32, write: bool, known: &[u32]) -> Result<(), &'static str> {
+    let class = msr_rules::class(msr).map_err(|foreign| match write {
+        true => foreign.of_writes(),
+        false => foreign.of_reads(),
+    })?;
+    match class {
+        msr_rules::Class::Unknown if known.binary_search(&msr).is_ok() => Err(match write {
+            true => "KVM may treat a host's write to it otherwise than a guest's",
+            false => "KVM may answer a host's read of it otherwise than a guest's",
+        }),
         msr_rules::Class::Unknown
         | msr_rules::Class::Exact
         | msr_rules::Class::Adjusted
@@ -211,8 +219,8 @@ mod tests {
         [u64::from(msr)..=u64::from(msr)].into_iter().collect()
     }
 
-    fn may(msr: u32) -> Result<(), &'static str> {
-        may_filter(msr, &[0x1fc])
+    fn may(msr: u32, write: bool) -> Result<(), &'static str> {
+        may_filter(msr, write, &[0x1fc])
     }
 
     #[test]
@@ -252,6 +260,31 @@ mod tests {
         assert!(clock.to_string().contains("MSR 0x10"), "{clock}");
         let too_far = [1 << 40..=1 << 40].into_iter().collect();
         assert!(MsrFilter::new(&wants(too_far, Ranges::NONE), may).is_err());
+    }
+
+    #[test]
+    fn a_read_is_refused_with_a_reason_that_is_about_reads() {
+        let refused = |wants: &Wants| MsrFilter::new(wants, may).unwrap_err().to_string();
+        for (msr, words) in [
+            (0x10, "goes on by itself"),
+            (0x1b, "no reads"),
+            (0x10a, "a guest's read faults"),
+            (0x1fc, "a host's read"),
+            (0xc1, "goes on by itself"),
+            (0x830, "never filters x2APIC"),
+            (0x4b56_4d01, "KVM's own clock"),
+        ] {
+            let read = refused(&wants(Ranges::NONE, one(msr)));
+            assert!(read.contains(words) && !read.contains("write to"), "{read}");
+            assert!(!refused(&wants(one(msr), Ranges::NONE)).contains("host's read"));
+        }
+    }
+
+    #[test]
+    fn what_may_be_filtered_is_the_same_for_reads_and_writes() {
+        let mut all = WINDOWS.into_iter().flatten();
+        let apart = all.find(|msr| may(*msr, true).is_ok() != may(*msr, false).is_ok());
+        assert_eq!(apart, None, "a filtered read has to be answerable");
     }
 
     #[test]

@@ -8,10 +8,12 @@
 use kvm_bindings::kvm_cpuid_entry2;
 use oriel_protocol::x86::msr;
 
+mod foreign;
+
+pub use foreign::Foreign;
+
 /// IA32_MISC_ENABLE.
 pub(super) const MISC_ENABLE: u32 = 0x1a0;
-const IA32_TSC: u32 = 0x10;
-const APIC_BASE: u32 = 0x1b;
 
 const EFER_LME: u64 = 1 << 8;
 const EFER_LMA: u64 = 1 << 10;
@@ -52,7 +54,7 @@ pub enum Class {
 ///
 /// # Errors
 /// Why it cannot be filtered.
-pub const fn class(number: u32) -> Result<Class, &'static str> {
+pub const fn class(number: u32) -> Result<Class, Foreign> {
     Ok(match number {
         // PAT's types are checked for host and guest alike (`kvm_pat_valid`).
         msr::STAR | msr::SFMASK | msr::PAT => Class::Exact,
@@ -65,42 +67,10 @@ pub const fn class(number: u32) -> Result<Class, &'static str> {
         msr::EFER => Class::Efer,
         MISC_ENABLE => Class::MiscEnable,
         msr::TSC_AUX => Class::TscAux,
-        other => match unfilterable(other) {
+        other => match Foreign::of(other) {
             Some(reason) => return Err(reason),
             None => Class::Unknown,
         },
-    })
-}
-
-/// Why an MSR cannot be filtered, if so.
-const fn unfilterable(number: u32) -> Option<&'static str> {
-    Some(match number {
-        IA32_TSC | 0x3b | 0x6e0 | 0xc000_0104 => {
-            "a host's write sets the clock's offset, not its value"
-        }
-        APIC_BASE => "a host's write moves the APIC past the guest's rules",
-        0x800..=0x8ff => "KVM never filters x2APIC registers",
-        0x11 | 0x12 | 0x4b56_4d00..=0x4b56_4dff => "it belongs to KVM's own clock",
-        0x4000_0000..=0x4000_ffff => "it belongs to KVM's Hyper-V interface",
-        0x3a | 0x8b..=0x8f | 0xce | 0x10a | 0x140 | 0x345 | 0x480..=0x493 | 0xc001_1029 => {
-            "a host's write sets what features the guest sees"
-        }
-        0x48 | 0x49 | 0x10b | 0x122 | 0xc001_011f => {
-            "it controls speculation, by rules that depend on the processor"
-        }
-        0x179..=0x17b | 0x280..=0x29f | 0x400..=0x47f | 0x4d0 => {
-            "a host's write to machine-check state injects errors"
-        }
-        0xc1..=0xc8 | 0x186..=0x18d | 0x309..=0x30b | 0x38d..=0x390 | 0x3f1 | 0x4c1..=0x4c8 => {
-            "a host's write to a performance counter sets its offset"
-        }
-        0xc001_0000..=0xc001_0007 | 0xc001_0200..=0xc001_020b | 0xc000_0300..=0xc000_0302 => {
-            "a host's write to a performance counter sets its offset"
-        }
-        0x34 | 0x79 | 0x9e | 0x1d9 | 0x1c4 | 0x1c5 | 0xda0 | 0x6a0..=0x6a8 | 0xd90 | 0xe1 => {
-            "its rules depend on features of the processor that are not checked here"
-        }
-        _ => return None,
     })
 }
 

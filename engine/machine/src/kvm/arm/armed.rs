@@ -21,7 +21,7 @@ impl Armed {
     pub(super) fn new(wants: &Wants, known: &[u32], before: &Self) -> Result<Self, ArmError> {
         Ok(Self {
             wants: without_places(wants),
-            filter: MsrFilter::new(wants, |msr| may_filter(msr, known))?,
+            filter: MsrFilter::new(wants, |msr, write| may_filter(msr, write, known))?,
             managed: !wants.breakpoints.is_empty(),
             hardware: points::fit(&wants.hardware, &before.hardware)?,
         })

@@ -42,7 +42,7 @@ pub(super) fn capabilities(
         true => "a second mapping of the VMM's files",
         false => "the VMM's own mapping",
     };
-    let table = capabilities::capabilities(habits)
+    let table = capabilities::capabilities(habits, capabilities::Served::Unknown)
         .facility("memory", how)
         .facility("memory-write", how)
         .event(EventKind::Reset, "told by the VMM", END_VERDICTS)

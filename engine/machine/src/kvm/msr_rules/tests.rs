@@ -1,4 +1,7 @@
-use super::*;
+use super::{
+    foreign::{APIC_BASE, IA32_TSC},
+    *,
+};
 
 const PLAIN: Features = Features {
     long_mode: true,
