@@ -10,6 +10,7 @@ use super::{
 mod debug;
 mod limits;
 
+pub(super) use debug::{code_points, int3s};
 pub(super) use limits::Served;
 
 const PORTS: &str =

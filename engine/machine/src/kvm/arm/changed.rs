@@ -8,7 +8,7 @@ use std::sync::{PoisonError, atomic::Ordering::SeqCst};
 use kvm_ioctls::VmFd;
 use oriel_protocol::EventKind;
 
-use super::{Armed, Arming, no_ram, page_traps};
+use super::{Armed, Arming, check::check_int3s, no_ram, page_traps};
 use crate::{ArmError, Changed, Wants};
 
 impl Arming {
@@ -22,6 +22,7 @@ impl Arming {
             drop(current);
             return self.arm(vm, wants);
         }
+        check_int3s(wants, self.habits)?;
         self.check_frames(changed.frames.iter().copied(), wants)?;
         self.move_breakpoints(wants, changed)?;
         let trapped = self.move_traps(wants, changed);

@@ -9,6 +9,7 @@ impl Arming {
     /// Everything that the difference between two wants may be of.
     pub(super) fn check(&self, wants: &Wants) -> Result<(), ArmError> {
         check_kinds(wants, self.habits)?;
+        check_int3s(wants, self.habits)?;
         check_hardware(wants, self.habits)?;
         self.check_vcpus(wants)?;
         self.check_frames(wants.pages.keys().copied(), wants)?;
@@ -77,7 +78,6 @@ impl Arming {
 /// Every kind that is wanted has to be one that can be reported.
 fn check_kinds(wants: &Wants, habits: Habits) -> Result<(), ArmError> {
     let asked = [
-        (EventKind::Breakpoint, !wants.breakpoints.is_empty()),
         (EventKind::Page, !wants.pages.is_empty()),
         (EventKind::Singlestep, !wants.singlestep.is_empty()),
     ];
@@ -91,27 +91,39 @@ fn check_kinds(wants: &Wants, habits: Habits) -> Result<(), ArmError> {
     Ok(())
 }
 
+/// Breakpoints in memory need an INT3 that comes out and can be stepped over. Hardware points may be
+/// had where these are not.
+pub(super) fn check_int3s(wants: &Wants, habits: Habits) -> Result<(), ArmError> {
+    let Some(first) = wants.breakpoints.first() else {
+        return Ok(());
+    };
+    capabilities::int3s(habits)
+        .map_err(|reason| unsupported(format!("an INT3 at {first:#x}"), reason))
+}
+
 /// Every hardware point has to be one that fires.
 fn check_hardware(wants: &Wants, habits: Habits) -> Result<(), ArmError> {
-    let fires = |point: &&HardwarePoint| match point.executes() {
-        true => habits.code_points,
-        false => habits.data_points,
+    let check = |point: &HardwarePoint| {
+        fires(point, habits).map_err(|reason| unsupported(points::words(point), reason))
     };
-    match wants.hardware.iter().find(|point| !fires(point)) {
-        None => Ok(()),
-        Some(point) if point.executes() => Err(unsupported(
-            points::words(point),
-            "tried out, this KVM does not stop at one",
-        )),
-        Some(point) => Err(unsupported(
-            points::words(point),
+    wants.hardware.iter().try_for_each(check)
+}
+
+fn fires(point: &HardwarePoint, habits: Habits) -> Result<(), &'static str> {
+    match point.executes() {
+        true if !habits.code_points => Err("tried out, this KVM does not stop at one"),
+        true => capabilities::code_points(habits),
+        false if !habits.data_points => Err(
             "tried out, this KVM does not stop behind a watched access; trap the page instead (`page`)",
-        )),
+        ),
+        false => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use oriel_protocol::Access;
+
     use super::*;
 
     fn wants(kind: EventKind) -> Wants {
@@ -137,6 +149,48 @@ mod tests {
         for kind in [EventKind::CreateVcpu, EventKind::Pause, EventKind::Unhook] {
             assert!(check_kinds(&wants(kind), Habits::VMX_AND_SVM).is_ok());
         }
+    }
+
+    #[test]
+    fn hardware_points_are_had_where_int3s_do_not_come_out() {
+        let unable = Habits {
+            breaks: false,
+            ..Habits::VMX_AND_SVM
+        };
+        let listens = wants(EventKind::Breakpoint);
+        let hardware = Wants {
+            hardware: vec![HardwarePoint::execute(0x1000).unwrap()],
+            ..listens.clone()
+        };
+        let int3 = Wants {
+            breakpoints: [0x2000].into(),
+            ..listens
+        };
+        assert!(check_kinds(&hardware, unable).is_ok());
+        assert!(
+            check_int3s(&hardware, unable).is_ok() && check_hardware(&hardware, unable).is_ok()
+        );
+        let error = check_int3s(&int3, unable).unwrap_err().to_string();
+        assert!(
+            error.contains("0x2000") && error.contains("does not bring out"),
+            "{error}"
+        );
+        assert!(check_int3s(&int3, Habits::VMX_AND_SVM).is_ok());
+    }
+
+    #[test]
+    fn a_point_that_could_not_be_stepped_over_is_refused() {
+        let unable = Habits {
+            steps: false,
+            ..Habits::VMX_AND_SVM
+        };
+        let at = |access| Wants {
+            hardware: vec![HardwarePoint::new(0x1000, 1, access).unwrap()],
+            ..Wants::default()
+        };
+        let code = check_hardware(&at(Access::EXECUTE), unable).unwrap_err();
+        assert!(code.to_string().contains("step over"), "{code}");
+        assert!(check_hardware(&at(Access::WRITE), unable).is_ok());
     }
 
     #[test]

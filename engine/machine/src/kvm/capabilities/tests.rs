@@ -170,6 +170,37 @@ fn what_fires_of_the_debug_registers_is_said() {
 }
 
 #[test]
+fn without_int3s_the_debug_registers_are_what_is_left() {
+    let unable = Habits {
+        breaks: false,
+        breaks_user: false,
+        ..Habits::VMX_AND_SVM
+    };
+    let left = row("breakpoint", unable);
+    assert_eq!(left.support, Support::Partly);
+    assert!(left.mechanism.starts_with("four debug registers"));
+    assert_eq!(left.reason, "this KVM does not bring out an INT3");
+    let neither = Habits {
+        code_points: false,
+        data_points: false,
+        ..unable
+    };
+    assert_eq!(row("breakpoint", neither).support, Support::No);
+    let stepless = Habits {
+        steps: false,
+        ..Habits::VMX_AND_SVM
+    };
+    let watches = row("breakpoint", stepless);
+    assert_said(
+        &watches,
+        &[
+            "cannot step over an INT3",
+            "cannot step over a hardware breakpoint",
+        ],
+    );
+}
+
+#[test]
 fn facilities_that_commands_ask_for_are_listed() {
     let table = capabilities(Habits::VMX_AND_SVM, Served::Nothing);
     for name in [

@@ -1,6 +1,9 @@
 //! Hardware points, by the debug registers that KVM loads.
 
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering::SeqCst},
+};
 
 use iced_x86::{Decoder, DecoderOptions};
 use oriel_guests::{CALLS, Guest, HOLE_CALLS, MMIO_GPA, SPIN_COUNTERS, WATCHED_CALLS};
@@ -8,11 +11,12 @@ use oriel_protocol::{
     Access, Event, EventData, EventKind, HardwarePoint, Support, Verdict, events::Breakpoint,
     x86::Exception,
 };
+use vm_memory::{GuestAddress, GuestMemoryMmap};
 
 use super::theatre::{Play, Timer, build, continues, has_kvm, machine, nothing, run};
 use crate::{
-    ArmError, End, Exit, Parts, Vcpu, Wants,
-    kvm::{habits::Habits, probe},
+    ArmError, Changed, End, Exit, Parts, Vcpu, Wants,
+    kvm::{arm::Arming, habits::Habits, patched::PatchedRam, probe},
 };
 
 fn code(gva: u64) -> HardwarePoint {
@@ -476,4 +480,39 @@ fn what_the_table_says_is_what_was_found() {
         !(habits.data_points && habits.data_points_user)
     );
     assert_eq!(row.support == Support::Yes, row.reason.is_empty());
+}
+
+#[test]
+fn where_int3s_do_not_come_out_points_are_armed_and_int3s_refused_by_either_way() {
+    if !stops_at_code() {
+        return;
+    }
+    let kvm = kvm_ioctls::Kvm::new().unwrap();
+    let vm = kvm.create_vm().unwrap();
+    let habits = Habits {
+        breaks: false,
+        ..probe::habits(&kvm).unwrap()
+    };
+    let ram = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x2000)]).unwrap();
+    let arming = Arming::new(&kvm, &vm, habits).unwrap();
+    let arming = arming.over(Arc::new(PatchedRam::new(ram)));
+    let points = watching(&[code(0x1000)]);
+    arming.arm(&vm, &points).unwrap();
+    let more = Wants {
+        breakpoints: [0x1800].into(),
+        ..points
+    };
+    let changed = Changed {
+        breakpoints: [0x1800].into(),
+        ..Changed::default()
+    };
+    for refused in [
+        arming.arm(&vm, &more),
+        arming.arm_changed(&vm, &more, &changed),
+    ] {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, ArmError::Unsupported { .. }), "{error}");
+    }
+    assert_eq!(arming.current().hardware, [code(0x1000)]);
+    assert!(arming.memory().unwrap().placed().is_empty());
 }
