@@ -1,7 +1,11 @@
-use kvm_bindings::{KVM_MSR_EXIT_REASON_FILTER, KVM_MSR_EXIT_REASON_UNKNOWN};
+use kvm_bindings::{
+    KVM_INTERNAL_ERROR_DELIVERY_EV, KVM_INTERNAL_ERROR_EMULATION, KVM_MSR_EXIT_REASON_FILTER,
+    KVM_MSR_EXIT_REASON_UNKNOWN,
+};
 use oriel_protocol::{VerdictSet, x86::msr};
 
 use super::*;
+use crate::kvm::exit::InternalError;
 
 const HERE: At = At {
     ip: 0x10_0000,
@@ -30,6 +34,47 @@ fn out(port: u16, size: u8, count: u32) -> RawExit {
         size,
         count,
     })
+}
+
+/// #DB or #BP, of which KVM says this.
+const fn debug(exception: u32, dr6: u64) -> DebugExit {
+    DebugExit {
+        exception,
+        pc: HERE.ip,
+        dr6,
+    }
+}
+
+/// `KVM_EXIT_INTERNAL_ERROR` with these first words of its data.
+fn internal(suberror: u32, data: [u64; 3]) -> RawExit {
+    let mut error = InternalError {
+        suberror,
+        words: 3,
+        data: Default::default(),
+    };
+    error.data[..3].copy_from_slice(&data);
+    RawExit::Internal(error)
+}
+
+/// An instruction that KVM cannot emulate; no bytes: one that it could not fetch.
+fn not_emulated(code: &[u8]) -> RawExit {
+    let mut bytes = [0; 16];
+    bytes[0] = u8::try_from(code.len()).unwrap();
+    bytes[1..=code.len()].copy_from_slice(code);
+    let [first, second] =
+        [0, 8].map(|at| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()));
+    let has_bytes = u64::from(!code.is_empty());
+    internal(KVM_INTERNAL_ERROR_EMULATION, [has_bytes, first, second])
+}
+
+/// It is the same whoever listens: what a vCPU does there, memory and the traps decide.
+#[track_caller]
+fn assert_subject(exit: RawExit, expected: &Subject) {
+    for wants in [Wants::default(), everything()] {
+        for habits in [HARDWARE, EMULATING] {
+            assert_eq!(&subject(&exit, &wants, habits), expected, "{exit:?}");
+        }
+    }
 }
 
 fn all_but(kind: EventKind) -> Wants {
@@ -185,4 +230,66 @@ fn what_an_event_allows_is_within_what_its_kind_can_take() {
     }
     let reset = event(&Pending::Reset, HERE);
     assert!(EventKind::Reset.verdicts().contains(reset.allowed));
+}
+
+#[test]
+fn an_int3_is_one_however_kvm_says_so() {
+    // VMX and SVM: vector 3, with DR6 of no meaning.
+    for dr6 in [0, 0xffff_0ff0, 0xffff_4ff1] {
+        assert_subject(RawExit::Debug(debug(3, dr6)), &Subject::Int3);
+    }
+    // KVM's emulator: the bytes from the instruction pointer on.
+    assert_subject(not_emulated(&[0xcc]), &Subject::Int3);
+    assert_subject(not_emulated(&[0xcc, 0x90, 0xc3]), &Subject::Int3);
+}
+
+#[test]
+fn what_cannot_be_run_is_blocked_until_it_is_known_why() {
+    let (popcnt, prefixed) = ([0xf3, 0x0f, 0xb8, 0xc3], [0x66, 0xcc]);
+    for exit in [
+        // VMX and SVM: EFAULT, or `KVM_EXIT_MEMORY_FAULT`.
+        RawExit::Fault,
+        not_emulated(&popcnt),
+        not_emulated(&prefixed),
+        not_emulated(&[]),
+    ] {
+        assert_subject(exit, &Subject::Blocked);
+    }
+}
+
+#[test]
+fn bytes_that_kvm_does_not_vouch_for_are_no_int3() {
+    let int3 = u64::from_le_bytes([1, 0xcc, 0, 0, 0, 0, 0, 0]);
+    let without_flag = internal(KVM_INTERNAL_ERROR_EMULATION, [0, int3, 0]);
+    assert_subject(without_flag, &Subject::Blocked);
+    let delivery = internal(KVM_INTERNAL_ERROR_DELIVERY_EV, [1, int3, 0]);
+    assert_subject(delivery, &Subject::NotOurs);
+}
+
+#[test]
+fn a_step_and_a_point_are_debugged_with_what_dr6_says() {
+    for dr6 in [
+        // A step; the second point; a step onto the first; none: INT1.
+        0xffff_4ff0,
+        0xffff_0ff2,
+        0xffff_4ff1,
+        0xffff_0ff0,
+    ] {
+        let exit = debug(1, dr6);
+        assert_subject(RawExit::Debug(exit), &Subject::Debugged(exit));
+    }
+}
+
+#[test]
+fn exits_that_nobody_understands_stay_with_whoever_runs_the_vcpu() {
+    for exit in [
+        RawExit::Debug(debug(6, 0)),
+        RawExit::Halt,
+        RawExit::Interrupted,
+        RawExit::System(2),
+        RawExit::FailEntry(0x8000_0021),
+        RawExit::Other(99),
+    ] {
+        assert_subject(exit, &Subject::NotOurs);
+    }
 }

@@ -4,7 +4,7 @@ use kvm_bindings::{KVM_SYNC_X86_EVENTS, KVM_SYNC_X86_REGS, kvm_regs, kvm_vcpu_ev
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
 use super::*;
-use crate::kvm::exit::{MsrExit, PortExit};
+use crate::kvm::exit::{DebugExit, MsrExit, PortExit};
 
 const SIZE: usize = 0x2000;
 const UNION: u64 = offset_of!(kvm_run, __bindgen_anon_1) as u64;
@@ -72,6 +72,112 @@ fn exits_are_read_as_kvm_lays_them_out() {
     assert_eq!(page.exit(), RawExit::Msr(write));
     exit(&file, 0xffff, &[]);
     assert_eq!(page.exit(), RawExit::Other(0xffff));
+}
+
+/// An exit by the numbers of the KVM API (section 5): the reason in bytes 8 to 11 of `kvm_run`, its
+/// data from byte 32 on, the rest of them garbage.
+fn by_hand(reason: u32, fields: &[(usize, &[u8])]) -> RawExit {
+    let (page, file) = page();
+    let mut data = [0xa5; 256];
+    for (at, field) in fields {
+        data[*at..at + field.len()].copy_from_slice(field);
+    }
+    file.write_all_at(&reason.to_le_bytes(), 8).unwrap();
+    file.write_all_at(&data, 32).unwrap();
+    page.exit()
+}
+
+const DEBUG: u32 = 4;
+const FAIL_ENTRY: u32 = 9;
+const INTERNAL_ERROR: u32 = 17;
+const SYSTEM_EVENT: u32 = 24;
+
+#[test]
+fn a_debug_exit_has_the_vector_the_address_and_dr6() {
+    let exit = |vector: u32, dr6: u64| {
+        let pc = 0xffff_ffff_8100_0010_u64.to_le_bytes();
+        let fields = [
+            (0, &vector.to_le_bytes()[..]),
+            (8, &pc),
+            (16, &dr6.to_le_bytes()),
+        ];
+        by_hand(DEBUG, &fields)
+    };
+    let debug = |exception, dr6| DebugExit {
+        exception,
+        pc: 0xffff_ffff_8100_0010,
+        dr6,
+    };
+    let step = debug(1, 0xffff_4ff0);
+    assert_eq!(exit(1, 0xffff_4ff0), RawExit::Debug(step));
+    assert!(step.is_step() && !step.is_int3());
+    let int3 = debug(3, 0xffff_0ff0);
+    assert_eq!(exit(3, 0xffff_0ff0), RawExit::Debug(int3));
+    assert!(int3.is_int3() && !int3.is_debug());
+}
+
+#[test]
+fn an_emulation_failure_has_flags_a_length_and_bytes() {
+    let (suberror, words) = (1_u32.to_le_bytes(), 4_u32.to_le_bytes());
+    let flags = 1_u64.to_le_bytes();
+    let read = |code: &[u8]| {
+        let length = [u8::try_from(code.len()).unwrap()];
+        let fields = [
+            (0, &suberror[..]),
+            (4, &words),
+            (8, &flags),
+            (16, &length),
+            (17, code),
+        ];
+        let RawExit::Internal(error) = by_hand(INTERNAL_ERROR, &fields) else {
+            panic!("an internal error");
+        };
+        error
+    };
+    let int3 = read(&[0xcc]);
+    assert!(int3.is_emulation() && int3.is_int3());
+    let longest: Vec<u8> = (1..=15).collect();
+    let other = read(&longest);
+    assert_eq!(other.instruction(), Some(longest));
+    assert!(!other.is_int3());
+}
+
+#[test]
+fn an_internal_error_without_bytes_names_none() {
+    let delivery = 3_u32.to_le_bytes();
+    let fields = [(0, &delivery[..]), (4, &[4, 0, 0, 0])];
+    let RawExit::Internal(error) = by_hand(INTERNAL_ERROR, &fields) else {
+        panic!("an internal error");
+    };
+    assert_eq!((error.suberror, error.instruction()), (3, None));
+    // No words at all, as from kernels before the flags.
+    let fields = [(0, &[1, 0, 0, 0][..]), (4, &[0; 4])];
+    let RawExit::Internal(error) = by_hand(INTERNAL_ERROR, &fields) else {
+        panic!("an internal error");
+    };
+    assert!(error.is_emulation() && error.instruction().is_none());
+}
+
+#[test]
+fn a_system_event_and_a_failed_entry_have_their_first_field() {
+    let crash = 3_u32.to_le_bytes();
+    assert_eq!(by_hand(SYSTEM_EVENT, &[(0, &crash)]), RawExit::System(3));
+    let reason = 0x8000_0021_u64.to_le_bytes();
+    let failed = by_hand(FAIL_ENTRY, &[(0, &reason)]);
+    assert_eq!(failed, RawExit::FailEntry(0x8000_0021));
+}
+
+#[test]
+fn exits_without_data_are_told_by_their_number() {
+    for (reason, exit) in [
+        (5, RawExit::Halt),
+        (8, RawExit::Shutdown),
+        (10, RawExit::Interrupted),
+        (39, RawExit::Fault),
+        (1, RawExit::Other(1)),
+    ] {
+        assert_eq!(by_hand(reason, &[]), exit);
+    }
 }
 
 #[test]
