@@ -5,6 +5,7 @@ mod absent;
 mod commands;
 mod events;
 mod kvm;
+mod pages;
 
 use oriel_protocol::{Dialect, EventKind};
 use oriel_tests::{Ran, Vm, scenario, tool::Tool};

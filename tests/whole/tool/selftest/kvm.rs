@@ -29,7 +29,7 @@ use super::{super::errno, KERNELS, hear, run_out};
 use crate::kvm::{guest, kvm, parts};
 
 /// Tries a row in both dialects, on a VM that is held with this guest in it.
-fn row(name: &str, test: impl Fn(Vm, Tool)) {
+pub(super) fn row(name: &str, test: impl Fn(Vm, Tool)) {
     if !kvm() {
         return;
     }
@@ -197,7 +197,7 @@ fn what_this_machine_cannot_do_is_refused_by_the_command_that_arms_it() {
 }
 
 /// Whether this KVM reports events of this kind.
-fn reports(kind: EventKind) -> bool {
+pub(super) fn reports(kind: EventKind) -> bool {
     let outlet = Arc::new(oriel_machine::outlet::Kept::default());
     let machine = parts(guest("halt", 1), outlet).machine;
     let reports = machine.capabilities().reports(kind);
