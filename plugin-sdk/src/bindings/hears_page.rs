@@ -13,7 +13,7 @@ use crate::bindings::rights::oriel::introspection::types as __with_name0;
 pub mod exports {
     pub mod oriel {
         pub mod introspection {
-            /// An access that a page's rights forbid. One instruction is one event.
+            /// An access that a page's rights forbid. One instruction is one event for each page that it touches so.
             #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
             pub mod judge_page {
                 #[used]

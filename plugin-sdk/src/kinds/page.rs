@@ -36,7 +36,7 @@ use crate::{Access, Event, EventKind, Exception, Judge, Moment, Scope, Verdicts}
 /// Which addresses, and which kinds of access.
 pub use wit::Filter;
 
-/// An access that a page's rights forbid. One instruction is one event.
+/// An access that a page's rights forbid. One instruction is one event for each page that it touches so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Touch {
     /// The guest-virtual address, where the machine knows it.

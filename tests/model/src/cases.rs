@@ -3,7 +3,7 @@
 use shuttle::thread;
 
 use crate::{
-    Kicker,
+    Kicker, arming,
     kick::Kick,
     mailbox::Mailbox,
     sync::{Arc, AtomicU32, AtomicU64, Condvar, Duration, Instant, Mutex, Ordering::SeqCst},
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Name, how many schedules, and one of them.
-pub(crate) const ALL: [(&str, usize, fn()); 7] = [
+pub(crate) const ALL: [(&str, usize, fn()); 8] = [
     (
         "no letter is lost, 5 kicks each",
         100_000,
@@ -27,6 +27,11 @@ pub(crate) const ALL: [(&str, usize, fn()); 7] = [
         of_two_holders_one_is_told,
     ),
     ("two vCPUs ask each other", 30_000, two_vcpus_ask_each_other),
+    (
+        "who arms waits for every vCPU",
+        30_000,
+        arming::who_arms_waits_for_every_vcpu,
+    ),
     (
         "turns are taken one at a time",
         20_000,

@@ -17,6 +17,8 @@ extern crate self as oriel_machine;
 mod kick;
 #[path = "../../../engine/core/src/mailbox.rs"]
 mod mailbox;
+#[path = "../../../engine/machine/src/kvm/seats.rs"]
+mod seats;
 #[path = "../../../engine/core/src/turn.rs"]
 mod turn;
 #[path = "../../../engine/core/src/roster/visit.rs"]
@@ -24,6 +26,7 @@ mod visit;
 #[path = "../../../engine/machine/src/kvm/world.rs"]
 mod world;
 
+mod arming;
 mod cases;
 mod sync;
 mod sys;

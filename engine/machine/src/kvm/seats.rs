@@ -12,16 +12,11 @@
 //! All of these are sequentially consistent: one of the two sees the other. Never waits for a
 //! judge, as a vCPU that is judged is not inside.
 
-use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
-    },
-    thread::{self, Thread},
-    time::{Duration, Instant},
-};
-
 use super::kick::Kick;
+use crate::sync::{
+    Arc, AtomicBool, AtomicU64, Duration, Instant, Mutex, MutexGuard, Ordering::SeqCst,
+    PoisonError, Thread, thread,
+};
 
 /// How long whoever arms waits for vCPUs to come out of the guest.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -100,14 +95,14 @@ impl Seats {
         out
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Seat>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Seat>>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs::File, sync::mpsc};
+    use std::{fs::File, sync::mpsc, thread};
 
     use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
