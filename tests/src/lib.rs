@@ -2,6 +2,7 @@
 //! and talking to one as a KVMI tool.
 
 mod channel;
+mod noted;
 mod observer;
 mod pauser;
 pub mod scripts;
@@ -9,6 +10,7 @@ pub mod tool;
 mod vm;
 
 pub use channel::channel;
+pub use noted::Noted;
 pub use observer::{Seen, observer};
 pub use pauser::{CallEnds, pauser};
 pub use vm::{FOREVER, Vm, scenario};

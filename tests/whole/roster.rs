@@ -1,6 +1,7 @@
 //! Policies that come, go and change while a guest runs: nobody misses an event, and what goes
 //! wrong leaves the old revision in force.
 
+mod armed;
 mod load;
 mod share;
 mod storm;

@@ -249,9 +249,7 @@ impl Desk {
 
     /// Reads no more: letters that came too late are answered, and later ones go back.
     pub(crate) fn shut(&self) {
-        for unread in self.mailbox().close() {
-            unread.refuse(Refusal::Gone);
-        }
+        self.shared.mailboxes.close(self.index);
     }
 
     /// Acts on one letter.

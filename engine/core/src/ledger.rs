@@ -31,6 +31,18 @@ pub struct Ledger {
 struct Books {
     holdings: Vec<Arc<Holdings>>,
     union: Union,
+    stage: Stage,
+}
+
+/// How far introspection is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It goes on.
+    Open,
+    /// It is over: nothing is armed any more, but the machine would not disarm what was.
+    Over,
+    /// It is over, and everything is undone.
+    Undone,
 }
 
 impl Ledger {
@@ -44,7 +56,11 @@ impl Ledger {
         machine.arm(union.wants())?;
         Ok(Self {
             machine,
-            books: Mutex::new(Books { holdings, union }),
+            books: Mutex::new(Books {
+                holdings,
+                union,
+                stage: Stage::Open,
+            }),
             generation: AtomicU64::new(1),
         })
     }
@@ -73,15 +89,16 @@ impl Ledger {
     /// leaves everything as it was.
     ///
     /// # Errors
-    /// What `change` refuses with; else [`Refusal::Unsupported`], [`Refusal::Limit`] or
-    /// [`Refusal::Unavailable`] as the machine says.
+    /// [`Refusal::Gone`] once everything is [`clear`](Self::clear)ed; what `change` refuses with; else
+    /// [`Refusal::Unsupported`], [`Refusal::Limit`] or [`Refusal::Unavailable`] as the machine says.
     pub fn change<T>(
         &self,
         judge: usize,
         change: impl FnOnce(&mut Draft) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let mut books = self.lock();
-        let mut draft = Draft::of(books.holdings.get(judge).ok_or(Refusal::Gone)?);
+        let mine = books.holdings.get(judge).filter(|_| books.is_open());
+        let mut draft = Draft::of(mine.ok_or(Refusal::Gone)?);
         let answer = change(&mut draft)?;
         self.enter(&mut books, judge, draft).map_err(|error| {
             tracing::debug!(judge, error = %error, "not armed");
@@ -97,13 +114,15 @@ impl Ledger {
         holdings.len() - 1
     }
 
-    /// Adds to the holdings of a judge what it declares, and arms the new union.
+    /// Adds to the holdings of a judge what it declares, and arms the new union. Of one that has gone,
+    /// or comes too late, nothing is armed.
     ///
     /// # Errors
     /// [`ArmError`] names what the machine cannot report; then nothing has changed.
     pub fn declare(&self, judge: usize, declared: &Holdings) -> Result<(), ArmError> {
         let mut books = self.lock();
-        let Some(mine) = books.holdings.get(judge) else {
+        let mine = books.holdings.get(judge).filter(|_| books.is_open());
+        let Some(mine) = mine else {
             return Ok(());
         };
         let mut draft = Draft::of(mine);
@@ -114,6 +133,9 @@ impl Ledger {
     /// Disarms what one judge has armed: it has gone.
     pub fn close(&self, judge: usize) {
         let mut books = self.lock();
+        if !books.is_open() {
+            return;
+        }
         if let Some(mine) = books.holdings.get_mut(judge) {
             *mine = Arc::default();
         }
@@ -124,17 +146,25 @@ impl Ledger {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Disarms everything, for the end of introspection.
+    /// Disarms everything, for the end of introspection; from then on nobody can arm anything. Tries
+    /// again where the machine would not, and does nothing where it has.
     pub fn clear(&self) {
         let mut books = self.lock();
+        if books.stage == Stage::Undone {
+            return;
+        }
         books
             .holdings
             .iter_mut()
             .for_each(|one| *one = Arc::default());
-        books.union = Union::of(&books.holdings);
-        if let Err(error) = self.machine.arm(&Wants::default()) {
-            tracing::warn!(error = %error, "disarming at the end failed");
-        }
+        books.union = Union::default();
+        books.stage = match self.machine.arm(&Wants::default()) {
+            Ok(()) => Stage::Undone,
+            Err(error) => {
+                tracing::warn!(error = %error, "disarming at the end failed");
+                Stage::Over
+            }
+        };
         self.generation.fetch_add(1, Ordering::Release);
     }
 
@@ -165,6 +195,22 @@ impl Ledger {
     fn lock(&self) -> MutexGuard<'_, Books> {
         // Every change is made on a copy, so a panic leaves whole holdings behind.
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Books {
+    fn is_open(&self) -> bool {
+        self.stage == Stage::Open
+    }
+}
+
+/// The last resort: a VM that was put together in part, for instance because a judge panicked when it
+/// was made.
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        if self.lock().is_open() {
+            self.clear();
+        }
     }
 }
 

@@ -52,6 +52,13 @@ impl Mailboxes {
         u32::try_from(all.len() - 1).unwrap_or(u32::MAX)
     }
 
+    /// Nobody reads this one any more: letters that came too late are answered, and later ones go back.
+    pub(crate) fn close(&self, number: u32) {
+        let unread = self.get(number).map(|mailbox| mailbox.close());
+        let unread = unread.into_iter().flatten();
+        unread.for_each(|mail| mail.refuse(Refusal::Gone));
+    }
+
     /// Nobody reads this one any more, which is closed. Another may get its number: an answer that
     /// comes too late has a ticket that nobody there waits for.
     pub(crate) fn free_up(&self, number: u32) {

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -35,6 +35,8 @@ pub struct Shared {
     pub(crate) mailboxes: Mailboxes,
     /// How many vCPUs there are.
     pub(crate) vcpus: u32,
+    /// How many of them have a station yet.
+    pub(crate) watched: AtomicU32,
     pub(crate) owners: Owners,
     /// The KVMI tools that there are places for, which are there from the start.
     pub(crate) tools: Vec<Arc<Seat>>,
@@ -165,6 +167,14 @@ impl Shared {
                 let _ = mailbox.post(Mail::Stop(end.clone()));
             }
             self.posts.call_off();
+        }
+    }
+
+    /// A vCPU is out of the guest, and has no station any more. Behind the last of them everything that
+    /// was armed is undone, and not before: the others still meet it.
+    pub(crate) fn unwatch(&self) {
+        if self.watched.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.ledger.clear();
         }
     }
 }

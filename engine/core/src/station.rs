@@ -9,6 +9,7 @@
 //!               └─────────────────────────────┘
 //! ```
 //! A station that is dropped without having left ends the VM: its vCPU must not run on without it.
+//! Behind the last one, whichever way it went, what was armed in the guest is undone.
 
 use std::{
     any::Any,
@@ -32,6 +33,7 @@ use crate::{
 
 /// A vCPU's desk and panel.
 pub struct Station {
+    index: u32,
     /// Out only while a judge has it.
     desk: Option<Box<Desk>>,
     panel: Panel,
@@ -66,6 +68,7 @@ impl Station {
             desk.hold_at_start();
         }
         Self {
+            index,
             desk: Some(desk),
             panel,
             shared: shared.clone(),
@@ -199,7 +202,7 @@ impl Station {
     }
 
     /// Ends introspection of this vCPU, and with it the VM for the others: tells the judges, and
-    /// answers the letters that come too late.
+    /// answers the letters that come too late. Behind the last vCPU, undoes what was armed.
     pub fn leave(mut self, end: &End) {
         self.left = true;
         self.tell_unjudged(Tally::last);
@@ -210,7 +213,6 @@ impl Station {
         self.notice(EventKind::Unhook);
         // It goes on answering as long as a tool undoes what it did.
         self.desk().linger();
-        self.desk().shut();
     }
 
     /// The vCPU, if the machine has made it of this type.
@@ -265,6 +267,17 @@ impl Drop for Station {
             let reason = "the thread of a vCPU has gone without a word: this is a bug in Oriel, or in the VMM that it is part of";
             self.shared.end(&End::Failed(reason.to_owned()));
         }
+        self.give_up();
+    }
+}
+
+impl Station {
+    /// Lets the vCPU go, then says so: whoever disarms waits for those in the guest, and must not wait
+    /// for this one. A judge that has panicked has taken the desk with it.
+    fn give_up(&mut self) {
+        self.shared.mailboxes.close(self.index);
+        self.desk = None;
+        self.shared.unwatch();
     }
 }
 

@@ -20,6 +20,11 @@ pub(crate) const ALL: [(&str, usize, fn()); 8] = [
         100_000,
         no_letter_is_lost,
     ),
+    (
+        "who is let go of is kicked no more",
+        20_000,
+        who_is_let_go_of_is_kicked_no_more,
+    ),
     ("who is held stays out", 30_000, who_is_held_stays_out),
     (
         "of two holders one is told",
@@ -132,6 +137,21 @@ fn no_letter_is_lost() {
         .into_iter()
         .for_each(|poster| poster.join().unwrap());
     assert_eq!(mailbox.take(), None);
+}
+
+/// A kick that comes late would keep the vCPU out of the guest, and nobody would take it back.
+fn who_is_let_go_of_is_kicked_no_more() {
+    let (mut vcpus, _) = vcpus(1);
+    let vcpu = vcpus.remove(0);
+    vcpu.kick.attach().unwrap();
+    let kickers = (0..2).map(|_| {
+        let kick = vcpu.kick.clone();
+        thread::spawn(move || kick.kick())
+    });
+    let kickers: Vec<_> = kickers.collect();
+    vcpu.kick.let_go();
+    kickers.into_iter().for_each(|one| one.join().unwrap());
+    assert!(!vcpu.byte.is_set());
 }
 
 fn end(world: &World, threads: Vec<thread::JoinHandle<()>>) {

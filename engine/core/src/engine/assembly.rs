@@ -1,6 +1,9 @@
 //! Puts a VM together: ledger, mailboxes, owners, a station a vCPU. Nothing runs yet.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64},
+};
 
 use oriel_machine::{Kicker, Machine, Parts, Vcpu};
 use oriel_policy::Host;
@@ -26,7 +29,7 @@ use crate::{
     tool,
 };
 
-/// A VM with all that its threads need.
+/// A VM with all that its threads need. If its stations are dropped, what was armed is undone.
 #[derive(Debug)]
 pub struct Assembly {
     /// Reaches it from any thread.
@@ -62,10 +65,12 @@ impl Engine {
         let reported = reported(&*machine);
         let holdings = candidates.iter().map(|one| declared(one, reported));
         let holdings = holdings.collect();
+        let count = u32::try_from(vcpus.len()).unwrap_or(u32::MAX);
         let shared = Arc::new(Shared {
             ledger: Ledger::new(machine.clone(), holdings)?,
             mailboxes: mailboxes(&vcpus, &candidates),
-            vcpus: u32::try_from(vcpus.len()).unwrap_or(u32::MAX),
+            vcpus: count,
+            watched: AtomicU32::new(count),
             owners: owners(&candidates, &numbers),
             tools: candidates
                 .iter()

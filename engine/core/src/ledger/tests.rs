@@ -48,7 +48,26 @@ fn an_owner_that_goes_leaves_the_debug_registers_free() {
         assert_eq!(left, Ok(()));
         assert_eq!(take_four(&ledger, 0, 0x30), Ok(()));
     }
-    // The end of introspection.
+}
+
+#[test]
+fn behind_the_end_nobody_arms_anything() {
+    let ledger = ledger(2);
+    assert_eq!(take_four(&ledger, 0, 0x10), Ok(()));
     ledger.clear();
-    assert_eq!(take_four(&ledger, 1, 0x20), Ok(()));
+    assert_eq!(take_four(&ledger, 1, 0x20), Err(Refusal::Gone));
+    let declared = ledger.declare(1, &Holdings::default());
+    assert!(declared.is_ok(), "it has nothing to arm any more");
+    let next = Ledger::new(ledger.machine.clone(), vec![Holdings::default()]).unwrap();
+    assert_eq!(take_four(&next, 0, 0x30), Ok(()));
+}
+
+#[test]
+fn a_ledger_that_is_dropped_has_undone_everything() {
+    let ledger = ledger(1);
+    assert_eq!(take_four(&ledger, 0, 0x10), Ok(()));
+    let machine = ledger.machine.clone();
+    drop(ledger);
+    let next = Ledger::new(machine, vec![Holdings::default()]).unwrap();
+    assert_eq!(take_four(&next, 0, 0x30), Ok(()));
 }

@@ -37,7 +37,10 @@ fn disarm(receiver: &Receiver) {
         mine.replace(if keeps { mine.kept() } else { mine.blank() });
         Ok(())
     });
-    if let Err(refusal) = undone {
+    // At the end of introspection everything has been undone.
+    if let Err(refusal) = undone
+        && refusal != Refusal::Gone
+    {
         tracing::error!(tool = %receiver.seat.name, %refusal, "what the tool armed is not undone");
     }
 }

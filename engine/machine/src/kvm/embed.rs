@@ -14,6 +14,7 @@
 //! Nothing here calls `KVM_RUN` to run the guest, makes a device, or owns the VMM's files: it has
 //! handles of its own on them.
 
+mod let_go;
 mod machine;
 mod vcpu;
 

@@ -27,14 +27,18 @@ use crate::{
 pub(super) struct Kick {
     immediate_exit: ImmediateExit,
     kicked: AtomicBool,
-    runner: Mutex<Option<Runner>>,
+    runner: Mutex<Runner>,
     signal: KickSignal,
 }
 
-/// The thread that enters the vCPU.
-struct Runner {
-    thread: Thread,
-    target: Target,
+/// Who enters the vCPU.
+enum Runner {
+    /// Nobody yet.
+    Nobody,
+    /// This thread.
+    Thread { thread: Thread, target: Target },
+    /// Somebody else's business from now on.
+    LetGo,
 }
 
 impl Kick {
@@ -43,7 +47,7 @@ impl Kick {
         Arc::new(Self {
             immediate_exit,
             kicked: AtomicBool::new(false),
-            runner: Mutex::new(None),
+            runner: Mutex::new(Runner::Nobody),
             signal,
         })
     }
@@ -52,32 +56,41 @@ impl Kick {
     pub(super) fn attach(&self) -> io::Result<()> {
         let me = thread::current();
         let mut runner = self.runner();
-        if runner
-            .as_ref()
-            .is_none_or(|runner| runner.thread.id() != me.id())
-        {
+        if !matches!(&*runner, Runner::Thread { thread, .. } if thread.id() == me.id()) {
             self.signal.unblock()?;
-            *runner = Some(Runner {
+            *runner = Runner::Thread {
                 thread: me,
                 target: Target::current(),
-            });
+            };
         }
         Ok(())
     }
 
+    /// Nobody is kicked any more, and no kick that comes late keeps the vCPU out of the guest:
+    /// whoever enters it from now on has not been told of kicks.
+    pub(super) fn let_go(&self) {
+        let mut runner = self.runner();
+        *runner = Runner::LetGo;
+        self.immediate_exit.set(false);
+    }
+
     /// Makes the thread look around, without a reason that [`crate::Vcpu::enter`] would report.
     pub(super) fn nudge(&self) {
+        let runner = self.runner();
+        if matches!(*runner, Runner::LetGo) {
+            return;
+        }
         self.immediate_exit.set(true);
-        if let Some(runner) = &*self.runner() {
-            self.signal.send(&runner.target);
-            runner.thread.unpark();
+        if let Runner::Thread { thread, target } = &*runner {
+            self.signal.send(target);
+            thread.unpark();
         }
     }
 
     /// Makes the thread look around if it waits; if it is in the guest, it stays there.
     pub(super) fn wake(&self) {
-        if let Some(runner) = &*self.runner() {
-            runner.thread.unpark();
+        if let Runner::Thread { thread, .. } = &*self.runner() {
+            thread.unpark();
         }
     }
 
@@ -119,7 +132,7 @@ impl Kick {
         }
     }
 
-    fn runner(&self) -> MutexGuard<'_, Option<Runner>> {
+    fn runner(&self) -> MutexGuard<'_, Runner> {
         self.runner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,0 +1,10 @@
+//! A small VMM of its own around the kvm machine, and all that an embedder can ask of it. Skipped
+//! loudly without KVM; a failure there if `ORIEL_REQUIRE` names `kvm`.
+
+#![expect(clippy::unwrap_used, reason = "these are tests")]
+
+mod early;
+mod guest;
+mod judges;
+mod loops;
+mod vmm;
