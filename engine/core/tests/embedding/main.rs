@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
 mod early;
+mod example;
 mod guest;
 mod judges;
 mod loops;

@@ -167,7 +167,7 @@ impl Vmm {
     }
 }
 
-fn kvm() -> Option<Kvm> {
+pub(crate) fn kvm() -> Option<Kvm> {
     match Kvm::new() {
         Ok(kvm) => Some(kvm),
         Err(error) => {
