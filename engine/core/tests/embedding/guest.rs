@@ -17,12 +17,14 @@ const LINE: u64 = 64;
 pub(crate) const COUNTERS: u64 = 0x9000;
 /// Where they say after each round whether the store stands: 1 or 0.
 pub(crate) const PORT: u16 = 0x80;
+/// What the first round writes to LSTAR, and each round adds.
+pub(crate) const STEP: u64 = 0x1000;
 
 /// Rounds without an end.
 pub(crate) const ROUNDS: &[u8] = &[
     0xb9, 0x82, 0x00, 0x00, 0xc0, // mov ecx, LSTAR
     0x31, 0xd2, 0x31, 0xc0, // xor edx, edx; xor eax, eax
-    0x05, 0x00, 0x10, 0x00, 0x00, // round: add eax, 0x1000
+    0x05, 0x00, 0x10, 0x00, 0x00, // round: add eax, STEP
     0x0f, 0x30, // wrmsr
     0x48, 0x89, 0x03, // mov [rbx], rax
     0x48, 0x39, 0x03, // cmp [rbx], rax
@@ -31,6 +33,8 @@ pub(crate) const ROUNDS: &[u8] = &[
     0xe6, 0x80, 0x30, 0xc0, // out PORT, al; xor al, al
     0xeb, 0xe7, // jmp round
 ];
+/// Counts for ever, and never comes out by itself: `inc qword [rsi]; jmp` to it.
+pub(crate) const SPIN: &[u8] = &[0x48, 0xff, 0x06, 0xeb, 0xfb];
 
 const TABLES: [u64; 3] = [0x2000, 0x3000, 0x4000];
 const PRESENT_WRITABLE: u64 = 0b11;

@@ -10,7 +10,7 @@ use std::{
 
 use oriel_engine::{Candidate, Desk, Judge, Native, Ruling};
 use oriel_protocol::{
-    Access, Case, EventKind, EventSet, Filter, Grant, Verdict,
+    Access, Case, Event, EventKind, EventSet, Filter, Grant, Verdict,
     commands::{
         vcpu::{ControlSinglestep, Place, SetBreakpoint},
         vm::{PageRule, SetPageAccess},
@@ -31,6 +31,19 @@ pub(crate) fn judge(
         let answer = answer.clone();
         Box::new(Native(move |case: &Case<'_>, _: &mut Desk| {
             answer(case.moment.vcpu, case.event.kind())
+        }))
+    })
+}
+
+/// A judge of these kinds, made of a function that gets the event.
+pub(crate) fn natively(
+    kinds: &[EventKind],
+    answer: impl Fn(&Event) -> Verdict + Clone + Send + Sync + 'static,
+) -> Candidate {
+    candidate(kinds, move || {
+        let answer = answer.clone();
+        Box::new(Native(move |case: &Case<'_>, _: &mut Desk| {
+            answer(case.event)
         }))
     })
 }
@@ -144,8 +157,12 @@ impl Counts {
 
     /// Waits until a vCPU has been judged again.
     pub(crate) fn await_more(&self, vcpu: usize) {
-        let before = self.of(vcpu);
-        while self.of(vcpu) == before {
+        self.await_total(vcpu, self.of(vcpu) + 1);
+    }
+
+    /// Waits until a vCPU has been judged so often.
+    pub(crate) fn await_total(&self, vcpu: usize, total: u64) {
+        while self.of(vcpu) < total {
             thread::yield_now();
         }
     }

@@ -28,7 +28,7 @@ fn a_crash_verdict_on_one_vcpu_ends_all_loops() {
             _ => Verdict::Continue,
         }
     });
-    let (ends, handle) = vmm.run(judge, to_the_end, |_| {});
+    let (ends, handle) = vmm.run(judge, to_the_end, |_, _| {});
     assert_eq!(ends, [End::Stopped, End::Stopped]);
     let outcome = handle.finish();
     assert_eq!(outcome.end, End::Stopped);
@@ -41,7 +41,7 @@ fn a_paused_vcpu_stays_in_its_mailbox_while_the_other_runs() {
         return;
     };
     let counts = Counts::default();
-    let (ends, _) = vmm.run(counts.judge(), to_the_end, |handle| {
+    let (ends, _) = vmm.run(counts.judge(), to_the_end, |handle, _| {
         for _ in 0..20 {
             counts.await_more(0);
             assert_eq!(handle.pause(0, LIMIT), Ok(()));
@@ -65,7 +65,7 @@ fn a_loop_that_goes_away_without_a_word_ends_the_others() {
         0 => seat.turns(&mut station, 10),
         _ => seat.run_to_the_end(station),
     };
-    let (ends, handle) = vmm.run(Counts::default().judge(), each, |_| {});
+    let (ends, handle) = vmm.run(Counts::default().judge(), each, |_, _| {});
     assert!(
         matches!(&ends[1], End::Failed(why) if why.contains("without a word")),
         "{ends:?}"

@@ -8,4 +8,6 @@ mod example;
 mod guest;
 mod judges;
 mod loops;
+mod told;
+mod traps;
 mod vmm;

@@ -26,7 +26,7 @@ use oriel_protocol::{Identity, Verdict, identity::Arch};
 use rustix::mm::MprotectFlags;
 use vm_memory::{Bytes as _, FileOffset, GuestAddress, GuestMemoryBackend as _, GuestMemoryMmap};
 
-use crate::guest::{self, MEMORY, PORT};
+use crate::guest::{self, COUNTERS, MEMORY, PORT};
 
 pub(crate) const VCPUS: usize = 2;
 /// Long enough for any host; nothing but failure is decided by it.
@@ -95,7 +95,7 @@ impl Vmm {
             vm,
             mapping: Mapping::new(memory),
             alias,
-            devices: Devices,
+            devices: Devices::default(),
             kvm,
             setup,
         })
@@ -131,17 +131,18 @@ impl Vmm {
         &mut self,
         judge: Candidate,
         each: impl Fn(Station, Seat<'_>) -> T + Sync,
-        meanwhile: impl FnOnce(&VmHandle),
+        meanwhile: impl FnOnce(&VmHandle, &Memory<'_>),
     ) -> (Vec<T>, VmHandle) {
         let Assembly {
             stations, handle, ..
         } = self.assemble(judge);
         let (each, devices) = (&each, &self.devices);
+        let memory = Memory(&self.alias);
         let ends = thread::scope(|scope| {
             let threads: Vec<_> = (stations.into_iter().zip(&mut self.vcpus))
                 .map(|(station, fd)| scope.spawn(move || each(station, Seat { fd, devices })))
                 .collect();
-            meanwhile(&handle);
+            meanwhile(&handle, &memory);
             threads.into_iter().map(|one| one.join().unwrap()).collect()
         });
         (ends, handle)
@@ -244,6 +245,12 @@ impl Memory<'_> {
         self.0.read_obj(GuestAddress(gpa)).unwrap()
     }
 
+    /// How often a vCPU has counted.
+    pub(crate) fn counted(&self, vcpu: u64) -> u64 {
+        let at = GuestAddress(COUNTERS + 8 * vcpu);
+        self.0.read_obj(at).unwrap()
+    }
+
     /// The page of the guest's code.
     pub(crate) fn code(&self) -> Vec<u8> {
         let mut code = vec![0; 0x1000];
@@ -253,17 +260,27 @@ impl Memory<'_> {
     }
 }
 
-/// A port at which vCPUs say whether their store stands; nobody keeps that.
+/// A port at which vCPUs say whether their store stands.
 #[derive(Default)]
-pub(crate) struct Devices;
+pub(crate) struct Devices(Mutex<Vec<(u32, bool)>>);
+
+impl Devices {
+    /// What a vCPU has said, and no longer keeps it.
+    pub(crate) fn take(&self, vcpu: u32) -> Vec<bool> {
+        let mut said = self.0.lock().unwrap();
+        let taken = said.extract_if(.., |(from, _)| *from == vcpu);
+        taken.map(|(_, stands)| stands).collect()
+    }
+}
 
 impl Bus for Devices {
     fn read(&self, _: u32, _: Place, to: &mut [u8]) {
         to.fill(0xff);
     }
 
-    fn write(&self, _: u32, place: Place, _: &[u8]) -> Effect {
+    fn write(&self, vcpu: u32, place: Place, from: &[u8]) -> Effect {
         assert_eq!(place, Place::Port(PORT));
+        self.0.lock().unwrap().push((vcpu, from == [1]));
         Effect::None
     }
 }
