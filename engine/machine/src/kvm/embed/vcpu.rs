@@ -117,9 +117,11 @@ impl EmbeddedVcpu {
     /// Gives back what is none of these, for the VMM to make something of.
     pub fn ran(&mut self, outcome: Result<(), kvm_ioctls::Error>) -> Result<Ready, io::Error> {
         self.world.come_out(self.index);
-        self.hold = None;
         let said = outcome.map_err(|errno| Errno::from_raw_os_error(errno.errno()));
-        Ok(match self.tap.ran(said)? {
+        let ran = self.tap.ran(said);
+        // Only now is back what was lifted.
+        self.hold = None;
+        Ok(match ran? {
             Ran::Exit | Ran::Fault => Ready::Decode,
             Ran::Interrupted => Ready::Kicked,
         })
