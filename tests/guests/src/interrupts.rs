@@ -47,6 +47,25 @@ pub(crate) fn ticks(vcpus: u32) -> Guest {
     with_interrupts(guest)
 }
 
+/// The same without a halt: from `wait` to `over` interrupts are on all the time.
+pub(crate) fn busy_ticks(vcpus: u32) -> Guest {
+    let guest = guest("busy-ticks", vcpus, |program| {
+        let tick = program.tick_handler(|program| program.output(0x20, 0x20))?;
+        program.take_interrupts(TIMER_VECTOR, tick, TIMER_LINE)?;
+        program.start_timer()?;
+        let mut wait = program.asm.create_label();
+        program.asm.set_label(&mut wait)?;
+        program.mark("wait", wait);
+        program.asm.sti()?;
+        program.asm.cmp(r15, i32::try_from(TICKS).expect("a few"))?;
+        program.asm.jb(wait)?;
+        program.here("over")?;
+        program.report(r15)?;
+        program.end(0)
+    });
+    with_interrupts(guest)
+}
+
 pub(crate) fn console(vcpus: u32) -> Guest {
     let guest = guest("console", vcpus, |program| {
         let echo = program.interrupt_handler(|program| {

@@ -155,6 +155,10 @@ pub const NAMES: &[(&str, &str)] = &[
         "waits for five ticks of the timer, and reports them",
     ),
     (
+        "busy-ticks",
+        "the same without a halt: it looks again and again, with interrupts on",
+    ),
+    (
         "apics",
         "the same by the IOAPIC, then of the local APIC's timer",
     ),
@@ -207,6 +211,7 @@ pub fn by_name(name: &str, vcpus: u32) -> Option<Guest> {
         "lost-tables" => ends::lost_tables(vcpus),
         "unemulatable" => ends::unemulatable(vcpus),
         "ticks" => interrupts::ticks(vcpus),
+        "busy-ticks" => interrupts::busy_ticks(vcpus),
         "apics" => apics::apics(vcpus),
         "console" => interrupts::console(vcpus),
         "processors" => interrupts::processors(vcpus),

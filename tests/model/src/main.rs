@@ -63,7 +63,7 @@ impl Drop for Hold {
 fn main() {
     let times = std::env::var("ORIEL_MODEL").ok();
     let times: usize = times.and_then(|times| times.parse().ok()).unwrap_or(1);
-    for (name, iterations, case) in cases::ALL {
+    for &(name, iterations, case) in cases::ALL {
         let iterations = iterations * times;
         shuttle::check_random(
             move || {

@@ -2,7 +2,9 @@
 
 use std::{any::Any, sync::Arc};
 
-use kvm_bindings::{KVM_EXIT_INTERNAL_ERROR, KVM_EXIT_MEMORY_FAULT};
+use kvm_bindings::{
+    KVM_EXIT_DEBUG, KVM_EXIT_INTERNAL_ERROR, KVM_EXIT_MEMORY_FAULT, kvm_debug_exit_arch, kvm_run,
+};
 use kvm_ioctls::VcpuFd;
 use oriel_guests::PAGE;
 use oriel_protocol::{Access, Event, EventKind, Verdict, page::frame};
@@ -15,6 +17,8 @@ use crate::{
     End, Exit, MachineError, Parts, Vcpu, Wants,
     kvm::{
         entry::{Entry, KvmRun},
+        exit::RawExit,
+        sys::page::RunPage,
         tapped::Tapped as _,
         vcpu::KvmVcpu,
     },
@@ -111,6 +115,46 @@ fn signals_and_eagain_before_any_entry_lose_and_repeat_nothing() {
         assert_eq!(disturbed.reports, plain.reports, "{name}");
         assert_eq!(disturbed.serial, plain.serial, "{name}");
         assert_eq!(data(&disturbed), data(&plain), "{name}");
+    }
+}
+
+/// Runs the vCPU, and has an INT3 come out as it does where the processor runs the guest: as #BP,
+/// and not as an instruction that KVM's emulator lacks.
+fn as_on_hardware(vcpu: &mut VcpuFd) -> Result<(), Errno> {
+    KvmRun.run(vcpu)?;
+    let page = RunPage::map(vcpu, size_of::<kvm_run>()).unwrap();
+    if matches!(page.exit(), RawExit::Internal(error) if error.is_int3()) {
+        let pc = page.rip();
+        let run = vcpu.get_kvm_run();
+        run.exit_reason = KVM_EXIT_DEBUG;
+        run.__bindgen_anon_1.debug.arch = kvm_debug_exit_arch {
+            exception: 3,
+            pc,
+            ..Default::default()
+        };
+    }
+    Ok(())
+}
+
+#[test]
+fn an_int3_that_comes_out_as_bp_is_one_event_and_stepped_over() {
+    if !has_kvm() {
+        return;
+    }
+    for name in ["int3", "calls"] {
+        let (parts, kept) = watched(name);
+        let emulated = run(parts, &kept, continues);
+        let (mut parts, kept) = watched(name);
+        answer_by(&mut parts.vcpus[0], |_, vcpu| Some(as_on_hardware(vcpu)));
+        let play = run(parts, &kept, continues);
+        assert_eq!(play.end(), emulated.end(), "{name}");
+        assert_eq!(play.reports, emulated.reports, "{name}");
+        assert!(
+            data(&play)
+                .iter()
+                .any(|event| event.kind() == EventKind::Breakpoint)
+        );
+        assert_eq!(data(&play), data(&emulated), "{name}");
     }
 }
 

@@ -1,10 +1,16 @@
 //! Single-stepping: one event for each instruction, whatever exits it takes, and the guest none
 //! the wiser.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
 
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic};
-use oriel_guests::{Guest, SPIN_COUNTERS, STAR_FIRST, STAR_SECOND};
+use oriel_guests::{Guest, SPIN_COUNTERS, STAR_FIRST, STAR_SECOND, TICKS};
 use oriel_protocol::{
     Event, EventKind, EventSet, Value, Verdict, VerdictSet,
     x86::{Exception, msr},
@@ -267,6 +273,47 @@ fn stepping_a_vcpu_that_is_not_there_is_refused() {
         .arm(&super::theatre::writes_of(msr::STAR))
         .unwrap();
     assert_eq!(run(parts, &kept, continues).events.len(), 2);
+}
+
+/// Longer than it takes the guest's timer to tick a few times, at 100 Hz.
+const SOME_TICKS: Duration = Duration::from_millis(60);
+
+#[test]
+fn interrupts_stay_out_while_a_vcpu_is_stepped_and_come_behind_it() {
+    if !has_kvm() {
+        return;
+    }
+    let guest = guest("busy-ticks");
+    let within = guest.mark("wait").unwrap()..guest.mark("over").unwrap();
+    let (parts, kept) = build(guest);
+    let machine = parts.machine.clone();
+    let row = machine.capabilities();
+    if !row
+        .get("singlestep")
+        .unwrap()
+        .mechanism
+        .contains("BLOCKIRQ")
+    {
+        eprintln!("SKIPPED: this KVM does not hold interrupts off a step");
+        return;
+    }
+    machine.arm(&stepping(&[])).unwrap();
+    let (begun, steps) = (OnceLock::new(), AtomicU32::new(0));
+    let play = run(parts, &kept, |event, _| {
+        if begun.get().is_none() && event.ip != within.start {
+            return Verdict::Continue;
+        }
+        let begun = begun.get_or_init(Instant::now);
+        assert!(within.contains(&event.ip), "{:#x} is a handler's", event.ip);
+        if steps.fetch_add(1, SeqCst) > 100 && begun.elapsed() > SOME_TICKS {
+            machine.arm(&Wants::default()).unwrap();
+        }
+        Verdict::Continue
+    });
+    assert_eq!(
+        (play.end(), play.values()),
+        (&End::Finished(0), vec![TICKS])
+    );
 }
 
 #[test]
