@@ -14,7 +14,10 @@ use crate::{
 };
 
 /// Name, how many schedules, and one of them.
-pub(crate) const ALL: &[(&str, usize, fn())] = &[
+pub(crate) type Case = (&'static str, usize, fn());
+
+/// All that is tried.
+pub(crate) const ALL: &[Case] = &[
     (
         "no letter is lost, 5 kicks each",
         100_000,
