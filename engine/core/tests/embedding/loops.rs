@@ -7,7 +7,8 @@ use oriel_protocol::{EventKind, Refusal, Verdict};
 use crate::{
     guest::{ENTRY, ROUNDS},
     judges::{Counts, judge},
-    vmm::{LIMIT, Seat, Setup, Vmm},
+    seat::Seat,
+    vmm::{LIMIT, Setup, Vmm},
 };
 
 fn to_the_end(station: Station, seat: Seat<'_>) -> End {

@@ -8,6 +8,8 @@ mod example;
 mod guest;
 mod judges;
 mod loops;
+mod memory;
+mod seat;
 mod told;
 mod traps;
 mod vmm;

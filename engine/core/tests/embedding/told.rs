@@ -21,7 +21,9 @@ use vmm_sys_util::signal::{SIGRTMIN, register_signal_handler};
 use crate::{
     guest::{SPIN, STEP, start},
     judges::{Counts, judge, natively},
-    vmm::{LIMIT, Memory, Seat, Setup, Vmm},
+    memory::Memory,
+    seat::Seat,
+    vmm::{LIMIT, Setup, Vmm},
 };
 
 /// What the policies and the machine make of what the VMM tells of; none: nobody listens.

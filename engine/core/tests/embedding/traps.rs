@@ -6,7 +6,8 @@ use oriel_protocol::{EventKind, Support, Verdict};
 
 use crate::{
     judges::{Arm, Counts, arming},
-    vmm::{Seat, Setup, Vmm},
+    seat::Seat,
+    vmm::{Setup, Vmm},
 };
 
 /// How many events of a kind each vCPU is to have.
