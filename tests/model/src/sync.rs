@@ -46,6 +46,9 @@ impl std::ops::Add<Duration> for Instant {
     }
 }
 
+/// A guard, and nothing of the time; or the same of a lock whose holder has panicked.
+type Waited<'a, T> = Result<(MutexGuard<'a, T>, ()), PoisonError<(MutexGuard<'a, T>, ())>>;
+
 #[derive(Clone, Default)]
 pub(crate) struct Condvar(Arc<shuttle::sync::Condvar>);
 
@@ -70,7 +73,7 @@ impl Condvar {
         &self,
         guard: MutexGuard<'a, T>,
         left: Duration,
-    ) -> Result<(MutexGuard<'a, T>, ()), PoisonError<(MutexGuard<'a, T>, ())>> {
+    ) -> Waited<'a, T> {
         let (deadline, waiting) = (Instant::now() + left, self.0.clone());
         let over = Arc::new(AtomicBool::new(false));
         let told = over.clone();
