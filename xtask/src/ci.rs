@@ -23,7 +23,11 @@ const FUZZING: u32 = 3;
 pub(crate) fn run() -> Result<u8> {
     let workspace = Workspace::here()?;
     step("setup", setup::run_for_ci)?;
-    step("format", || child::run(&mut format()))?;
+    step("format", || {
+        child::run(&mut format())?;
+        let model = workspace.root.join(suite::MODEL);
+        child::run(format().arg("--manifest-path").arg(model))
+    })?;
     step("bindings", || bindings::run(true))?;
     step("the version rule of wit/", wit::check)?;
     step("licences, sources, bans", || {
@@ -36,6 +40,7 @@ pub(crate) fn run() -> Result<u8> {
         LEAN.iter()
             .try_for_each(|package| child::run(&mut lean(package)))
     })?;
+    step("clippy, the model", || child::run(&mut model(&workspace)))?;
     step("docs", || child::run(&mut docs()))?;
     step("fuzzing, for a moment", fuzzing)?;
     step("tests", || suite::run(&[]))
@@ -60,6 +65,18 @@ fn lean(package: &str) -> Command {
     let mut cargo = child::cargo();
     cargo
         .args(["clippy", "--no-default-features", "-p", package])
+        .args(["--", "-D", "warnings"]);
+    cargo
+}
+
+/// The model, which is a workspace of its own.
+fn model(workspace: &Workspace) -> Command {
+    let mut cargo = child::cargo();
+    cargo
+        .args(["clippy", "--locked", "--manifest-path"])
+        .arg(workspace.root.join(suite::MODEL))
+        .arg("--target-dir")
+        .arg(workspace.target.join("model"))
         .args(["--", "-D", "warnings"]);
     cargo
 }
