@@ -7,13 +7,9 @@ use oriel_protocol::{EventKind, Refusal, Verdict};
 use crate::{
     guest::{ENTRY, ROUNDS},
     judges::{Counts, judge},
-    seat::Seat,
+    seat::{Seat, to_the_end},
     vmm::{LIMIT, Setup, Vmm},
 };
-
-fn to_the_end(station: Station, seat: Seat<'_>) -> End {
-    seat.run_to_the_end(station)
-}
 
 #[test]
 fn a_crash_verdict_on_one_vcpu_ends_all_loops() {
@@ -64,7 +60,7 @@ fn a_loop_that_goes_away_without_a_word_ends_the_others() {
     };
     let each = |mut station: Station, mut seat: Seat<'_>| match station.desk().index() {
         0 => seat.turns(&mut station, 10),
-        _ => seat.run_to_the_end(station),
+        _ => to_the_end(station, seat),
     };
     let (ends, handle) = vmm.run(Counts::default().judge(), each, |_, _| {});
     assert!(

@@ -43,15 +43,15 @@ pub(crate) struct Seat<'a> {
     pub(crate) devices: &'a Devices,
 }
 
-impl Seat<'_> {
-    /// The VMM's loop, to the end.
-    pub(crate) fn run_to_the_end(mut self, mut station: Station) -> End {
-        station.ready();
-        let end = self.turns(&mut station, u64::MAX);
-        station.leave(&end);
-        end
-    }
+/// The VMM's loop, to the end.
+pub(crate) fn to_the_end(mut station: Station, mut seat: Seat<'_>) -> End {
+    station.ready();
+    let end = seat.turns(&mut station, u64::MAX);
+    station.leave(&end);
+    end
+}
 
+impl Seat<'_> {
     /// At most so many rounds of the loop.
     pub(crate) fn turns(&mut self, station: &mut Station, rounds: u64) -> End {
         let mut verdict = None;

@@ -22,7 +22,7 @@ use crate::{
     guest::{SPIN, STEP, start},
     judges::{Counts, judge, natively},
     memory::Memory,
-    seat::Seat,
+    seat::{Seat, to_the_end},
     vmm::{LIMIT, Setup, Vmm},
 };
 
@@ -127,7 +127,6 @@ fn takes_out_vcpus_that_spin(signal: KickSignal) {
     let Some(mut vmm) = Vmm::new(setup) else {
         return;
     };
-    let to_the_end = |station: Station, seat: Seat<'_>| seat.run_to_the_end(station);
     let counts = Counts::default();
     let (ends, _) = vmm.run(counts.judge(), to_the_end, |handle, memory| {
         for _ in 0..20 {

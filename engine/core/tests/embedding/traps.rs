@@ -1,21 +1,16 @@
 //! Breakpoints and page traps of a VMM that protects its memory, with two vCPUs on two threads.
 
-use oriel_engine::Station;
 use oriel_machine::End;
 use oriel_protocol::{EventKind, Support, Verdict};
 
 use crate::{
     judges::{Arm, Counts, arming},
-    seat::Seat,
+    seat::to_the_end,
     vmm::{Setup, Vmm},
 };
 
 /// How many events of a kind each vCPU is to have.
 const EVENTS: u64 = 200;
-
-fn to_the_end(station: Station, seat: Seat<'_>) -> End {
-    seat.run_to_the_end(station)
-}
 
 #[test]
 fn pages_can_be_trapped_where_somebody_protects_them_and_only_there() {

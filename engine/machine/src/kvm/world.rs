@@ -5,6 +5,8 @@
 //! looks at the holder's; a holder raises its flag and looks at every vCPU's. Each sees the other,
 //! or is seen.
 
+use std::io;
+
 use oriel_protocol::Refusal;
 
 use super::kick::Kick;
@@ -34,6 +36,14 @@ pub(super) struct World {
     halted: AtomicU64,
     resets: AtomicU64,
     end: OnceLock<End>,
+}
+
+/// Whether the other vCPUs are kept out of the guest.
+pub(super) enum Held {
+    /// By the one that asks, until the hold is dropped, if there is a new one here.
+    Yes(Option<Hold>),
+    /// Another does, and keeps the one that asks out too.
+    ByAnother,
 }
 
 struct Seat {
@@ -110,7 +120,7 @@ impl World {
     }
 
     /// Whether this vCPU holds the others.
-    pub(super) fn is_holder(&self, vcpu: u32) -> bool {
+    fn is_holder(&self, vcpu: u32) -> bool {
         self.holder.load(SeqCst) == vcpu
     }
 
@@ -128,6 +138,21 @@ impl World {
             .enumerate()
             .filter(move |(index, _)| *index != mine);
         others.map(|(_, seat)| seat)
+    }
+
+    /// Keeps the others out of the guest, unless somebody does already.
+    ///
+    /// # Errors
+    /// `TimedOut` if one does not come out.
+    pub(super) fn hold(self: &Arc<Self>, vcpu: u32) -> io::Result<Held> {
+        if self.is_holder(vcpu) {
+            return Ok(Held::Yes(None));
+        }
+        match self.hold_others(vcpu) {
+            Ok(hold) => Ok(Held::Yes(Some(hold))),
+            Err(Refusal::Busy) => Ok(Held::ByAnother),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
     }
 
     /// Keeps the others out of the guest until the hold is dropped.

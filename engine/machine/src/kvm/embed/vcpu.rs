@@ -16,7 +16,7 @@ use crate::{
         sys::xsave::FitsArea,
         tap::{Seen, Tap, Then},
         tapped::Tapped,
-        world::World,
+        world::{Held, World},
     },
 };
 
@@ -84,16 +84,14 @@ impl EmbeddedVcpu {
     /// Keeps the others out where this vCPU runs an instruction with a trap lifted; false if
     /// another holds them, and this one too.
     fn hold_for_step(&mut self) -> Result<bool, MachineError> {
-        if !self.tap.needs_hold() || self.world.is_holder(self.index) {
+        if !self.tap.needs_hold() {
             return Ok(true);
         }
-        match self.world.hold_others(self.index) {
-            Ok(hold) => self.hold = Some(hold),
-            Err(Refusal::Busy) => return Ok(false),
-            Err(_) => {
-                let reason = io::Error::from(io::ErrorKind::TimedOut);
-                return Err(self.error("holding the other vCPUs", reason));
-            }
+        let held = self.world.hold(self.index);
+        match held.map_err(|source| self.error("holding the other vCPUs", source))? {
+            Held::Yes(Some(hold)) => self.hold = Some(hold),
+            Held::Yes(None) => {}
+            Held::ByAnother => return Ok(false),
         }
         Ok(true)
     }

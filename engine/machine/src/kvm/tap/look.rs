@@ -35,8 +35,8 @@ impl Tap {
             false => self.page.exit(),
         };
         self.open(&exit);
-        if matches!(exit, RawExit::Memory { .. })
-            && let Some(seen) = self.fragment(vcpu, bus, &exit)?
+        if let RawExit::Memory { gpa, write, size } = exit
+            && let Some(seen) = self.fragment(vcpu, bus, (gpa, write, size))?
         {
             return Ok(seen);
         }

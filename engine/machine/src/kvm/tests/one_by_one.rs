@@ -1,11 +1,11 @@
 //! Arming by the difference: thousands of breakpoints and pages, one at a time.
 
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
 use oriel_guests::{CALLS, PAGE};
 use oriel_protocol::{Access, EventKind, Verdict, page::frame};
 
-use super::theatre::{build, has_kvm, nothing, run};
+use super::theatre::{Play, build, has_kvm, nothing, run};
 use crate::{ArmError, Changed, End, Machine, Wants};
 
 const NO_WRITE: Access = Access::READ.union(Access::EXECUTE);
@@ -102,27 +102,32 @@ fn thousands_of_breakpoints_are_set_and_cleared_one_by_one() {
     assert_eq!(left, [function].into());
 }
 
-#[test]
-fn the_same_place_twice_is_one_hit_and_goes_at_once() {
-    if !has_kvm() {
-        return;
-    }
+/// Sets one breakpoint so many times, and clears it at this hit.
+fn set_and_cleared(times: u32, hit: u32) -> Play {
     let guest = oriel_guests::by_name("calls", 1).unwrap();
     let function = guest.mark("function").unwrap();
     let (parts, kept) = build(guest);
     let machine = parts.machine.clone();
     let armed = std::sync::Mutex::new(Armed::nothing(&*machine));
-    for _ in 0..2 {
+    for _ in 0..times {
         armed.lock().unwrap().breakpoint(function, true).unwrap();
     }
-    let hits = std::sync::atomic::AtomicU32::new(0);
-    let play = run(parts, &kept, |event, _| {
+    let hits = AtomicU32::new(0);
+    run(parts, &kept, |event, _| {
         assert_eq!((event.kind(), event.ip), (EventKind::Breakpoint, function));
-        if hits.fetch_add(1, SeqCst) == 1 {
+        if hits.fetch_add(1, SeqCst) + 1 == hit {
             armed.lock().unwrap().breakpoint(function, false).unwrap();
         }
         Verdict::Continue
-    });
+    })
+}
+
+#[test]
+fn the_same_place_twice_is_one_hit_and_goes_at_once() {
+    if !has_kvm() {
+        return;
+    }
+    let play = set_and_cleared(2, 2);
     assert_eq!(play.end(), &End::Finished(0));
     assert_eq!(play.values(), [u64::from(CALLS)], "it ran each time");
     assert_eq!(play.events.len(), 2, "one a call, until it was cleared");
@@ -133,16 +138,7 @@ fn what_is_cleared_by_the_difference_is_met_no_more() {
     if !has_kvm() {
         return;
     }
-    let guest = oriel_guests::by_name("calls", 1).unwrap();
-    let function = guest.mark("function").unwrap();
-    let (parts, kept) = build(guest);
-    let machine = parts.machine.clone();
-    let armed = std::sync::Mutex::new(Armed::nothing(&*machine));
-    armed.lock().unwrap().breakpoint(function, true).unwrap();
-    let play = run(parts, &kept, |_, _| {
-        armed.lock().unwrap().breakpoint(function, false).unwrap();
-        Verdict::Continue
-    });
+    let play = set_and_cleared(1, 1);
     assert_eq!(play.values(), [u64::from(CALLS)]);
     assert_eq!(play.events.len(), 1);
 }

@@ -1,11 +1,8 @@
 //! Resets: one vCPU puts the VM back, then each puts itself back, and none enters again before all
 //! have.
 
-use super::{
-    KvmVcpu,
-    run::{Held, Next},
-};
-use crate::MachineError;
+use super::{KvmVcpu, run::Next};
+use crate::{MachineError, kvm::world::Held};
 
 impl KvmVcpu {
     /// Resets memory and devices while the others are held; waits if somebody else holds them.

@@ -9,26 +9,19 @@
 
 use std::io;
 
-use oriel_protocol::{Refusal, Verdict, events::ShutdownCause};
+use oriel_protocol::{Verdict, events::ShutdownCause};
 use rustix::io::Errno;
 
 use super::KvmVcpu;
 use crate::{
-    End, Exit, Hold, MachineError,
+    End, Exit, MachineError,
     kvm::{
         entry::Ran,
         rests::rests,
         tap::{Seen, Then},
+        world::Held,
     },
 };
-
-/// Whether the other vCPUs are kept out of the guest.
-pub(super) enum Held {
-    /// By this one, until the hold is dropped, if there is one here.
-    Yes(Option<Hold>),
-    /// Another does, and keeps this one out too.
-    ByAnother,
-}
 
 /// How it goes on.
 pub(super) enum Next {
@@ -127,15 +120,8 @@ impl KvmVcpu {
 
     /// Keeps the others out of the guest, unless somebody does already.
     pub(super) fn hold_others(&self) -> Result<Held, MachineError> {
-        let world = &self.vm.world;
-        if world.is_holder(self.index) {
-            return Ok(Held::Yes(None));
-        }
-        match world.hold_others(self.index) {
-            Ok(hold) => Ok(Held::Yes(Some(hold))),
-            Err(Refusal::Busy) => Ok(Held::ByAnother),
-            Err(_) => Err(self.error("holding the other vCPUs", io::ErrorKind::TimedOut)),
-        }
+        let held = self.vm.world.hold(self.index);
+        held.map_err(|source| self.error("holding the other vCPUs", source))
     }
 
     fn run(&mut self) -> Result<Ran, MachineError> {

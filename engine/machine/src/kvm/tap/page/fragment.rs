@@ -9,7 +9,6 @@ use crate::{
         access::{self, Before, Operand},
         apply,
         bus::Bus,
-        exit::RawExit,
         pending::{Pending, Reach, Touch},
         tap::{
             Seen, Tap,
@@ -77,11 +76,8 @@ impl Tap {
         &mut self,
         vcpu: &mut VcpuFd,
         bus: &dyn Bus,
-        exit: &RawExit,
+        (gpa, write, size): (Gpa, bool, u8),
     ) -> Result<Option<Seen>, MachineError> {
-        let RawExit::Memory { gpa, write, size } = *exit else {
-            return Ok(None);
-        };
         let is_ram =
             |memory: &&std::sync::Arc<crate::kvm::PatchedRam>| memory.covers(gpa, size.into());
         let Some(memory) = self.arming.memory().filter(is_ram).cloned() else {
